@@ -1,0 +1,415 @@
+"""What a board is: memories, core, toolchain, and what is left for a network.
+
+A board is one ``boards/NAME.yaml``. The dataclasses below are its schema:
+pydantic checks a file against them (no unknown key, no wrong type), and their
+``__post_init__`` methods check what types cannot say. Addresses and sizes are
+plain bytes; a region is the half-open interval ``[address, address + bytes)``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import itertools
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from mcofa.errors import FileFormatError, MissingFileError, UnknownNameError
+from mcofa.resources import data_folder
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+    from pydantic_core import ErrorDetails
+
+Core = Literal["cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55"]
+Kernels = Literal["reference", "cmsis-nn"]
+Fpu = Literal["none", "fpv4-sp-d16", "fpv5-d16", "fpv5-sp-d16", "auto"]
+Use = Literal["boot", "code", "model", "arena", "data", "stack"]
+
+ARENA_ALIGNMENT_BYTES = 16
+_ADDRESS_SPACE_BYTES = 1 << 32
+_KIND_FOR: Mapping[Use, str] = {
+    "boot": "flash",
+    "code": "flash",
+    "model": "flash",
+    "arena": "ram",
+    "data": "ram",
+    "stack": "ram",
+}
+_EACH_USE_ONCE: tuple[Use, ...] = ("code", "model", "arena", "data", "stack")
+_ELF = "{elf}"
+_STRICT: Mapping[str, Any] = {"extra": "forbid", "strict": True}
+
+
+@dataclass(frozen=True)
+class MemoryRegion:
+    """One contiguous memory: ``[address, address + bytes)``.
+
+    ``good_for`` says what the firmware puts there; empty means unused.
+    """
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
+
+    name: str
+    kind: Literal["flash", "ram"]
+    address: int
+    bytes: int
+    good_for: tuple[Use, ...]
+
+    def __post_init__(self) -> None:
+        """Check the region against the 32-bit address space and its kind.
+
+        Raises:
+            ValueError: an address or size out of range, or a use that its kind cannot serve.
+        """
+        if self.bytes <= 0:
+            raise ValueError(f"bytes is {self.bytes}; it must be at least 1")
+        if not 0 <= self.address <= _ADDRESS_SPACE_BYTES - self.bytes:
+            raise ValueError(
+                f"address {self.address:#x} with bytes {self.bytes:,} leaves the 32-bit address space"
+            )
+        for use in self.good_for:
+            if _KIND_FOR[use] != self.kind:
+                raise ValueError(
+                    f"good_for names {use!r}, which needs kind {_KIND_FOR[use]}, but kind is {self.kind}"
+                )
+
+    @property
+    def end(self) -> int:
+        """First address behind the region."""
+        return self.address + self.bytes
+
+
+@dataclass(frozen=True)
+class Reserved:
+    """What the runtime and the firmware need besides the arena and the model, in bytes.
+
+    ``runtime_ram_bytes`` is static RAM (interpreter, op resolver, C library, the
+    firmware's own variables); ``runtime_code_bytes`` the linked runtime and kernels;
+    ``firmware_flash_bytes`` everything else in flash.
+    """
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
+
+    stack_bytes: int
+    runtime_ram_bytes: int
+    runtime_code_bytes: int
+    firmware_flash_bytes: int
+
+    def __post_init__(self) -> None:
+        """Check the sizes.
+
+        Raises:
+            ValueError: a size is negative.
+        """
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value < 0:
+                raise ValueError(f"{field.name} is {value}; it must be at least 0")
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """Flags that arm-none-eabi-gcc needs for the core and its floating-point unit."""
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
+
+    compiler_flags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Flash:
+    """How to write a program to the board: an argument list with ``{elf}`` where the path goes."""
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
+
+    command: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Check the template.
+
+        Raises:
+            ValueError: ``{elf}`` is missing.
+        """
+        if not any(_ELF in word for word in self.command):
+            raise ValueError(f"command has no {_ELF}, the place for the program's path")
+
+    def command_for(self, elf: Path) -> list[str]:
+        """Return the argument list that writes ``elf`` to the board."""
+        return [word.replace(_ELF, str(elf)) for word in self.command]
+
+
+@dataclass(frozen=True)
+class Emulation:
+    """The QEMU machine that stands in for the board, and the arguments it needs."""
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
+
+    machine: str
+    arguments: tuple[str, ...]
+
+    def command_for(self, elf: Path) -> list[str]:
+        """Return the argument list that runs ``elf`` in QEMU."""
+        return ["qemu-system-arm", "-machine", self.machine, *self.arguments, "-kernel", str(elf)]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where numbers of the profile were read: a document, the place in it, and its commit or version."""
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
+
+    document: str
+    location: str
+    commit: str | None = None
+
+
+@dataclass(frozen=True)
+class Board:
+    """One board profile: what ``boards/NAME.yaml`` holds, checked.
+
+    ``verified`` is true when core, FPU, clock and every address and size were read in
+    one of ``sources``; it does not say that firmware ran on the board.
+    """
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
+
+    name: str
+    title: str
+    core: Core
+    clock_hz: int
+    fpu: Fpu
+    memories: tuple[MemoryRegion, ...]
+    reserved: Reserved
+    toolchain: Toolchain
+    sources: tuple[Source, ...]
+    verified: bool
+    notes: str
+    kernels: Kernels = "cmsis-nn"
+    flash: Flash | None = None
+    emulate: Emulation | None = None
+
+    def __post_init__(self) -> None:
+        """Check what concerns more than one key.
+
+        Raises:
+            ValueError: overlapping or missing memories, flags that do not fit the core, reserved
+                bytes that do not fit their memory, no source, or no way to run a program.
+        """
+        if self.clock_hz <= 0:
+            raise ValueError(f"clock_hz is {self.clock_hz}; it must be at least 1")
+        if not self.sources:
+            raise ValueError("sources is empty; at least one document must be cited")
+        if self.flash is None and self.emulate is None:
+            raise ValueError("one of flash and emulate must say how a program runs")
+        self._check_memories()
+        self._check_flags()
+        self._check_reserved()
+
+    def _check_memories(self) -> None:
+        by_address = sorted(self.memories, key=lambda region: region.address)
+        for low, high in itertools.pairwise(by_address):
+            overlap_bytes = min(low.end, high.end) - high.address
+            if overlap_bytes > 0:
+                raise ValueError(
+                    f"memories {low.name!r} ({low.address:#x} to {low.end:#x}) and {high.name!r} "
+                    f"({high.address:#x} to {high.end:#x}) overlap by {overlap_bytes:,} B"
+                )
+        for name, count in Counter(region.name for region in self.memories).items():
+            if count > 1:
+                raise ValueError(f"memories has {count} regions named {name!r}; names must differ")
+        for use in _EACH_USE_ONCE:
+            holders = [region.name for region in self.memories if use in region.good_for]
+            if len(holders) != 1:
+                raise ValueError(
+                    f"memories has {len(holders)} regions good_for {use!r}"
+                    f"{' (' + ', '.join(holders) + ')' if holders else ''}; exactly 1 must be"
+                )
+        if self.arena_region.address % ARENA_ALIGNMENT_BYTES:
+            raise ValueError(
+                f"memories puts the arena at address {self.arena_region.address:#x}; "
+                f"it must be a multiple of {ARENA_ALIGNMENT_BYTES}"
+            )
+
+    def _check_flags(self) -> None:
+        needed = [f"-mcpu={self.core}"] + ([f"-mfpu={self.fpu}"] if self.fpu != "none" else [])
+        for flag in needed:
+            if flag not in self.toolchain.compiler_flags:
+                raise ValueError(
+                    f"toolchain.compiler_flags lacks {flag}, which core {self.core} and fpu {self.fpu} need"
+                )
+
+    def _check_reserved(self) -> None:
+        for region in self.memories:
+            needed_bytes = self._reserved_bytes(region)
+            if needed_bytes > region.bytes:
+                raise ValueError(
+                    f"reserved needs {needed_bytes:,} B of memory {region.name!r}, "
+                    f"which has {region.bytes:,} B"
+                )
+
+    def _region_for(self, use: Use) -> MemoryRegion:
+        return next(region for region in self.memories if use in region.good_for)
+
+    def _reserved_bytes(self, region: MemoryRegion) -> int:
+        reserved = self.reserved
+        needs: tuple[tuple[Use, int], ...] = (
+            ("stack", reserved.stack_bytes),
+            ("data", reserved.runtime_ram_bytes),
+            ("code", reserved.runtime_code_bytes + reserved.firmware_flash_bytes),
+        )
+        return sum(needed for use, needed in needs if use in region.good_for)
+
+    @property
+    def arena_region(self) -> MemoryRegion:
+        """The memory that holds the arena."""
+        return self._region_for("arena")
+
+    @property
+    def stack_region(self) -> MemoryRegion:
+        """The memory that holds the stack."""
+        return self._region_for("stack")
+
+    @property
+    def data_region(self) -> MemoryRegion:
+        """The memory that holds static variables."""
+        return self._region_for("data")
+
+    @property
+    def code_region(self) -> MemoryRegion:
+        """The memory that holds the program."""
+        return self._region_for("code")
+
+    @property
+    def flash_region(self) -> MemoryRegion:
+        """The memory that holds the model."""
+        return self._region_for("model")
+
+    @property
+    def arena_budget_bytes(self) -> int:
+        """Bytes that an arena may take.
+
+        ``arena_region.bytes``, minus ``stack_bytes`` if the stack is in that region, minus
+        ``runtime_ram_bytes`` if static data is, rounded down to a multiple of 16.
+        """
+        region = self.arena_region
+        free_bytes = region.bytes - self._reserved_bytes(region)
+        return free_bytes - free_bytes % ARENA_ALIGNMENT_BYTES
+
+    @property
+    def flash_bytes(self) -> int:
+        """Size of the memory that holds the model: ``flash_region.bytes``."""
+        return self.flash_region.bytes
+
+    @property
+    def flash_budget_bytes(self) -> int:
+        """Bytes that a model may take.
+
+        ``flash_region.bytes``, minus ``runtime_code_bytes`` and ``firmware_flash_bytes`` if
+        the program is in that region too.
+        """
+        return self.flash_bytes - self._reserved_bytes(self.flash_region)
+
+
+def board_names() -> list[str]:
+    """Return the names of the board profiles that come with mcofa, sorted."""
+    return sorted(path.stem for path in data_folder("boards").glob("*.yaml"))
+
+
+def load_board(name_or_path: str) -> Board:
+    """Load a board profile by name (``nrf52840``) or from a file (anything that ends in ``.yaml``).
+
+    Raises:
+        UnknownNameError: no profile has that name.
+        MissingFileError: no such file.
+        FileFormatError: the file does not hold a board; the message names the key, its value and
+            what it must be.
+    """
+    if name_or_path.endswith(".yaml"):
+        return _read_board(Path(name_or_path))
+    names = board_names()
+    if name_or_path not in names:
+        raise UnknownNameError("board", name_or_path, names, "mcofa boards")
+    return _read_board(data_folder("boards") / f"{name_or_path}.yaml")
+
+
+def _read_board(path: Path) -> Board:
+    from pydantic import ValidationError
+
+    text = _board_json(path)
+    try:
+        return _board_adapter().validate_json(text)
+    except ValidationError as error:
+        raise _format_error(path, _sentence(error.errors())) from error
+
+
+def _board_json(path: Path) -> str:
+    """Return the YAML file as JSON, in which pydantic tells a list and a mapping from a scalar strictly."""
+    import yaml
+
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise MissingFileError(path, "board file", "list the boards with `mcofa boards`") from error
+    except OSError as error:
+        raise _format_error(path, f"cannot be read: {error.strerror or error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise _format_error(path, f"not YAML: {' '.join(str(error).split())}") from error
+    if document is None:
+        raise _format_error(path, "empty; a board needs the key 'name' and more")
+    if not isinstance(document, dict):
+        raise _format_error(path, f"holds a {type(document).__name__} where a mapping of keys is needed")
+    try:
+        return json.dumps(document, default=str)
+    except (TypeError, ValueError) as error:
+        raise _format_error(path, f"not plain keys and values: {error}") from error
+
+
+@cache
+def _board_adapter() -> TypeAdapter[Board]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Board)
+
+
+def _format_error(path: Path, detail: str) -> FileFormatError:
+    return FileFormatError(
+        path,
+        detail,
+        "correct the file; boards/README.md explains every key, `mcofa boards show nrf52840` shows one",
+    )
+
+
+def _sentence(problems: list[ErrorDetails]) -> str:
+    """Say what is wrong with the first problem; unknown keys first, since they cause missing ones."""
+    first = min(problems, key=lambda problem: problem["type"] != "unexpected_keyword_argument")
+    *place, key = [str(part) for part in first["loc"]] or [""]
+    path = ".".join([*place, key])
+    if first["type"] == "unexpected_keyword_argument":
+        valid = _valid_keys(place)
+        close = difflib.get_close_matches(key, valid, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        return f"unknown key {path!r}{hint}; valid keys: {', '.join(valid)}"
+    if first["type"] == "missing":
+        return f"missing key {path!r}"
+    if first["type"] == "value_error":
+        return f"{path + ': ' if path else ''}{first['ctx']['error']}"
+    return f"{path} is {first['input']!r}: {first['msg']}"
+
+
+def _valid_keys(place: list[str]) -> list[str]:
+    parts: Mapping[str, type[Any]] = {
+        "memories": MemoryRegion,
+        "reserved": Reserved,
+        "toolchain": Toolchain,
+        "flash": Flash,
+        "emulate": Emulation,
+        "sources": Source,
+    }
+    part = parts[place[0]] if place else Board
+    return [field.name for field in dataclasses.fields(part)]

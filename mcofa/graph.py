@@ -1,0 +1,263 @@
+"""The int8 operator graph that an arch becomes on the device.
+
+This is the one definition of a network's memory: the search predicts from it,
+the exporter must produce it, and the arena check compares it with what the
+runtime measured. Nothing here depends on weights.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from mcofa.arch import Arch
+from mcofa.space import Activation, SearchSpace, squeeze_width
+
+BlockKey = tuple[int, int]
+STEM: BlockKey = (-1, 0)
+HEAD: BlockKey = (1_000, 0)
+
+
+class OpKind(StrEnum):
+    """TFLite builtin operators, by their schema names."""
+
+    CONV_2D = "CONV_2D"
+    DEPTHWISE_CONV_2D = "DEPTHWISE_CONV_2D"
+    FULLY_CONNECTED = "FULLY_CONNECTED"
+    ADD = "ADD"
+    SUB = "SUB"
+    MUL = "MUL"
+    MEAN = "MEAN"
+    SUM = "SUM"
+    AVERAGE_POOL_2D = "AVERAGE_POOL_2D"
+    MAX_POOL_2D = "MAX_POOL_2D"
+    RESHAPE = "RESHAPE"
+    SOFTMAX = "SOFTMAX"
+    HARD_SWISH = "HARD_SWISH"
+    LOGISTIC = "LOGISTIC"
+    RELU = "RELU"
+    RELU6 = "RELU6"
+    PAD = "PAD"
+    QUANTIZE = "QUANTIZE"
+    DEQUANTIZE = "DEQUANTIZE"
+    TRANSPOSE = "TRANSPOSE"
+
+
+class DType(StrEnum):
+    """Element types a graph may hold."""
+
+    INT8 = "int8"
+    INT16 = "int16"
+    INT32 = "int32"
+    INT64 = "int64"
+    FLOAT32 = "float32"
+
+    @property
+    def item_bytes(self) -> int:
+        """Bytes of one element."""
+        return {"int8": 1, "int16": 2, "int32": 4, "int64": 8, "float32": 4}[self.value]
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One tensor of the graph: NHWC shape, element type, and how it is quantized.
+
+    ``scales`` is the number of quantization scales: 0 when not quantized, 1 per
+    tensor, the channel count when quantized per channel.
+    """
+
+    shape: tuple[int, ...]
+    dtype: DType = DType.INT8
+    constant: bool = False
+    variable: bool = False
+    scales: int = 1
+
+    @property
+    def items(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        """Size of the data in bytes."""
+        return self.items * self.dtype.item_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One operator: tensor indices in, tensor indices out (−1: absent optional input).
+
+    ``stride``, ``dilation`` and ``window`` are (height, width); ``window`` is used by
+    pools only, a convolution's window is its filter's shape. ``output_wildcard`` says that
+    a RESHAPE's output shape holds −1 in the file, which TFLM resolves in a copy; the tensor
+    here has the resolved shape.
+    """
+
+    kind: OpKind
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    stride: tuple[int, int] = (1, 1)
+    padding: str = "SAME"
+    dilation: tuple[int, int] = (1, 1)
+    window: tuple[int, int] = (1, 1)
+    activation: str = "NONE"
+    output_wildcard: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Tensors and ops in execution order; ``inputs`` and ``outputs`` are tensor indices."""
+
+    tensors: tuple[Tensor, ...]
+    ops: tuple[Op, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+def lower(space: SearchSpace, arch: Arch) -> Graph:
+    """Return the graph of ``arch`` as the exporter writes it.
+
+    Tensor 0 is the input; then each op adds its constants (filter, bias) and its output.
+
+    Raises:
+        InvalidArchError: the arch is not in the space.
+    """
+    graph, _ = lower_with_blocks(space, arch)
+    return graph
+
+
+def lower_with_blocks(space: SearchSpace, arch: Arch) -> tuple[Graph, dict[BlockKey, range]]:
+    """Return the graph and which ops each block became.
+
+    A key is (stage, block), both from 0; everything before the stages is ``STEM`` and
+    everything after them ``HEAD``.
+
+    Raises:
+        InvalidArchError: the arch is not in the space.
+    """
+    space.check(arch)
+    net = _Builder((1, arch.resolution, arch.resolution, space.input_channels))
+    blocks: dict[BlockKey, range] = {}
+
+    stem = space.stem
+    x = net.activate(*net.conv(0, stem.width, 3, stem.stride, stem.activation))
+    width = stem.first_block_width
+    x = net.inverted_residual(x, stem.width, width, 3, 1, stem.first_block_activation, False)
+    blocks[STEM] = range(len(net.ops))
+
+    for s, stage in enumerate(space.stages):
+        for b, (kernel, expand) in enumerate(zip(arch.kernel_sizes[s], arch.expand_ratios[s], strict=True)):
+            first_op = len(net.ops)
+            hidden = space.hidden_width(width, expand)
+            stride = stage.stride if b == 0 else 1
+            x = net.inverted_residual(
+                x, hidden, stage.width, kernel, stride, stage.activation, stage.squeeze_excite
+            )
+            width = stage.width
+            blocks[s, b] = range(first_op, len(net.ops))
+
+    first_op = len(net.ops)
+    head = space.head
+    x = net.activate(*net.conv(x, head.final_expand_width, activation=head.activation))
+    x = net.global_average(x)
+    x = net.activate(*net.conv(x, head.feature_width, activation=head.activation))
+    x, _ = net.conv(x, space.classes)
+    blocks[HEAD] = range(first_op, len(net.ops))
+    return Graph(tuple(net.tensors), tuple(net.ops), (0,), (x,)), blocks
+
+
+class _Builder:
+    """Appends tensors and ops in the order in which the exporter writes them."""
+
+    def __init__(self, input_shape: tuple[int, int, int, int]) -> None:
+        self.tensors = [Tensor(input_shape)]
+        self.ops: list[Op] = []
+
+    def add_op(self, kind: OpKind, inputs: tuple[int, ...], output_shape: tuple[int, ...], **options: Any) -> int:
+        self.tensors.append(Tensor(output_shape))
+        output = len(self.tensors) - 1
+        self.ops.append(Op(kind, inputs, (output,), **options))
+        return output
+
+    def _constants(self, filter_shape: tuple[int, ...], width: int) -> tuple[int, int]:
+        self.tensors.append(Tensor(filter_shape, constant=True, scales=width))
+        self.tensors.append(Tensor((width,), DType.INT32, constant=True, scales=0))
+        return len(self.tensors) - 2, len(self.tensors) - 1
+
+    def conv(
+        self, x: int, width: int, kernel: int = 1, stride: int = 1, activation: Activation | None = None
+    ) -> tuple[int, Activation | None]:
+        """Add a convolution; return its output and the activation that is still to be applied."""
+        _, rows, columns, channels = self.tensors[x].shape
+        constants = self._constants((width, kernel, kernel, channels), width)
+        return self._convolution(OpKind.CONV_2D, x, constants, width, (rows, columns), stride, activation)
+
+    def depthwise(
+        self, x: int, kernel: int, stride: int, activation: Activation
+    ) -> tuple[int, Activation | None]:
+        """Add a depthwise convolution; return as ``conv`` does."""
+        _, rows, columns, width = self.tensors[x].shape
+        constants = self._constants((1, kernel, kernel, width), width)
+        kind = OpKind.DEPTHWISE_CONV_2D
+        return self._convolution(kind, x, constants, width, (rows, columns), stride, activation)
+
+    def _convolution(
+        self,
+        kind: OpKind,
+        x: int,
+        constants: tuple[int, int],
+        width: int,
+        side: tuple[int, int],
+        stride: int,
+        activation: Activation | None,
+    ) -> tuple[int, Activation | None]:
+        fused = activation == "relu"
+        output = self.add_op(
+            kind,
+            (x, *constants),
+            (1, -(-side[0] // stride), -(-side[1] // stride), width),
+            stride=(stride, stride),
+            activation="RELU" if fused else "NONE",
+        )
+        return output, None if fused else activation
+
+    def activate(self, x: int, activation: Activation | None) -> int:
+        """Add the activation that a convolution could not fuse."""
+        return x if activation is None else self.add_op(OpKind.HARD_SWISH, (x,), self.tensors[x].shape)
+
+    def global_average(self, x: int) -> int:
+        """Add the average over the whole image."""
+        _, rows, columns, width = self.tensors[x].shape
+        kind = OpKind.AVERAGE_POOL_2D
+        return self.add_op(kind, (x,), (1, 1, 1, width), window=(rows, columns), padding="VALID")
+
+    def inverted_residual(
+        self,
+        x: int,
+        hidden: int,
+        width: int,
+        kernel: int,
+        stride: int,
+        activation: Activation,
+        squeeze_excite: bool,
+    ) -> int:
+        """Add expand (absent when it would not widen), depthwise, squeeze-excite, project and shortcut."""
+        block_input, input_width = x, self.tensors[x].shape[3]
+        if hidden != input_width:
+            x = self.activate(*self.conv(x, hidden, activation=activation))
+        x = self.activate(*self.depthwise(x, kernel, stride, activation))
+        if squeeze_excite:
+            x = self.squeeze_excite(x)
+        x, _ = self.conv(x, width)
+        if stride == 1 and input_width == width:
+            x = self.add_op(OpKind.ADD, (block_input, x), self.tensors[x].shape)
+        return x
+
+    def squeeze_excite(self, x: int) -> int:
+        """Add the four ops of squeeze-excite; the gate's hard sigmoid is the saturation of its int8 output."""
+        width = self.tensors[x].shape[3]
+        squeezed, _ = self.conv(self.global_average(x), squeeze_width(width), activation="relu")
+        gate, _ = self.conv(squeezed, width)
+        return self.add_op(OpKind.MUL, (x, gate), self.tensors[x].shape)

@@ -1,0 +1,1 @@
+"""Training side of mcofa: everything that needs torch."""

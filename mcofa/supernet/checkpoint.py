@@ -1,0 +1,90 @@
+"""Checkpoints: tensors and a JSON header in one safetensors file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pydantic
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mcofa.errors import FileFormatError, MissingFileError
+from mcofa.files import atomic_path
+from mcofa.space import SearchSpace
+from mcofa.supernet.config import TrainConfig
+from mcofa.supernet.supernet import Supernet
+
+_HEADER_KEY = "mcofa"
+
+
+class Header(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """What a checkpoint says of itself."""
+
+    space: SearchSpace
+    config: TrainConfig
+    step: int
+    seconds: float
+    mcofa_version: str
+    torch_version: str
+    hardware: str
+    validation_top1_percent: dict[str, float]
+
+
+def save_checkpoint(path: Path, header: Header, tensors: dict[str, Tensor]) -> None:
+    """Write a checkpoint, whole or not at all.
+
+    Raises:
+        DiskWriteError: the operating system refused to write.
+    """
+    with atomic_path(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata={_HEADER_KEY: header.model_dump_json()})
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
+
+
+def load_checkpoint(path: Path) -> tuple[Header, dict[str, Tensor]]:
+    """Read a checkpoint.
+
+    Raises:
+        MissingFileError: there is no such file.
+        FileFormatError: the file is truncated, damaged, or not one of mcofa's.
+    """
+    step = "train it again with `mcofa train`, or take the one that comes with mcofa in zoo/"
+    if not path.is_file():
+        raise MissingFileError(path, "checkpoint", step)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise FileFormatError(
+            path, f"truncated or damaged checkpoint ({path.stat().st_size:,} B): {error}", step
+        ) from error
+    if _HEADER_KEY not in metadata:
+        raise FileFormatError(path, "a safetensors file, but not a checkpoint of mcofa", step)
+    try:
+        return Header.model_validate(json.loads(metadata[_HEADER_KEY])), tensors
+    except (ValueError, pydantic.ValidationError) as error:
+        raise FileFormatError(path, f"checkpoint with an unreadable header: {error}", step) from error
+
+
+def load_supernet(path: Path) -> tuple[Header, Supernet]:
+    """Read a checkpoint and rebuild its supernet.
+
+    Raises:
+        MissingFileError: there is no such file.
+        FileFormatError: the file is damaged, or its weights do not fit its space.
+    """
+    header, tensors = load_checkpoint(path)
+    supernet = Supernet(header.space)
+    weights = {name: tensor for name, tensor in tensors.items() if not name.startswith("momentum.")}
+    try:
+        supernet.load_state_dict(weights)
+    except RuntimeError as error:
+        raise FileFormatError(
+            path, f"weights do not fit the space {header.space.name}: {error}", "train it again with `mcofa train`"
+        ) from error
+    return header, supernet

@@ -1,0 +1,89 @@
+"""The supernet: shared weights for a whole search space.
+
+The weights are those of the largest subnet plus the kernel transformation
+matrices of MIT OFA (Cai et al., arXiv 1908.09791). A smaller subnet uses the
+leading channels of each layer and the transformed centre of each depthwise
+kernel, so there is one forward pass, the subnet's own: the supernet only says
+which slices of its parameters stand for the subnet's.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import Tensor, nn
+
+from mcofa.arch import Arch
+from mcofa.space import SearchSpace
+from mcofa.supernet.subnet import Subnet
+
+_DEPTHWISE = ".depthwise.conv.weight"
+
+
+class Supernet(nn.Module):
+    """Shared weights; ``forward(images, arch)`` runs the subnet of ``arch``.
+
+    Batch norm always normalises with the statistics of the batch here; a subnet that is
+    to be evaluated gets statistics of its own (``mcofa.supernet.evaluate.calibrate``).
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        super().__init__()
+        self.space = space
+        largest = Subnet(space, space.largest())
+        for module in largest.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+        self.shared = nn.ParameterDict(
+            {name.replace(".", "/"): parameter for name, parameter in largest.named_parameters()}
+        )
+        # A kernel of size k is made from the centre of the next larger one by a learned k²×k² matrix.
+        self.kernel_transforms = nn.ParameterDict(
+            {
+                f"{name.replace('.', '/')}/{size}": nn.Parameter(torch.eye(size * size))
+                for name, _ in largest.named_parameters()
+                if name.startswith("stages.") and name.endswith(_DEPTHWISE)
+                for size in space.kernel_sizes[:-1]
+            }
+        )
+
+    def weights(self, arch: Arch) -> dict[str, Tensor]:
+        """Return the subnet's parameters, by its own names, as differentiable views of the shared ones."""
+        return {
+            name: self._slice(name, shape) for name, shape in _parameter_shapes(self.space, arch).items()
+        }
+
+    def _slice(self, name: str, shape: torch.Size) -> Tensor:
+        weight: Tensor = self.shared[name.replace(".", "/")][tuple(slice(size) for size in shape[:2])]
+        if name.endswith(_DEPTHWISE):
+            for size in reversed([s for s in self.space.kernel_sizes if shape[-1] <= s < weight.shape[-1]]):
+                margin = (weight.shape[-1] - size) // 2
+                centre = weight[..., margin : margin + size, margin : margin + size]
+                matrix = self.kernel_transforms[f"{name.replace('.', '/')}/{size}"]
+                weight = (centre.flatten(1) @ matrix.T).view(-1, 1, size, size)
+        return weight
+
+    def forward(self, images: Tensor, arch: Arch) -> Tensor:
+        """Return the logits (n, classes) of the subnet of ``arch``, batch norm on batch statistics."""
+        subnet = _skeleton(self.space, arch)
+        logits: Tensor = torch.func.functional_call(subnet, self.weights(arch), (images,))
+        return logits
+
+    def extract(self, arch: Arch) -> Subnet:
+        """Return the subnet of ``arch`` with copies of its weights, batch norm statistics not yet set."""
+        subnet = Subnet(self.space, arch)
+        with torch.no_grad():
+            for name, weight in self.weights(arch).items():
+                subnet.get_parameter(name).copy_(weight)
+        return subnet
+
+
+@functools.lru_cache(maxsize=64)
+def _skeleton(space: SearchSpace, arch: Arch) -> Subnet:
+    return Subnet(space, arch).train()
+
+
+@functools.lru_cache(maxsize=64)
+def _parameter_shapes(space: SearchSpace, arch: Arch) -> dict[str, torch.Size]:
+    return {name: parameter.shape for name, parameter in _skeleton(space, arch).named_parameters()}

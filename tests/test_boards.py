@@ -1,0 +1,223 @@
+"""Board profiles: the shipped ones, their budgets, and what a malformed file says."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcofa.boards import Board, MemoryRegion, Reserved, board_names, load_board
+from mcofa.errors import FileFormatError, MissingFileError, UnknownNameError
+
+INVALID_FILES = sorted((Path(__file__).parent / "boards").glob("invalid_*.yaml"))
+
+# What the message must name: the key, its value and, where there is one, the limit.
+INVALID: dict[str, tuple[str, ...]] = {
+    "address_not_a_number": ("memories.1.address", "'0x20000000'", "integer"),
+    "address_too_large": ("memories.1", "address 0xfffff000", "32-bit"),
+    "arena_in_flash": ("memories.0", "good_for", "'arena'", "ram"),
+    "clock_not_whole": ("clock_hz", "64.5", "integer"),
+    "clock_zero": ("clock_hz", "is 0", "at least 1"),
+    "empty": ("empty", "'name'"),
+    "flags_for_another_core": ("toolchain.compiler_flags", "-mcpu=cortex-m4"),
+    "flags_without_fpu": ("toolchain.compiler_flags", "-mfpu=fpv4-sp-d16"),
+    "list_at_top": ("list", "mapping"),
+    "memories_not_a_list": ("memories", "65536", "array"),
+    "misaligned_arena": ("memories", "arena", "0x20000004", "16"),
+    "missing_arena": ("memories", "0 regions", "'arena'", "exactly 1"),
+    "missing_key": ("missing key 'clock_hz'",),
+    "missing_memory": ("memories", "0 regions", "'arena'"),
+    "negative_bytes": ("memories.1", "bytes is -65536", "at least 1"),
+    "negative_reserved": ("reserved", "stack_bytes is -1", "at least 0"),
+    "no_elf": ("flash", "command", "{elf}"),
+    "no_source": ("sources", "at least one"),
+    "no_way_to_run": ("flash", "emulate"),
+    "not_yaml": ("not YAML", "line 8"),
+    "overlap": ("memories", "'flash'", "'ram'", "overlap by 4,096 B"),
+    "reserved_too_large": ("reserved", "72,048 B", "'ram'", "65,536 B"),
+    "same_name": ("memories", "2 regions named 'ram'"),
+    "two_arenas": ("memories", "2 regions", "'arena'", "ram, ram2"),
+    "unknown_core": ("core", "'cortex-m99'", "cortex-m55"),
+    "unknown_key": ("unknown key 'clock_hertz'", "did you mean 'clock_hz'", "toolchain"),
+    "unknown_memory_key": ("unknown key 'memories.1.adress'", "did you mean 'address'", "good_for"),
+    "unknown_use": ("memories.0.good_for.1", "'modell'", "'model'"),
+    "verified_not_bool": ("verified", "0", "boolean"),
+}
+
+# Arithmetic by hand from the addresses and sizes in the cited documents.
+BUDGETS = {
+    # arena: 256 KiB of SRAM1 and SRAM2, stack and data are in the DTCM; flash: 1 MiB - 53,248 - 16,384
+    "stm32f746": (262_144, 978_944, 1_048_576),
+    # arena: 256 KiB - 4,096 - 2,048; flash: 1 MiB - 53,248 - 16,384
+    "nrf52840": (256_000, 978_944, 1_048_576),
+    # arena: 256 KiB, stack and data are in the scratch banks; flash: 2 MiB - 256 - 61,440 - 16,384
+    "rp2040": (262_144, 2_019_072, 2_096_896),
+    # arena: 20 KiB - 2,048 - 1,024; flash: 128 KiB - 49,152 - 8,192
+    "stm32f103": (17_408, 73_728, 131_072),
+    # arena: 4 MiB - 4,096 - 2,048; flash: 4 MiB - 53,248 - 16,384
+    "mps2-an500": (4_188_160, 4_124_672, 4_194_304),
+}
+
+# Where a linker script must put things: (arena, flash, stack) addresses.
+ADDRESSES = {
+    "stm32f746": (0x20010000, 0x08000000, 0x20000000),
+    "nrf52840": (0x20000000, 0x00000000, 0x20000000),
+    "rp2040": (0x20000000, 0x10000100, 0x20040000),
+    "stm32f103": (0x20000000, 0x08000000, 0x20000000),
+    "mps2-an500": (0x20000000, 0x00000000, 0x20000000),
+}
+
+
+def test_board_names_are_the_shipped_profiles() -> None:
+    assert board_names() == sorted(BUDGETS)
+
+
+@pytest.mark.parametrize("name", board_names())
+class TestShippedBoard:
+    """Every profile in ``boards/``."""
+
+    def test_budgets(self, name: str) -> None:
+        board = load_board(name)
+        assert (board.arena_budget_bytes, board.flash_budget_bytes, board.flash_bytes) == BUDGETS[name]
+
+    def test_addresses(self, name: str) -> None:
+        board = load_board(name)
+        regions = (board.arena_region, board.flash_region, board.stack_region)
+        assert tuple(region.address for region in regions) == ADDRESSES[name]
+
+    def test_says_who_it_is_and_where_numbers_come_from(self, name: str) -> None:
+        board = load_board(name)
+        assert board.name == name
+        assert board.kernels == "cmsis-nn"
+        assert board.notes.strip()
+        assert board.verified or "not checked" in board.notes.lower()
+        for source in board.sources:
+            assert source.document
+            assert source.location
+            assert source.commit is None or len(source.commit) == 40
+
+    def test_covers_measured_stack_and_ram(self, name: str) -> None:
+        # tflm_arena.md: stack at most 1,448 B while invoking, 624 B of static RAM with 7 ops
+        reserved = load_board(name).reserved
+        assert reserved.stack_bytes > 1448
+        assert reserved.runtime_ram_bytes > 624
+
+
+def test_flash_command_holds_the_path_once() -> None:
+    board = load_board("stm32f746")
+    assert board.flash is not None
+    command = board.flash.command_for(Path("build dir/firmware.elf"))
+    assert command[0] == "openocd"
+    assert command[-1] == 'program "build dir/firmware.elf" verify reset exit'
+
+
+def test_emulation_command_runs_the_program() -> None:
+    board = load_board("mps2-an500")
+    assert board.emulate is not None
+    command = board.emulate.command_for(Path("firmware.elf"))
+    assert command[:3] == ["qemu-system-arm", "-machine", "mps2-an500"]
+    assert command[-2:] == ["-kernel", "firmware.elf"]
+
+
+def test_unknown_name_suggests_the_nearest() -> None:
+    with pytest.raises(
+        UnknownNameError, match=r"unknown board 'stm32f764' \(did you mean stm32f746\?\)"
+    ) as raised:
+        load_board("stm32f764")
+    assert "mcofa boards" in raised.value.next_step
+
+
+def test_missing_file() -> None:
+    with pytest.raises(MissingFileError, match=r"board file not found: nosuch\.yaml"):
+        load_board("nosuch.yaml")
+
+
+def test_folder_is_not_a_board(tmp_path: Path) -> None:
+    folder = tmp_path / "folder.yaml"
+    folder.mkdir()
+    with pytest.raises(FileFormatError, match="cannot be read"):
+        load_board(str(folder))
+
+
+def test_bytes_that_are_not_text(tmp_path: Path) -> None:
+    path = tmp_path / "binary.yaml"
+    path.write_bytes(b"\xff\xfe\x00name")
+    with pytest.raises(FileFormatError, match="not YAML"):
+        load_board(str(path))
+
+
+def test_loads_from_a_path(tmp_path: Path) -> None:
+    document = {**_plain(load_board("nrf52840")), "name": "mine"}
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    assert load_board(str(path)) == dataclasses.replace(load_board("nrf52840"), name="mine")
+
+
+def test_every_invalid_file_has_an_expectation() -> None:
+    assert [path.stem.removeprefix("invalid_") for path in INVALID_FILES] == sorted(INVALID)
+
+
+@pytest.mark.parametrize("path", INVALID_FILES, ids=lambda path: path.stem)
+def test_invalid_file_names_file_and_key(path: Path) -> None:
+    with pytest.raises(FileFormatError) as raised:
+        load_board(str(path))
+    assert raised.value.problem.startswith(f"{path}: ")
+    assert "\n" not in raised.value.problem
+    for fragment in INVALID[path.stem.removeprefix("invalid_")]:
+        assert fragment in raised.value.problem
+    assert "boards/README.md" in raised.value.next_step
+
+
+@given(
+    arena_bytes=st.integers(1, 64),
+    data_address=st.integers(0, 128),
+    data_bytes=st.integers(1, 64),
+)
+def test_overlap_is_found_as_by_comparing_every_byte(
+    arena_bytes: int, data_address: int, data_bytes: int
+) -> None:
+    arena = MemoryRegion("arena", "ram", 32, arena_bytes, ("arena",))
+    data = MemoryRegion("data", "ram", data_address, data_bytes, ("data", "stack"))
+    shared = set(range(32, 32 + arena_bytes)) & set(range(data_address, data_address + data_bytes))
+    if shared:
+        with pytest.raises(ValueError, match=f"overlap by {len(shared)} B"):
+            _with_ram(arena, data)
+    else:
+        assert _with_ram(arena, data).arena_budget_bytes == arena_bytes // 16 * 16
+
+
+@given(
+    ram_bytes=st.integers(0, 4096), stack_bytes=st.integers(0, 2048), runtime_ram_bytes=st.integers(0, 2048)
+)
+def test_arena_budget_shares_one_memory(ram_bytes: int, stack_bytes: int, runtime_ram_bytes: int) -> None:
+    region = MemoryRegion("ram", "ram", 0, ram_bytes + 4096, ("arena", "data", "stack"))
+    board = _with_ram(region, reserved=Reserved(stack_bytes, runtime_ram_bytes, 0, 0))
+    left_over = region.bytes - stack_bytes - runtime_ram_bytes - board.arena_budget_bytes
+    assert 0 <= left_over < 16
+    assert board.arena_budget_bytes % 16 == 0
+
+
+def test_import_needs_neither_pydantic_nor_yaml() -> None:
+    program = "import sys, mcofa.boards; print([m for m in ('pydantic', 'yaml') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def _with_ram(*ram: MemoryRegion, reserved: Reserved | None = None) -> Board:
+    flash = MemoryRegion("flash", "flash", 0x10000, 1024, ("code", "model"))
+    return dataclasses.replace(
+        load_board("nrf52840"), memories=(flash, *ram), reserved=reserved or Reserved(0, 0, 0, 0)
+    )
+
+
+def _plain(board: Board) -> dict[str, object]:
+    """Return the board as YAML knows it: lists for tuples, no keys that are unset."""
+    document: dict[str, object] = json.loads(json.dumps(dataclasses.asdict(board)))
+    return {key: value for key, value in document.items() if value is not None}
