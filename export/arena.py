@@ -1,0 +1,113 @@
+"""What the real TFLM does with a model on x86-64: the arena it records, the outputs it computes.
+
+TFLM runs in a child process (``tflm_process.py``), so that its log stays out of ours and
+a model that crashes it becomes an error with a sentence.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mcofa.errors import FileFormatError, McofaError
+from mcofa.tflm import constants
+
+_CHILD = Path(__file__).with_name("tflm_process.py")
+_MEASURE_SECONDS = 120
+_ALLOCATION = re.compile(r"Arena allocation (total|head|tail) (\d+) bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredArena:
+    """Arena that the recording interpreter of the x86-64 wheel reports, in bytes."""
+
+    head_bytes: int
+    recording_tail_bytes: int
+    total_bytes: int
+
+
+def measure(data: bytes, name: str = "the model") -> MeasuredArena:
+    """Return the arena that the TFLM wheel uses for the .tflite file ``data``.
+
+    ``name`` is used in messages only.
+
+    Raises:
+        FileFormatError: TFLM cannot load the model, or crashes on it.
+        McofaError: the wheel is not installed.
+    """
+    log = _run("measure", data, b"", name, _MEASURE_SECONDS).stderr.decode("utf-8", "replace")
+    found = {what: int(size) for what, size in _ALLOCATION.findall(log)}
+    if found.keys() != {"total", "head", "tail"}:
+        raise McofaError(
+            f"the TFLM wheel did not report its arena for {name}",
+            f"install the version that mcofa reads: {constants()['wheel']}",
+        )
+    return MeasuredArena(found["head"], found["tail"], found["total"])
+
+
+def invoke(
+    data: bytes,
+    images: np.ndarray[Any, np.dtype[np.int8]],
+    name: str = "the model",
+    timeout_seconds: float | None = None,
+) -> np.ndarray[Any, np.dtype[np.int8]]:
+    """Return the outputs that TFLM (reference kernels) computes, one row per image.
+
+    ``images`` is int8 [n, height, width, channels], already quantized as the model's
+    input; the result is int8 [n, outputs]. ``timeout_seconds`` is for all images together.
+
+    Raises:
+        FileFormatError: TFLM cannot load the model or run an image of this shape, crashes
+            or takes longer than ``timeout_seconds``.
+        McofaError: the wheel is not installed.
+        ValueError: no images, or they are not int8.
+    """
+    if not len(images) or images.dtype != np.int8:
+        raise ValueError(f"{len(images)} images of type {images.dtype}; int8 images are needed")
+    request = io.BytesIO()
+    np.save(request, np.ascontiguousarray(images), allow_pickle=False)
+    answer = _run("invoke", data, request.getvalue(), name, timeout_seconds)
+    outputs: np.ndarray[Any, np.dtype[np.int8]] = np.load(io.BytesIO(answer.stdout), allow_pickle=False)
+    return outputs
+
+
+def _run(
+    task: str, model: bytes, payload: bytes, name: str, timeout_seconds: float | None
+) -> subprocess.CompletedProcess[bytes]:
+    if importlib.util.find_spec("tflite_micro") is None:
+        raise McofaError(f"{constants()['wheel']} is not installed", "run `make setup`")
+    request = len(model).to_bytes(8, "little") + model + payload
+    try:
+        answer = subprocess.run(
+            [sys.executable, "-P", str(_CHILD), task],
+            input=request,
+            capture_output=True,
+            timeout=timeout_seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise FileFormatError(name, f"TFLM did not finish within {timeout_seconds:g} s", _NEXT_STEP) from None
+    if answer.returncode:
+        raise FileFormatError(name, _failure(answer), _NEXT_STEP)
+    return answer
+
+
+_NEXT_STEP = "check the model with `mcofa arena MODEL.tflite`, and that images have the shape of its input"
+
+
+def _failure(answer: subprocess.CompletedProcess[bytes]) -> str:
+    """Say in one line why the child failed: its signal, or the last line of its log."""
+    if answer.returncode < 0:
+        return f"TFLM crashed on it ({signal.Signals(-answer.returncode).name})"
+    lines = answer.stderr.decode("utf-8", "replace").strip().splitlines()
+    reasons = [line for line in lines if line and not line.startswith(("Traceback", " ", "RuntimeError"))]
+    return f"TFLM refuses it: {(reasons or lines or ['no reason given'])[-1][:200]}"

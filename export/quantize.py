@@ -1,0 +1,138 @@
+"""From float to int8: ranges from real images, and the integers that stand for weights.
+
+Rules: activations asymmetric int8; filters symmetric int8 with one scale for each output
+channel; biases int32 with scale ``input scale · filter scale``. Source: "TensorFlow Lite
+8-bit quantization specification".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper
+
+from export.layers import FloatArray
+from mcofa.errors import McofaError
+
+_BATCH = 32
+_LARGEST_BIAS = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The smallest and the largest number that a value took."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """A number is ``scale · (integer - zero_point)``; one scale, or one for each index of ``axis``."""
+
+    scales: tuple[float, ...]
+    zero_point: int = 0
+    axis: int = 0
+
+    @property
+    def scale(self) -> float:
+        """The only scale.
+
+        Raises:
+            ValueError: there are several.
+        """
+        (scale,) = self.scales
+        return scale
+
+    def quantize(self, values: FloatArray) -> npt.NDArray[np.int8]:
+        """Return ``values`` as int8, saturated; per-tensor quantization only."""
+        integers = np.rint(values / np.float32(self.scale)) + self.zero_point
+        return np.clip(integers, -128, 127).astype(np.int8)
+
+    def dequantize(self, integers: npt.NDArray[np.int8]) -> FloatArray:
+        """Return the numbers that ``integers`` stand for; per-tensor quantization only."""
+        return (integers.astype(np.float32) - self.zero_point) * np.float32(self.scale)
+
+
+def calibrate(model: onnx.ModelProto, images: FloatArray, values: Sequence[str]) -> dict[str, Range]:
+    """Run ``model`` on ``images``, (n, channels, height, width), and return the ranges of ``values``.
+
+    ``values`` are names of the graph's inputs or node outputs. Runs on one thread, so that equal
+    images give equal ranges.
+
+    Raises:
+        McofaError: no images, images of the wrong shape, or a value that is not finite.
+    """
+    (source,) = [v for v in model.graph.input if v.name not in {t.name for t in model.graph.initializer}]
+    sides = tuple(d.dim_value for d in source.type.tensor_type.shape.dim)
+    if images.ndim != 4 or not len(images) or images.shape[1:] != sides[1:]:
+        raise McofaError(
+            f"calibration images have shape {images.shape}; the network takes (n, {str(sides[1:])[1:]}",
+            "pass 16 to 256 preprocessed training images",
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    observer = _with_extremes(model, values)
+    session = onnxruntime.InferenceSession(observer, options, providers=["CPUExecutionProvider"])
+    batch = 1 if sides[0] == 1 else _BATCH
+    extremes = np.array(
+        [
+            session.run(None, {source.name: np.ascontiguousarray(images[i : i + batch], np.float32)})
+            for i in range(0, len(images), batch)
+        ]
+    )
+    lows, highs = extremes[:, 0::2].min(0), extremes[:, 1::2].max(0)
+    for name, low, high in zip(values, lows, highs, strict=True):
+        if not np.isfinite([low, high]).all():
+            raise McofaError(
+                f"value {name!r} reaches {low} and {high} on the calibration images",
+                "train the network again, or check its weights with `mcofa evaluate`",
+            )
+    return {n: Range(float(lo), float(hi)) for n, lo, hi in zip(values, lows, highs, strict=True)}
+
+
+def _with_extremes(model: onnx.ModelProto, values: Iterable[str]) -> bytes:
+    """Return the model with two outputs for each value, its smallest and its largest number."""
+    observer = onnx.ModelProto()
+    observer.CopyFrom(model)
+    del observer.graph.output[:]
+    for index, value in enumerate(values):
+        for op_type in ("ReduceMin", "ReduceMax"):
+            output = f"{op_type}/{index}"
+            observer.graph.node.append(helper.make_node(op_type, [value], [output], keepdims=0))
+            observer.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, []))
+    return observer.SerializeToString()
+
+
+def activation_quantization(found: Range) -> Quantization:
+    """Return the asymmetric int8 quantization that covers ``found`` and holds 0 exactly."""
+    low, high = min(found.low, 0.0), max(found.high, 0.0)
+    scale = float(np.float32((high - low) / 255)) or 1.0
+    return Quantization((scale,), int(np.clip(np.rint(-128 - low / scale), -128, 127)))
+
+
+def quantize_filter(
+    filter_: FloatArray, bias: FloatArray, input_scale: float, axis: int
+) -> tuple[npt.NDArray[np.int8], Quantization]:
+    """Return the filter as int8 in [-127, 127] and its scales, one for each index of ``axis``.
+
+    A channel whose weights are tiny beside its bias gets a scale at which the bias still fits int32.
+    """
+    other_axes = tuple(i for i in range(filter_.ndim) if i != axis)
+    largest = np.abs(filter_).max(axis=other_axes).astype(np.float64)
+    scales = np.maximum(largest / 127, np.abs(bias.astype(np.float64)) / (input_scale * _LARGEST_BIAS))
+    scales = np.where(scales > 0, scales, 1.0).astype(np.float32)
+    shape = [-1 if i == axis else 1 for i in range(filter_.ndim)]
+    integers = np.clip(np.rint(filter_ / scales.reshape(shape)), -127, 127).astype(np.int8)
+    return integers, Quantization(tuple(scales.tolist()), 0, axis)
+
+
+def quantize_bias(bias: FloatArray, input_scale: float, filter_scales: Sequence[float]) -> npt.NDArray[np.int32]:
+    """Return the bias as int32, with the scale of the products it is added to."""
+    return np.rint(bias / (input_scale * np.array(filter_scales, np.float64))).astype(np.int32)
