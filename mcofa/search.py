@@ -1,0 +1,158 @@
+"""Search for the most accurate subnet that a board can hold.
+
+Evolution over whole populations with vectorised costs, finished by a local search;
+the winner's cost is then computed exactly, by going through the best candidates in
+order until one really fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mcofa.arch import Arch
+from mcofa.boards import Board
+from mcofa.cost import Cost, cost
+from mcofa.errors import BudgetError
+from mcofa.population_cost import PopulationCosts
+from mcofa.predictor import Predictor
+from mcofa.space import Genomes, SearchSpace
+
+_POPULATION = 512
+_PARENTS = 128
+_GENERATIONS = 40
+_MUTATION_PROBABILITY = 0.1
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a subnet must stay under, in bytes."""
+
+    arena_bytes: int
+    flash_bytes: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """The chosen arch, its exact cost, and its predicted accuracy with standard deviation."""
+
+    arch: Arch
+    cost: Cost
+    top1_percent: float
+    std_points: float
+    candidates: int
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Progress of a search: the best predicted accuracy so far (None: nothing fits yet)."""
+
+    number: int
+    of: int
+    best_top1_percent: float | None
+
+
+def board_budget(board: Board, max_arena_bytes: int | None, max_flash_bytes: int | None) -> Budget:
+    """Return what the board leaves for a network, or less where a smaller limit is given."""
+    limits = (max_arena_bytes, board.arena_budget_bytes), (max_flash_bytes, board.code_region.bytes)
+    return Budget(*(board_limit if limit is None else min(limit, board_limit) for limit, board_limit in limits))
+
+
+def search(
+    space: SearchSpace,
+    board: Board,
+    budget: Budget,
+    predictor: Predictor,
+    seed: int,
+    report: Callable[[Generation], None] = lambda _: None,
+) -> Found:
+    """Return the arch with the best predicted accuracy whose arena and flash fit the budget.
+
+    Raises:
+        BudgetError: no arch of the space fits; names the smallest values it reaches.
+    """
+    _refuse_impossible(space, board, budget)
+    rng = np.random.default_rng(seed)
+    pool = _Pool(space, budget, predictor, PopulationCosts(space, board))
+    pool.add(np.concatenate([space.encode([space.smallest(), space.largest()]), space.sample(_POPULATION, rng)]))
+    for number in range(1, _GENERATIONS + 1):
+        parents = pool.best(_PARENTS)
+        first, second = (parents[rng.integers(0, len(parents), _POPULATION)] for _ in range(2))
+        pool.add(space.mutate(space.crossover(first, second, rng), _MUTATION_PROBABILITY, rng))
+        report(Generation(number, _GENERATIONS, pool.best_top1_percent()))
+    while pool.add(space.neighbours(pool.best(1)[0])):
+        pass
+    for genome in pool.feasible_in_order():
+        arch = space.decode(genome)
+        exact = cost(space, arch, board)
+        if exact.arena_bytes <= budget.arena_bytes and exact.flash_bytes <= budget.flash_bytes:
+            prediction = predictor.predict(space, genome[None])
+            return Found(
+                arch, exact, float(prediction.top1_percent[0]), float(prediction.std_points[0]), pool.seen
+            )
+    raise AssertionError("the smallest arch fits, and the pool holds it")
+
+
+def _refuse_impossible(space: SearchSpace, board: Board, budget: Budget) -> None:
+    smallest = cost(space, space.smallest(), board)
+    for what, needed, limit, option in (
+        ("arena", smallest.arena_bytes, budget.arena_bytes, "--max-arena-bytes"),
+        ("flash", smallest.flash_bytes, budget.flash_bytes, "--max-flash-bytes"),
+    ):
+        if needed > limit:
+            raise BudgetError(
+                f"no arch of {space.name} fits {board.name}: the smallest needs {needed:,} B of {what}, "
+                f"the budget is {limit:,} B (smallest arena {smallest.arena_bytes:,} B, smallest flash "
+                f"{smallest.flash_bytes:,} B of which {smallest.flash_bytes - smallest.model_bytes:,} B are "
+                "the runtime and the firmware)",
+                f"raise {option}, or choose a board with more memory (`mcofa boards`)",
+            )
+
+
+class _Pool:
+    """Every distinct candidate seen so far, the best ones kept."""
+
+    _KEPT = 4_096
+
+    def __init__(
+        self, space: SearchSpace, budget: Budget, predictor: Predictor, costs: PopulationCosts
+    ) -> None:
+        self._space, self._budget, self._predictor, self._costs = space, budget, predictor, costs
+        self._genomes = space.sample(0, np.random.default_rng(0))
+        self._fitness: npt.NDArray[np.float64] = np.zeros(0)
+        self.seen = 0
+
+    def add(self, genomes: Genomes) -> bool:
+        """Evaluate ``genomes`` and say whether the best candidate got better."""
+        best = self._fitness[0] if len(self._fitness) else -np.inf
+        self.seen += len(genomes)
+        merged = np.concatenate([self._genomes, genomes])
+        merged, index = np.unique(merged, axis=0, return_index=True)
+        fitness = np.concatenate([self._fitness, self._evaluate(genomes)])[index]
+        order = np.argsort(-fitness, kind="stable")[: self._KEPT]
+        self._genomes, self._fitness = merged[order], fitness[order]
+        return bool(self._fitness[0] > best)
+
+    def _evaluate(self, genomes: Genomes) -> npt.NDArray[np.float64]:
+        """Predicted accuracy where the budget is met; else minus the relative excess, always below 0."""
+        costs = self._costs.evaluate(genomes)
+        excess = np.maximum(costs.arena_bytes / self._budget.arena_bytes, 1) + np.maximum(
+            costs.flash_bytes / self._budget.flash_bytes, 1
+        )
+        accuracy = self._predictor.predict(self._space, genomes).top1_percent
+        return np.where(excess > 2, -excess, accuracy)
+
+    def best(self, count: int) -> Genomes:
+        """Return the best candidates, feasible ones first."""
+        return self._genomes[:count]
+
+    def best_top1_percent(self) -> float | None:
+        """Return the best predicted accuracy of a candidate that fits, if any does."""
+        return float(self._fitness[0]) if self._fitness[0] > 0 else None
+
+    def feasible_in_order(self) -> Genomes:
+        """Return the candidates that fit by their lower bound, the most accurate first."""
+        return self._genomes[self._fitness > 0]
