@@ -72,7 +72,7 @@ demo: setup ## search, export, evaluate, check the arena, render firmware
 	$(MCOFA) evaluate $(RUN)
 	$(MCOFA) arena-check $(RUN) --board $(BOARD)
 	$(MCOFA) firmware $(RUN) --board $(BOARD)
-	$(MCOFA) summary $(RUN)
+	$(MCOFA) report $(RUN)
 
 .PHONY: test
 test: setup ## every test, the slow ones too

@@ -1,9 +1,11 @@
 """Graph, quantization and constants → the bytes of a lean .tflite file.
 
-The same input gives the same bytes. Left out is whatever neither LiteRT nor TFLM reads:
-names, descriptions, minima and maxima, metadata, the zero points of symmetric filters but
-one, options that hold only defaults. Equal shapes, quantizations and options are written
-once. Constants start at multiples of 16 bytes, as the schema's ``force_align`` asks.
+The same input gives the same bytes, and their number depends on the graph alone, not on
+weights or ranges. Left out is whatever neither LiteRT nor TFLM needs: names, descriptions,
+minima and maxima, metadata, the quantization of biases. Written once is what the graph makes
+equal: shapes, options, the zero points of filters of equal width, and quantizations that are
+the same object. (LiteRT refuses fewer zero points than scales.) Constants start at multiples
+of 16 bytes, as the schema's ``force_align`` asks.
 
 Source: tensorflow/compiler/mlir/lite/schema/schema.fbs, version 3, as generated in ai-edge-litert.
 """
@@ -42,8 +44,8 @@ _OP_VERSIONS = {
 class QuantizedGraph:
     """A graph with what it takes to run it.
 
-    ``quantizations`` has one entry for each tensor, None where ``scales`` is 0;
-    ``constants`` holds the data of the constant tensors, by tensor index.
+    ``quantizations`` has one entry for each tensor, None where ``scales`` is 0, and the same
+    object for tensors that share it; ``constants`` holds the data of the constant tensors, by tensor index.
     """
 
     graph: Graph
@@ -113,7 +115,8 @@ class _Writer:
     def _operator(self, op: Op, code_index: int) -> int:
         inputs, outputs = self._integers(op.inputs), self._integers(op.outputs)
         option_class, fields = _options(op)
-        options = self._share((option_class, *fields.items()), lambda: self._options_table(option_class, fields))
+        key = option_class, tuple(fields.items())
+        options = self._share(key, lambda: self._options_table(option_class, fields))
         builder = self.builder
         schema.OperatorStart(builder)
         schema.OperatorAddOpcodeIndex(builder, code_index)
@@ -144,20 +147,24 @@ class _Writer:
         return int(schema.TensorEnd(self.builder))
 
     def _quantization(self, quantization: Quantization) -> int:
-        return self._share(quantization, lambda: self._quantization_table(quantization))
+        return self._share(("quantization", id(quantization)), lambda: self._quantization_table(quantization))
 
     def _quantization_table(self, quantization: Quantization) -> int:
         scales = self.builder.CreateNumpyVector(np.array(quantization.scales, np.float32))
-        zero_points = self._zero_points((quantization.zero_point,) * len(quantization.scales))
+        zero_points = self._zero_points(quantization)
         schema.QuantizationParametersStart(self.builder)
         schema.QuantizationParametersAddScale(self.builder, scales)
         schema.QuantizationParametersAddZeroPoint(self.builder, zero_points)
-        schema.QuantizationParametersAddQuantizedDimension(self.builder, quantization.axis)
+        schema.QuantizationParametersAddQuantizedDimension(self.builder, quantization.axis or 0)
         return int(schema.QuantizationParametersEnd(self.builder))
 
-    def _zero_points(self, values: tuple[int, ...]) -> int:
-        array = np.array(values, np.int64)
-        return self._share(("zero points", values), lambda: self.builder.CreateNumpyVector(array))
+    def _zero_points(self, quantization: Quantization) -> int:
+        """Write one zero point for each scale; all those of filters are 0 and can be shared."""
+        count = len(quantization.scales)
+        zero_points = np.full(count, quantization.zero_point, np.int64)
+        if quantization.axis is None:
+            return int(self.builder.CreateNumpyVector(zero_points))
+        return self._share(("zeros", count), lambda: self.builder.CreateNumpyVector(zero_points))
 
     def _integers(self, values: Sequence[int]) -> int:
         array = np.array(values, np.int32)

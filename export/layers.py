@@ -22,7 +22,7 @@ from mcofa.graph import OpKind
 FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, int, int, int]
 
-_NEXT_STEP = "export a network of a mcofa search space with `mcofa export`; other ONNX files are not supported"
+_NEXT_STEP = "export a network of a mcofa search space with `mcofa export`; other ONNX files are refused"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,9 +97,12 @@ class _Reader:
         rule(self, node)
 
     def finish(self) -> LayerList:
-        found = self.logits or (self.layers[-1].output if self.layers else "")
-        if self.outputs != [found]:
-            raise McofaError(f"the ONNX model's outputs are {self.outputs}, not its last layer's", _NEXT_STEP)
+        last = self.layers[-1] if self.layers else None
+        if last is None or last.shape[1:3] != (1, 1) or self.outputs != [self.logits or last.output]:
+            raise McofaError(
+                f"the ONNX model's outputs are {self.outputs}; one vector of logits, made last, is needed",
+                _NEXT_STEP,
+            )
         unread = [layer.output for layer in self.layers[:-1] if not self.uses[layer.output]]
         if unread:
             raise McofaError(f"nothing in the ONNX model reads {', '.join(unread)}", _NEXT_STEP)
@@ -109,29 +112,18 @@ class _Reader:
         source = self._shape(node, 0)
         weight = self._constant(node, 1)
         bias = self._constant(node, 2) if len(node.input) > 2 else np.zeros(weight.shape[0], np.float32)
-        attributes = _attributes(node)
-        groups = attributes.get("group", 1)
-        if weight.ndim != 4 or weight.shape[1] * groups != source[3] or bias.shape != weight.shape[:1]:
-            _refuse(node, f"has filter {weight.shape}, bias {bias.shape}, {groups} groups, input {source} (NHWC)")
+        groups = _attributes(node).get("group", 1)
         depthwise = groups > 1
+        if weight.ndim != 4 or weight.shape[1] * groups != source[3] or bias.shape != weight.shape[:1]:
+            _refuse(node, f"has filter {weight.shape}, bias {bias.shape}, {groups} groups, input {source[3]}")
         if depthwise and not groups == source[3] == weight.shape[0]:
-            _refuse(node, f"has {groups} groups for {source[3]} → {weight.shape[0]} channels; 1 or all are known")
-        stride = _pair(attributes.get("strides", (1, 1)))
-        kernel = (weight.shape[2], weight.shape[3])
-        sides = (source[1], source[2])
-        pads = _same_pads(sides, kernel, stride)
-        if (
-            attributes.get("auto_pad", b"NOTSET") != b"NOTSET"
-            or tuple(attributes.get("pads", (0, 0, 0, 0))) != pads
-            or tuple(attributes.get("dilations", (1, 1))) != (1, 1)
-        ):
-            _refuse(node, f"has padding {attributes.get('pads')}; only TensorFlow's SAME is known, here {pads}")
-        rows, columns = (-(-side // step) for side, step in zip(sides, stride, strict=True))
+            _refuse(node, f"has {groups} groups for {source[3]} → {len(weight)} channels; known: 1 or all")
+        stride = _same_stride(node, (source[1], source[2]), (weight.shape[2], weight.shape[3]))
         filter_ = weight.transpose((1, 2, 3, 0) if depthwise else (0, 2, 3, 1))
         self._add(
             OpKind.DEPTHWISE_CONV_2D if depthwise else OpKind.CONV_2D,
             node,
-            (1, rows, columns, weight.shape[0]),
+            (1, -(-source[1] // stride[0]), -(-source[2] // stride[1]), weight.shape[0]),
             Convolution(np.ascontiguousarray(filter_), bias, stride),
         )
 
@@ -180,7 +172,8 @@ class _Reader:
     def flatten(self, node: onnx.NodeProto) -> None:
         """Accept what only drops the two sides of length 1 at the very end."""
         shape = self._shape(node, 0)
-        if shape[1:3] != (1, 1) or [node.output[0]] != self.outputs:
+        made_last = next(reversed(self.shapes))
+        if shape[1:3] != (1, 1) or node.input[0] != made_last or [node.output[0]] != self.outputs:
             _refuse(node, f"reshapes {shape} (NHWC); only the classifier's output may be reshaped")
         self.logits = node.output[0]
 
@@ -245,31 +238,32 @@ _RULES: Mapping[str, Callable[[_Reader, onnx.NodeProto], None]] = {
 def _only_input(graph: onnx.GraphProto, constants: Mapping[str, onnx.TensorProto]) -> tuple[str, Shape]:
     inputs = [value for value in graph.input if value.name not in constants]
     sizes = [tuple(d.dim_value for d in value.type.tensor_type.shape.dim) for value in inputs]
-    if len(inputs) != 1 or len(sizes[0]) != 4 or not all(size > 0 for size in sizes[0][1:]) or sizes[0][0] > 1:
+    if len(inputs) != 1 or len(sizes[0]) != 4 or sizes[0][0] > 1 or min(sizes[0][1:]) <= 0:
         named = ", ".join(f"{value.name} {size}" for value, size in zip(inputs, sizes, strict=True))
         raise McofaError(f"the ONNX model's inputs are {named}; one batch of images is needed", _NEXT_STEP)
     _, channels, rows, columns = sizes[0]
     return inputs[0].name, (1, rows, columns, channels)
 
 
-def _same_pads(
-    sides: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int]
-) -> tuple[int, int, int, int]:
-    """Return ONNX pads (top, left, bottom, right) of TensorFlow's SAME padding."""
-    totals = [
+def _same_stride(node: onnx.NodeProto, sides: tuple[int, int], kernel: tuple[int, int]) -> tuple[int, int]:
+    """Return the stride of a convolution that pads as TensorFlow's SAME does; refuse any other."""
+    attributes = _attributes(node)
+    down, right = attributes.get("strides", (1, 1))
+    height, width = (
         max((-(-side // step) - 1) * step + size - side, 0)
-        for side, size, step in zip(sides, kernel, stride, strict=True)
-    ]
-    return totals[0] // 2, totals[1] // 2, totals[0] - totals[0] // 2, totals[1] - totals[1] // 2
+        for side, size, step in zip(sides, kernel, (down, right), strict=True)
+    )
+    same = [height // 2, width // 2, height - height // 2, width - width // 2]
+    pads = list(attributes.get("pads", (0, 0, 0, 0)))
+    if pads != same or attributes.get("auto_pad", b"NOTSET") != b"NOTSET":
+        _refuse(node, f"has padding {pads}; known: TensorFlow's SAME, which is {same} here")
+    if set(attributes.get("dilations", (1, 1))) != {1}:
+        _refuse(node, f"has dilations {attributes['dilations']}; known: 1")
+    return down, right
 
 
 def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
     return {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
-
-
-def _pair(values: Any) -> tuple[int, int]:
-    height, width = values
-    return int(height), int(width)
 
 
 def _refuse(node: onnx.NodeProto, reason: str) -> NoReturn:

@@ -42,7 +42,7 @@ _GARBAGE_ERRORS = (
 )
 
 
-class _Malformed(Exception):
+class _MalformedError(Exception):
     """What is wrong with the file, without its name."""
 
 
@@ -66,7 +66,7 @@ def parse_tflite(data: bytes, name: str) -> Graph:
         tensors, ops = _ops(subgraph, kinds, tensors)
         inputs = _indices(subgraph.Inputs, subgraph.InputsLength(), len(tensors), "graph inputs")
         outputs = _indices(subgraph.Outputs, subgraph.OutputsLength(), len(tensors), "graph outputs")
-    except _Malformed as error:
+    except _MalformedError as error:
         raise FileFormatError(name, str(error), _NEXT_STEP) from None
     except _GARBAGE_ERRORS as error:
         detail = "corrupt or truncated .tflite: its internal offsets lead nowhere"
@@ -76,20 +76,20 @@ def parse_tflite(data: bytes, name: str) -> Graph:
 
 def _root(data: bytes) -> Any:
     if len(data) < _SMALLEST_FILE_BYTES or data[4:8] != _IDENTIFIER:
-        raise _Malformed(f"not a .tflite file: {len(data)} bytes without the identifier TFL3")
+        raise _MalformedError(f"not a .tflite file: {len(data)} bytes without the identifier TFL3")
     return schema.Model.GetRootAs(data, 0)
 
 
 def _count(length: int, file_bytes: int, what: str) -> int:
     """Check that ``length`` tables can lie in the file, so that looping over them ends."""
     if length < 0 or length * _SMALLEST_TABLE_BYTES > file_bytes:
-        raise _Malformed(f"corrupt or truncated .tflite: {length} {what} in {file_bytes} bytes")
+        raise _MalformedError(f"corrupt or truncated .tflite: {length} {what} in {file_bytes} bytes")
     return length
 
 
 def _present(table: Any, what: str) -> Any:
     if table is None:
-        raise _Malformed(f"corrupt .tflite: {what} is missing")
+        raise _MalformedError(f"corrupt .tflite: {what} is missing")
     return table
 
 
@@ -98,12 +98,12 @@ def _refuse_metadata(model: Any, file_bytes: int) -> None:
     for position in range(_count(model.MetadataLength(), file_bytes, "metadata entries")):
         refusal = _REFUSED_METADATA.get(_present(model.Metadata(position), "metadata").Name() or b"")
         if refusal:
-            raise _Malformed(refusal)
+            raise _MalformedError(refusal)
 
 
 def _only_subgraph(model: Any) -> Any:
     if model.SubgraphsLength() != 1:
-        raise _Malformed(f"has {model.SubgraphsLength()} subgraphs; only models with one are supported")
+        raise _MalformedError(f"has {model.SubgraphsLength()} subgraphs; only models with one are supported")
     return _present(model.Subgraphs(0), "the subgraph")
 
 
@@ -120,7 +120,7 @@ def _op_kinds(model: Any, subgraph: Any, file_bytes: int) -> list[OpKind]:
     for position in range(_count(subgraph.OperatorsLength(), file_bytes, "ops")):
         code = _present(subgraph.Operators(position), f"op {position}").OpcodeIndex()
         if not 0 <= code < codes:
-            raise _Malformed(f"corrupt .tflite: op {position} has operator code {code} of {codes}")
+            raise _MalformedError(f"corrupt .tflite: op {position} has operator code {code} of {codes}")
         if code not in cache:
             cache[code] = _op_name(_present(model.OperatorCodes(code), f"operator code {code}"))
         if cache[code] in OpKind.__members__:
@@ -155,7 +155,7 @@ def _tensors(model: Any, subgraph: Any, file_bytes: int) -> tuple[Tensor, ...]:
 
 def _tensor(model: Any, table: Any, buffers: int, what: str) -> Tensor:
     if table.Sparsity() is not None:
-        raise _Malformed(f"{what} is sparse, which is not supported")
+        raise _MalformedError(f"{what} is sparse, which is not supported")
     tensor = Tensor(
         shape=_shape(table, what),
         dtype=_dtype(table.Type(), what),
@@ -164,12 +164,12 @@ def _tensor(model: Any, table: Any, buffers: int, what: str) -> Tensor:
         scales=_scales(table.Quantization(), what),
     )
     if abs(tensor.bytes) > _LARGEST_TENSOR_BYTES:
-        raise _Malformed(f"{what} has {tensor.bytes} bytes, more than {_LARGEST_TENSOR_BYTES}")
+        raise _MalformedError(f"{what} has {tensor.bytes} bytes, more than {_LARGEST_TENSOR_BYTES}")
     if not 0 <= table.Buffer() < max(buffers, 1):
-        raise _Malformed(f"corrupt .tflite: {what} is in buffer {table.Buffer()} of {buffers}")
+        raise _MalformedError(f"corrupt .tflite: {what} is in buffer {table.Buffer()} of {buffers}")
     held = _held_bytes(model.Buffers(table.Buffer()) if buffers else None, what)
     if held and held < tensor.bytes:
-        raise _Malformed(f"corrupt .tflite: {what} needs {tensor.bytes} bytes, its buffer holds {held}")
+        raise _MalformedError(f"corrupt .tflite: {what} needs {tensor.bytes} bytes, its buffer holds {held}")
     return tensor if not held else _as_constant(tensor)
 
 
@@ -182,7 +182,7 @@ def _held_bytes(buffer: Any, what: str) -> int:
     if buffer is None:
         return 0
     if buffer.Offset() > 1:
-        raise _Malformed(f"{what} has its data outside the flatbuffer, which TFLM does not read")
+        raise _MalformedError(f"{what} has its data outside the flatbuffer, which TFLM does not read")
     return 0 if buffer.DataLength() == 0 else len(buffer.DataAsNumpy())
 
 
@@ -190,17 +190,19 @@ def _shape(table: Any, what: str) -> tuple[int, ...]:
     """Return the shape; −1 is kept for ``_ops`` to resolve."""
     rank = table.ShapeLength()
     if not 0 <= rank <= _HIGHEST_RANK:
-        raise _Malformed(f"{what} has rank {rank}, more than {_HIGHEST_RANK}")
+        raise _MalformedError(f"{what} has rank {rank}, more than {_HIGHEST_RANK}")
     shape = tuple(int(table.Shape(axis)) for axis in range(rank))
     if any(size < -1 or size > _LARGEST_DIMENSION for size in shape):
-        raise _Malformed(f"corrupt .tflite: {what} has shape {shape}")
+        raise _MalformedError(f"corrupt .tflite: {what} has shape {shape}")
     return shape
 
 
 def _dtype(code: int, what: str) -> DType:
     name = _enum_name(schema.TensorType, code)
     if name not in DType.__members__:
-        raise _Malformed(f"{what} has element type {name or code}; known: {', '.join(DType.__members__)}")
+        raise _MalformedError(
+            f"{what} has element type {name or code}; known: {', '.join(DType.__members__)}"
+        )
     return DType[name]
 
 
@@ -210,16 +212,16 @@ def _scales(quantization: Any, what: str) -> int:
         return 0
     scales, zero_points = len(quantization.ScaleAsNumpy()), len(quantization.ZeroPointAsNumpy())
     if zero_points not in (1, scales):
-        raise _Malformed(f"corrupt .tflite: {what} has {scales} scales and {zero_points} zero points")
+        raise _MalformedError(f"corrupt .tflite: {what} has {scales} scales and {zero_points} zero points")
     return scales
 
 
 def _indices(item: Callable[[int], int], length: int, tensors: int, what: str) -> tuple[int, ...]:
     if not 0 <= length <= tensors:
-        raise _Malformed(f"corrupt .tflite: {length} {what} among {tensors} tensors")
+        raise _MalformedError(f"corrupt .tflite: {length} {what} among {tensors} tensors")
     found = tuple(int(item(position)) for position in range(length))
     if any(not 0 <= index < tensors for index in found):
-        raise _Malformed(f"corrupt .tflite: {what} {found} among {tensors} tensors")
+        raise _MalformedError(f"corrupt .tflite: {what} {found} among {tensors} tensors")
     return found
 
 
@@ -262,7 +264,9 @@ def _ops(
         ops.append(op)
     for index, tensor in enumerate(resolved):
         if -1 in tensor.shape:
-            raise _Malformed(f"tensor {index} has the dynamic shape {tensor.shape}; TFLM needs static shapes")
+            raise _MalformedError(
+                f"tensor {index} has the dynamic shape {tensor.shape}; TFLM needs static shapes"
+            )
     return tuple(resolved), tuple(ops)
 
 
@@ -270,7 +274,7 @@ def _op(table: Any, kind: OpKind, position: int, tensors: int) -> Op:
     what = f"op {position} ({kind})"
     fewest, most = _INPUT_COUNTS.get(kind, (1, 1))
     if not fewest <= table.InputsLength() <= most or table.OutputsLength() != 1:
-        raise _Malformed(
+        raise _MalformedError(
             f"{what} has {table.InputsLength()} inputs and {table.OutputsLength()} outputs, "
             f"not {fewest} to {most} and 1"
         )
@@ -278,7 +282,7 @@ def _op(table: Any, kind: OpKind, position: int, tensors: int) -> Op:
     outputs = (int(table.Outputs(0)),)
     required = inputs[:fewest] + outputs + tuple(index for index in inputs[fewest:] if index != -1)
     if any(not 0 <= index < tensors for index in required):
-        raise _Malformed(f"corrupt .tflite: {what} uses tensors {inputs} and {outputs} of {tensors}")
+        raise _MalformedError(f"corrupt .tflite: {what} uses tensors {inputs} and {outputs} of {tensors}")
     return Op(kind, inputs, outputs, **_options(table, kind, what))
 
 
@@ -286,7 +290,7 @@ def _resolve(source: Tensor, output: Tensor, position: int) -> Tensor:
     """Return ``output`` with the one −1 of its shape worked out from ``source``."""
     known = -output.items
     if output.shape.count(-1) > 1 or known <= 0 or source.items <= 0 or source.items % known:
-        raise _Malformed(f"op {position} (RESHAPE) cannot make {output.shape} of {source.shape}")
+        raise _MalformedError(f"op {position} (RESHAPE) cannot make {output.shape} of {source.shape}")
     shape = tuple(source.items // known if size == -1 else size for size in output.shape)
     return Tensor(shape, output.dtype, output.constant, output.variable, output.scales)
 
@@ -298,9 +302,9 @@ def _check_ranks(op: Op, tensors: list[Tensor], position: int) -> None:
     used = [*op.inputs[: max(len(ranks) - 1, 0)], *op.outputs]
     found = tuple(len(tensors[index].shape) for index in used)
     if ranks and found != ranks:
-        raise _Malformed(f"{what} has tensors of ranks {found}, not {ranks}")
+        raise _MalformedError(f"{what} has tensors of ranks {found}, not {ranks}")
     if op.kind is OpKind.FULLY_CONNECTED and (len(tensors[op.inputs[1]].shape) != 2 or found[0] < 1):
-        raise _Malformed(f"{what} has a filter of shape {tensors[op.inputs[1]].shape}, not of rank 2")
+        raise _MalformedError(f"{what} has a filter of shape {tensors[op.inputs[1]].shape}, not of rank 2")
 
 
 def _options(table: Any, kind: OpKind, what: str) -> dict[str, Any]:
@@ -312,14 +316,14 @@ def _options(table: Any, kind: OpKind, what: str) -> dict[str, Any]:
     expected = getattr(schema.BuiltinOptions, option_class)
     if union is None or table.BuiltinOptionsType() != expected:
         if kind in _WINDOWED:
-            raise _Malformed(f"corrupt .tflite: {what} has no {option_class}")
+            raise _MalformedError(f"corrupt .tflite: {what} has no {option_class}")
         return {}
     options = getattr(schema, option_class)()
     options.Init(union.Bytes, union.Pos)
     fields = dict(_window_fields(options, kind, what)) if kind in _WINDOWED else {}
     activation = _enum_name(schema.ActivationFunctionType, options.FusedActivationFunction())
     if not activation:
-        raise _Malformed(f"corrupt .tflite: {what} has activation {options.FusedActivationFunction()}")
+        raise _MalformedError(f"corrupt .tflite: {what} has activation {options.FusedActivationFunction()}")
     return {**fields, "activation": activation}
 
 
@@ -340,7 +344,7 @@ _OPTION_CLASSES = {
 def _window_fields(options: Any, kind: OpKind, what: str) -> Iterator[tuple[str, Any]]:
     padding = _enum_name(schema.Padding, options.Padding())
     if not padding:
-        raise _Malformed(f"corrupt .tflite: {what} has padding {options.Padding()}")
+        raise _MalformedError(f"corrupt .tflite: {what} has padding {options.Padding()}")
     yield "padding", padding
     yield "stride", _pair(options.StrideH(), options.StrideW(), f"stride of {what}")
     if kind in _POOLS:
@@ -352,5 +356,5 @@ def _window_fields(options: Any, kind: OpKind, what: str) -> Iterator[tuple[str,
 
 def _pair(height: int, width: int, what: str) -> tuple[int, int]:
     if not (1 <= height <= _LARGEST_STEP and 1 <= width <= _LARGEST_STEP):
-        raise _Malformed(f"corrupt .tflite: {what} is {height}×{width}")
+        raise _MalformedError(f"corrupt .tflite: {what} is {height}×{width}")
     return int(height), int(width)

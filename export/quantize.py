@@ -7,6 +7,7 @@ channel; biases int32 with scale ``input scale · filter scale``. Source: "Tenso
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -33,11 +34,15 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Quantization:
-    """A number is ``scale · (integer - zero_point)``; one scale, or one for each index of ``axis``."""
+    """A number is ``scale · (integer - zero_point)``.
+
+    Activations have one scale and any zero point; filters one scale for each index of
+    ``axis`` and the zero point 0 (``axis`` is None for activations).
+    """
 
     scales: tuple[float, ...]
     zero_point: int = 0
-    axis: int = 0
+    axis: int | None = None
 
     @property
     def scale(self) -> float:
@@ -68,33 +73,34 @@ def calibrate(model: onnx.ModelProto, images: FloatArray, values: Sequence[str])
     Raises:
         McofaError: no images, images of the wrong shape, or a value that is not finite.
     """
-    (source,) = [v for v in model.graph.input if v.name not in {t.name for t in model.graph.initializer}]
-    sides = tuple(d.dim_value for d in source.type.tensor_type.shape.dim)
-    if images.ndim != 4 or not len(images) or images.shape[1:] != sides[1:]:
-        raise McofaError(
-            f"calibration images have shape {images.shape}; the network takes (n, {str(sides[1:])[1:]}",
-            "pass 16 to 256 preprocessed training images",
-        )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     observer = _with_extremes(model, values)
     session = onnxruntime.InferenceSession(observer, options, providers=["CPUExecutionProvider"])
-    batch = 1 if sides[0] == 1 else _BATCH
+    (source,) = session.get_inputs()
+    batch_size, *sides = source.shape
+    if images.ndim != 4 or not len(images) or list(images.shape[1:]) != sides:
+        raise McofaError(
+            f"calibration images have shape {images.shape}; the network takes images of shape {tuple(sides)}",
+            "pass 16 to 256 preprocessed training images",
+        )
+    step = batch_size if isinstance(batch_size, int) else _BATCH
     extremes = np.array(
         [
-            session.run(None, {source.name: np.ascontiguousarray(images[i : i + batch], np.float32)})
-            for i in range(0, len(images), batch)
+            session.run(None, {source.name: np.ascontiguousarray(images[start : start + step], np.float32)})
+            for start in range(0, len(images), step)
         ]
     )
-    lows, highs = extremes[:, 0::2].min(0), extremes[:, 1::2].max(0)
-    for name, low, high in zip(values, lows, highs, strict=True):
-        if not np.isfinite([low, high]).all():
+    lows, highs = extremes[:, 0::2].min(0).tolist(), extremes[:, 1::2].max(0).tolist()
+    ranges = {name: Range(low, high) for name, low, high in zip(values, lows, highs, strict=True)}
+    for name, found in ranges.items():
+        if not math.isfinite(found.low) or not math.isfinite(found.high):
             raise McofaError(
-                f"value {name!r} reaches {low} and {high} on the calibration images",
-                "train the network again, or check its weights with `mcofa evaluate`",
+                f"{name} ranges from {found.low} to {found.high} on the calibration images",
+                "look for NaN or infinite weights: `mcofa evaluate CHECKPOINT`; train again if there are any",
             )
-    return {n: Range(float(lo), float(hi)) for n, lo, hi in zip(values, lows, highs, strict=True)}
+    return ranges
 
 
 def _with_extremes(model: onnx.ModelProto, values: Iterable[str]) -> bytes:
@@ -133,6 +139,8 @@ def quantize_filter(
     return integers, Quantization(tuple(scales.tolist()), 0, axis)
 
 
-def quantize_bias(bias: FloatArray, input_scale: float, filter_scales: Sequence[float]) -> npt.NDArray[np.int32]:
+def quantize_bias(
+    bias: FloatArray, input_scale: float, filter_scales: Sequence[float]
+) -> npt.NDArray[np.int32]:
     """Return the bias as int32, with the scale of the products it is added to."""
     return np.rint(bias / (input_scale * np.array(filter_scales, np.float64))).astype(np.int32)

@@ -114,7 +114,8 @@ class _GraphBuilder:
     def add_layer(self, layer: Layer, quantization: Quantization) -> None:
         inputs = tuple(self.index_of[name] for name in layer.inputs)
         if layer.convolution is not None:
-            inputs += self._add_constants(layer.kind, layer.convolution, self.quantization_of(layer.inputs[0]))
+            source = self.quantization_of(layer.inputs[0])
+            inputs += self._add_constants(layer.kind, layer.convolution, source)
         output = self._add_tensor(Tensor(layer.shape), quantization)
         self.index_of[layer.output] = output
         self.ops.append(Op(layer.kind, inputs, (output,), **self._options(layer, inputs[0])))
@@ -123,9 +124,7 @@ class _GraphBuilder:
         graph = Graph(tuple(self.tensors), tuple(self.ops), (0,), self.ops[-1].outputs)
         return QuantizedGraph(graph, tuple(self.quantizations), self.constants)
 
-    def _add_constants(
-        self, kind: OpKind, convolution: Convolution, source: Quantization
-    ) -> tuple[int, int]:
+    def _add_constants(self, kind: OpKind, convolution: Convolution, source: Quantization) -> tuple[int, int]:
         axis = 3 if kind is OpKind.DEPTHWISE_CONV_2D else 0
         filter_, scales = quantize_filter(convolution.filter, convolution.bias, source.scale, axis)
         bias = quantize_bias(convolution.bias, source.scale, scales.scales)

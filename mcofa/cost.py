@@ -47,13 +47,18 @@ def cost(space: SearchSpace, arch: Arch, board: Board) -> Cost:
         arena_bytes=arena.minimum_bytes,
         model_bytes=model_bytes,
         flash_bytes=model_bytes + reserved_flash_bytes(board),
-        macs=sum(op_macs(graph, op) for op in graph.ops),
+        macs=graph_macs(graph),
     )
 
 
 def reserved_flash_bytes(board: Board) -> int:
     """Return the flash that the runtime's code and the firmware take besides the model."""
     return board.reserved.runtime_code_bytes + board.reserved.firmware_flash_bytes
+
+
+def graph_macs(graph: Graph) -> int:
+    """Return the multiply-accumulates of one inference."""
+    return sum(op_macs(graph, op) for op in graph.ops)
 
 
 def op_macs(graph: Graph, op: Op) -> int:

@@ -8,7 +8,8 @@ order until one really fits.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +45,27 @@ class Found:
     top1_percent: float
     std_points: float
     candidates: int
+
+    def to_json(self, space: SearchSpace, board: Board, budget: Budget, seed: int) -> dict[str, Any]:
+        """Return the manifest's search section."""
+        return {
+            "space": space.name,
+            "board": board.name,
+            "core": board.core,
+            "kernels": board.kernels,
+            "budget": asdict(budget),
+            "seed": seed,
+            "candidates": self.candidates,
+            "arch": self.arch.to_json(),
+            "predicted": {
+                "arena_bytes": self.cost.arena_bytes,
+                "model_bytes": self.cost.model_bytes,
+                "flash_bytes": self.cost.flash_bytes,
+                "macs": self.cost.macs,
+                "top1_percent": round(self.top1_percent, 3),
+                "top1_std_points": round(self.std_points, 3),
+            },
+        }
 
 
 @dataclass(frozen=True)

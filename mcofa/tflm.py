@@ -622,7 +622,7 @@ def planning_bytes(graph: Graph, ops: Sequence[OpMemory], plain: Tail, on: Targe
     sizes = structs(on.abi)
     scratch = sum(len(op.scratch_bytes) for op in ops)
     planned = len(_planned_tensors(graph)) + scratch
-    requests = sizes.scratch_request * (scratch + _requests_per_op())
+    requests = sizes.scratch_request * (scratch + requests_per_op())
     infos = sizes.subgraph_offset + sizes.allocation_info * (len(graph.tensors) + scratch)
     return aligned(plain.planning_bytes) + aligned(requests + infos) + sizes.planner_buffer * planned
 
@@ -635,14 +635,15 @@ def preparing_bytes(ops: Sequence[OpMemory], plain: Tail, on: Target) -> int:
     request = structs(on.abi).scratch_request
     needed, scratch = 0, 0
     for op, tail_bytes in zip(ops, plain.prepared_bytes, strict=True):
-        requests = request * (scratch + _requests_per_op())
+        requests = request * (scratch + requests_per_op())
         needed = max(needed, tail_bytes + requests + op.temporaries_bytes)
         scratch += len(op.scratch_bytes)
     return needed
 
 
-def _requests_per_op() -> int:
-    reserved: int = constants()["scratch_requests_per_op"]
+def requests_per_op() -> int:
+    """Return how many scratch requests TFLM keeps room for while it prepares one op."""
+    reserved: int = constants()["scratchrequests_per_op"]
     return reserved
 
 

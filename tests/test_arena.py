@@ -109,7 +109,7 @@ def test_tflm_computes_as_by_hand() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"not a model at all, but long enough", small_network()[:200]])
 def test_a_file_that_tflm_cannot_read_is_an_error(data: bytes) -> None:
-    with pytest.raises(FileFormatError, match="broken.tflite: TFLM"):
+    with pytest.raises(FileFormatError, match=r"broken\.tflite: TFLM"):
         measure(data, "broken.tflite")
 
 
@@ -131,7 +131,7 @@ def test_images_of_the_wrong_shape_or_type() -> None:
 
 
 def test_an_inference_that_takes_too_long_is_stopped() -> None:
-    with pytest.raises(FileFormatError, match="within 0.01 s"):
+    with pytest.raises(FileFormatError, match=r"within 0\.01 s"):
         invoke(one_op("RELU"), np.zeros((2, 6, 6, 4), np.int8), timeout_seconds=0.01)
 
 

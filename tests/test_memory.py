@@ -103,7 +103,9 @@ def test_impossible_buffers_are_refused(entry: tuple[int, int, int]) -> None:
 
 def test_planning_a_hundred_buffers_is_quick() -> None:
     rng = np.random.default_rng(0)
-    buffers = [Buffer(int(s), i, i + int(d)) for i, (s, d) in enumerate(rng.integers((1, 0), (9000, 6), (100, 2)))]
+    buffers = [
+        Buffer(int(s), i, i + int(d)) for i, (s, d) in enumerate(rng.integers((1, 0), (9000, 6), (100, 2)))
+    ]
     plan_greedy(buffers)
     best = min(_seconds(buffers) for _ in range(5))
     assert best < 0.02  # 2 ms is the aim; ten times that leaves room for a busy machine

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import time
 from pathlib import Path
 
@@ -16,7 +17,13 @@ from mcofa.tflm import account, target
 
 def test_a_network_is_read_whole() -> None:
     graph = parse_tflite(small_network(), "net.tflite")
-    assert [op.kind for op in graph.ops] == ["CONV_2D", "DEPTHWISE_CONV_2D", "HARD_SWISH", "MEAN", "FULLY_CONNECTED"]
+    assert [op.kind for op in graph.ops] == [
+        "CONV_2D",
+        "DEPTHWISE_CONV_2D",
+        "HARD_SWISH",
+        "MEAN",
+        "FULLY_CONNECTED",
+    ]
     assert graph.inputs == (0,)
     assert graph.tensors[graph.outputs[0]] == Tensor((1, 5))
     assert graph.ops[0].inputs == (0, 6, 7)
@@ -120,7 +127,9 @@ def test_all_unsupported_ops_are_named() -> None:
         parse_tflite(m.build([x], [y]), "net")
 
 
-@pytest.mark.parametrize("data", [b"", b"TFL3", b"\x00" * 64, b"\x1c\x00\x00\x00TFL3", b"\xff\xff\xff\xffTFL3" + b"\xff" * 99])
+@pytest.mark.parametrize(
+    "data", [b"", b"TFL3", b"\x00" * 64, b"\x1c\x00\x00\x00TFL3", b"\xff\xff\xff\xffTFL3" + b"\xff" * 99]
+)
 def test_garbage_is_refused(data: bytes) -> None:
     with pytest.raises(FileFormatError):
         parse_tflite(data, "garbage")
@@ -140,18 +149,21 @@ def survives(data: bytes) -> Graph | None:
     return graph
 
 
-@pytest.mark.parametrize("step", [1])
-def test_every_truncation_is_refused(step: int) -> None:
+def test_every_truncation_is_refused() -> None:
     data = small_network()
     assert survives(data) is not None
-    for length in range(0, len(data), step):
-        survives(data[:length])
+    assert [length for length in range(len(data)) if survives(data[:length])] == []
 
 
 NETWORK = small_network()
-SAMPLES = [NETWORK, *(one_op(kind) for kind in ("RESHAPE_WILDCARD", "MEAN", "FULLY_CONNECTED", "DEPTHWISE_CONV_2D"))]
+SAMPLES = [
+    NETWORK,
+    *(one_op(kind) for kind in ("RESHAPE_WILDCARD", "MEAN", "FULLY_CONNECTED", "DEPTHWISE_CONV_2D")),
+]
 edits = st.lists(
-    st.tuples(st.floats(0, 1, exclude_max=True), st.one_of(st.integers(0, 255), st.sampled_from([0, 1, 127, 255]))),
+    st.tuples(
+        st.floats(0, 1, exclude_max=True), st.one_of(st.integers(0, 255), st.sampled_from([0, 1, 127, 255]))
+    ),
     min_size=1,
     max_size=12,
 )
@@ -181,8 +193,6 @@ def test_random_bytes_never_crash(data: bytes) -> None:
 
 @pytest.mark.slow
 def test_mutated_real_models_never_hang(shared_data: Path) -> None:
-    import random
-
     rng = random.Random(0)
     for path in sorted((shared_data / "tflm_arena").glob("*.tflite")):
         data = path.read_bytes()

@@ -124,7 +124,10 @@ def test_the_wheel_gives_neither_usage_nor_minimum() -> None:
 
 def test_the_head_peak_names_the_op_and_its_tensors() -> None:
     graph = chain(
-        (OpKind.RELU, (1, 4, 4, 4)), (OpKind.CONV_2D, (1, 4, 4, 32)), (OpKind.RELU, (1, 4, 4, 32)), source=(1, 4, 4, 4)
+        (OpKind.RELU, (1, 4, 4, 4)),
+        (OpKind.CONV_2D, (1, 4, 4, 32)),
+        (OpKind.RELU, (1, 4, 4, 32)),
+        source=(1, 4, 4, 4),
     )
     on = target("cortex-m7", "reference")
     arena = account(graph, on)
@@ -202,7 +205,13 @@ def test_fully_connected(
 
 
 def test_untouched_tensors_are_planned_and_variables_are_not() -> None:
-    tensors = (Tensor((1, 8)), Tensor((1, 8)), Tensor((1, 5000)), Tensor((1, 100), variable=True), Tensor((0,)))
+    tensors = (
+        Tensor((1, 8)),
+        Tensor((1, 8)),
+        Tensor((1, 5000)),
+        Tensor((1, 100), variable=True),
+        Tensor((0,)),
+    )
     graph = Graph(tensors, (Op(OpKind.RELU, (0,), (1,)),), (0,), (1,))
     arena = account(graph, target("cortex-m4", "reference"))
     assert arena.head_bytes == 5008

@@ -72,7 +72,9 @@ class ModelBuilder:
         self.codes.append(code)
         self.ops.append(op)
 
-    def conv(self, source: int, weights: int, bias: int, output: int, stride: int = 1, valid: bool = False) -> None:
+    def conv(
+        self, source: int, weights: int, bias: int, output: int, stride: int = 1, valid: bool = False
+    ) -> None:
         self.op(
             "CONV_2D", [source, weights] + [bias] * (bias >= 0), [output],
             table="Conv2DOptions", strideH=stride, strideW=stride, padding=int(valid),
@@ -131,7 +133,9 @@ def one_op(kind: str) -> bytes:
         m.op(kind, [x, m.tensor((2,), "int32", [1, 144], 0)], [y], table="ReshapeOptions", newShape=[1, 144])
     elif kind == "RESHAPE_WILDCARD":
         y = m.tensor((1, -1))
-        m.op("RESHAPE", [x, m.tensor((2,), "int32", [1, -1], 0)], [y], table="ReshapeOptions", newShape=[1, -1])
+        m.op(
+            "RESHAPE", [x, m.tensor((2,), "int32", [1, -1], 0)], [y], table="ReshapeOptions", newShape=[1, -1]
+        )
     elif kind == "SOFTMAX":
         y = m.tensor((1, 6, 6, 4))
         m.tensors[y].quantization.scale, m.tensors[y].quantization.zeroPoint = [1 / 256], [-128]
@@ -142,7 +146,9 @@ def one_op(kind: str) -> bytes:
         m.op(kind, [x], [y])
     elif kind == "PAD":
         y = m.tensor((1, 7, 7, 4))
-        m.op(kind, [x, m.tensor((4, 2), "int32", [[0, 0], [0, 1], [1, 0], [0, 0]], 0)], [y], table="PadOptions")
+        m.op(
+            kind, [x, m.tensor((4, 2), "int32", [[0, 0], [0, 1], [1, 0], [0, 0]], 0)], [y], table="PadOptions"
+        )
     elif kind == "QUANTIZE":
         inputs = [m.tensor((1, 6, 6, 4), "float32", scales=0)]
         y = m.tensor((1, 6, 6, 4))

@@ -1,0 +1,101 @@
+"""The CI gate: predicted equals measured, and the board's budgets are kept."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from export.arena import measure
+from export.parse_tflite import parse_tflite
+from mcofa.boards import Board
+from mcofa.cost import board_target, reserved_flash_bytes
+from mcofa.errors import ArenaCheckError
+from mcofa.tflm import account, target
+
+
+@dataclass(frozen=True)
+class ArenaCheck:
+    """What was predicted for the board, and predicted and measured on x86-64, in bytes.
+
+    ``flash_bytes`` is the model plus what the board reserves for the runtime's code and
+    the firmware.
+    """
+
+    board: str
+    core: str
+    kernels: str
+    arena_bytes: int
+    arena_budget_bytes: int
+    model_bytes: int
+    flash_bytes: int
+    flash_budget_bytes: int
+    x86_64_predicted_head_bytes: int
+    x86_64_predicted_tail_bytes: int
+    x86_64_measured_head_bytes: int
+    x86_64_measured_tail_bytes: int
+
+    def failures(self) -> list[str]:
+        """Say what is not as it must be; empty when the check is met."""
+        found = []
+        for part in ("head", "tail"):
+            predicted = getattr(self, f"x86_64_predicted_{part}_bytes")
+            measured = getattr(self, f"x86_64_measured_{part}_bytes")
+            if predicted != measured:
+                found.append(f"{part} on x86-64: predicted {predicted:,} B, TFLM measured {measured:,} B")
+        if self.arena_bytes > self.arena_budget_bytes:
+            found.append(
+                f"arena {self.arena_bytes:,} B exceeds {self.arena_budget_bytes:,} B on {self.board}"
+            )
+        if self.flash_bytes > self.flash_budget_bytes:
+            found.append(
+                f"flash {self.flash_bytes:,} B (model {self.model_bytes:,} B) exceeds "
+                f"{self.flash_budget_bytes:,} B on {self.board}"
+            )
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """Return every figure and whether the check is met."""
+        return {**asdict(self), "passed": not self.failures(), "failures": self.failures()}
+
+
+def check_arena(data: bytes, board: Board, name: str) -> ArenaCheck:
+    """Predict and measure the arena of the .tflite ``data``; nothing is judged here.
+
+    Raises:
+        FileFormatError: not a model that TFLM can load.
+        UnsupportedOpError: an op that the accounting has no rule for.
+    """
+    graph = parse_tflite(data, name)
+    on_board = account(graph, board_target(board))
+    assert on_board.minimum_bytes is not None
+    on_host = account(graph, target("x86-64", "reference"))
+    measured = measure(data, name)
+    return ArenaCheck(
+        board=board.name,
+        core=board.core,
+        kernels=board.kernels,
+        arena_bytes=on_board.minimum_bytes,
+        arena_budget_bytes=board.arena_budget_bytes,
+        model_bytes=len(data),
+        flash_bytes=len(data) + reserved_flash_bytes(board),
+        flash_budget_bytes=board.code_region.bytes,
+        x86_64_predicted_head_bytes=on_host.head_bytes,
+        x86_64_predicted_tail_bytes=on_host.recording_tail_bytes,
+        x86_64_measured_head_bytes=measured.head_bytes,
+        x86_64_measured_tail_bytes=measured.recording_tail_bytes,
+    )
+
+
+def enforce(check: ArenaCheck) -> None:
+    """Do nothing when the check is met.
+
+    Raises:
+        ArenaCheckError: lists every failure.
+    """
+    failures = check.failures()
+    if failures:
+        raise ArenaCheckError(
+            "; ".join(failures),
+            f"search again with `mcofa search --board {check.board}`, or choose a board with more memory "
+            "(`mcofa boards`)",
+        )

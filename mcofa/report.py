@@ -1,0 +1,63 @@
+"""What a run found, predicted and measured, as rows of text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mcofa.arch import arch_from_json
+
+
+def report_rows(folder: Path, manifest: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return (what, value) pairs for everything that the run's commands have recorded so far."""
+    rows = []
+    for section, describe in (
+        ("search", _search_rows),
+        ("arena_check", _arena_rows),
+        ("evaluate", _accuracy_rows),
+        ("export", _file_rows),
+        ("firmware", lambda firmware, _: [("firmware project", firmware["folder"])]),
+    ):
+        if section in manifest:
+            rows += describe(manifest[section], folder)
+    return rows
+
+
+def _search_rows(found: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
+    budget, predicted = found["budget"], found["predicted"]
+    std = predicted["top1_std_points"]
+    return [
+        ("board", f"{found['board']} ({found['core']}, {found['kernels']})"),
+        ("arch", str(arch_from_json(found["arch"], str(folder)))),
+        ("minimum arena, board, predicted", _of(predicted["arena_bytes"], budget["arena_bytes"])),
+        ("flash, board, predicted", _of(predicted["flash_bytes"], budget["flash_bytes"])),
+        ("MACs", f"{predicted['macs'] / 1e6:.2f} M"),
+        ("accuracy, predicted", f"{predicted['top1_percent']:.1f} ± {std:.1f} % (validation)"),
+    ]
+
+
+def _arena_rows(check: dict[str, Any], _: Path) -> list[tuple[str, str]]:
+    rows = []
+    for origin in ("predicted", "measured"):
+        head, tail = (check[f"x86_64_{origin}_{part}_bytes"] for part in ("head", "tail"))
+        rows.append((f"arena, x86-64, {origin}", f"{head + tail:,} B = head {head:,} + tail {tail:,}"))
+    verdict = "passed" if check["passed"] else "; ".join(check["failures"])
+    return [*rows, (f"arena check, {check['board']}", verdict)]
+
+
+def _accuracy_rows(measured: dict[str, Any], _: Path) -> list[tuple[str, str]]:
+    images, tflm_images = measured["test_images"], measured["tflm_images"]
+    return [
+        ("accuracy, float", f"{measured['float_top1_percent']:.2f} % of {images:,} test images"),
+        ("accuracy, int8, LiteRT", f"{measured['int8_top1_percent']:.2f} % of {images:,} test images"),
+        ("accuracy, int8, TFLM", f"{measured['tflm_top1_percent']:.2f} % of {tflm_images:,} test images"),
+    ]
+
+
+def _file_rows(exported: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
+    artefacts = [exported["onnx"], exported["tflite"], *exported["c_arrays"]]
+    return [("file", f"{folder / a['file']} ({a['bytes']:,} B)") for a in artefacts]
+
+
+def _of(used_bytes: int, budget_bytes: int) -> str:
+    return f"{used_bytes:,} of {budget_bytes:,} B ({100 * used_bytes / budget_bytes:.0f} %)"

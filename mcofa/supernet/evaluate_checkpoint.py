@@ -1,0 +1,56 @@
+"""Test accuracy of one subnet of a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mcofa.arch import Arch, parse_arch
+from mcofa.cost import graph_macs
+from mcofa.errors import MissingFileError
+from mcofa.graph import lower
+from mcofa.space import SearchSpace
+from mcofa.supernet.checkpoint import load_supernet
+from mcofa.supernet.data import load_data, load_test_split
+from mcofa.supernet.evaluate import calibrate, top1_percent
+
+
+def evaluate_checkpoint(checkpoint: Path, arch_choice: str, seed: int) -> dict[str, Any]:
+    """Return the float test accuracy of the subnet ``largest``, ``smallest``, ``random`` or in a JSON file.
+
+    Raises:
+        MissingFileError: checkpoint, arch file or data set missing.
+        FileFormatError: one of them is damaged.
+        InvalidArchError: the arch is not in the checkpoint's space.
+    """
+    header, supernet = load_supernet(checkpoint)
+    space = header.space
+    arch = _choose(space, arch_choice, seed)
+    graph = lower(space, arch)
+    data = load_data(header.config.data, arch.resolution, space.input_channels)
+    subnet = calibrate(supernet.extract(arch), data.train, data.preprocessing)
+    test = load_test_split(header.config.data, arch.resolution, space.input_channels)
+    return {
+        "checkpoint": str(checkpoint),
+        "space": space.name,
+        "arch": arch.to_json(),
+        "arch_text": str(arch),
+        "test_images": len(test),
+        "float_top1_percent": round(top1_percent(subnet, test, data.preprocessing), 2),
+        "macs": graph_macs(graph),
+    }
+
+
+def _choose(space: SearchSpace, choice: str, seed: int) -> Arch:
+    if choice == "largest":
+        return space.largest()
+    if choice == "smallest":
+        return space.smallest()
+    if choice == "random":
+        return space.decode(space.sample(1, np.random.default_rng(seed))[0])
+    path = Path(choice)
+    if not path.is_file():
+        raise MissingFileError(path, "arch", "use largest, smallest, random, or a JSON file as in a run's manifest")
+    return parse_arch(path.read_text(encoding="utf-8", errors="replace"), str(path))
