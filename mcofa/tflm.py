@@ -643,7 +643,7 @@ def preparing_bytes(ops: Sequence[OpMemory], plain: Tail, on: Target) -> int:
 
 def requests_per_op() -> int:
     """Return how many scratch requests TFLM keeps room for while it prepares one op."""
-    reserved: int = constants()["scratchrequests_per_op"]
+    reserved: int = constants()["scratch_requests_per_op"]
     return reserved
 
 
