@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+import onnxruntime
 
+from export.layers import FloatArray
 from export.parse_tflite import parse_tflite
 from export.quantize import Quantization
 from export.to_c import DeployedModel, to_c
@@ -23,8 +24,9 @@ from mcofa.errors import FileFormatError
 from mcofa.graph import lower
 from mcofa.run import Run
 from mcofa.supernet.checkpoint import load_supernet
-from mcofa.supernet.data import Split, load_data
-from mcofa.supernet.evaluate import calibrate
+from mcofa.supernet.data import load_data
+from mcofa.supernet.evaluate import calibrate, logits
+from mcofa.supernet.subnet import Subnet
 from mcofa.tflm import account
 
 MODEL_NAME = "network"
@@ -56,8 +58,9 @@ def export_run(run: Run, checkpoint: Path) -> dict[str, Any]:
     data = load_data(header.config.data, arch.resolution, header.space.input_channels)
     subnet = calibrate(supernet.extract(arch), data.train, data.preprocessing)
     onnx_model = to_onnx(subnet, arch.resolution)
-    images = data.preprocessing.normalise(_spread(data.train, _CALIBRATION_IMAGES).images)
-    tflite = to_tflite(onnx_model, np.ascontiguousarray(images.numpy()))
+    calibration = data.train.spread(_CALIBRATION_IMAGES)
+    images = np.ascontiguousarray(data.preprocessing.normalise(calibration.images).numpy())
+    tflite = to_tflite(onnx_model, images)
 
     board = load_board(searched["board"])
     graph = parse_tflite(tflite.data, "network.tflite")
@@ -66,13 +69,16 @@ def export_run(run: Run, checkpoint: Path) -> dict[str, Any]:
     arena_bytes = account(graph, board_target(board)).minimum_bytes
     assert arena_bytes is not None
     section: dict[str, Any] = {
-        "checkpoint": {"file": str(checkpoint), "sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest()},
+        "checkpoint": {
+            "file": str(checkpoint),
+            "sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        },
         "data": header.config.data,
         "resolution": arch.resolution,
         "channels": header.space.input_channels,
         "labels": list(data.labels),
         "preprocessing": asdict(data.preprocessing),
-        "calibration": {"split": "train", "images": _CALIBRATION_IMAGES, "method": "min/max"},
+        "calibration": {"split": "train", "images": len(calibration), "method": "min/max"},
         "input": _quantized(graph.tensors[graph.inputs[0]].shape, tflite.input_quantization),
         "output": _quantized(graph.tensors[graph.outputs[0]].shape, tflite.output_quantization),
         "op_kinds": [str(kind) for kind in tflite.op_kinds],
@@ -122,16 +128,8 @@ def _quantized(shape: tuple[int, ...], quantization: Quantization) -> dict[str, 
     }
 
 
-def _spread(split: Split, count: int) -> Split:
-    return split.take(torch.linspace(0, len(split) - 1, count).long())
-
-
-def _onnx_error(onnx_model: bytes, subnet: torch.nn.Module, images: torch.Tensor) -> float:
+def _onnx_error(onnx_model: bytes, subnet: Subnet, images: FloatArray) -> float:
     """Largest absolute difference between the logits of ONNX and of PyTorch."""
-    import onnxruntime
-
     session = onnxruntime.InferenceSession(onnx_model, providers=["CPUExecutionProvider"])
-    with torch.inference_mode():
-        expected = subnet(images).numpy()
-    (found,) = session.run(None, {"images": images.numpy()})
-    return float(np.abs(found - expected).max())
+    (found,) = session.run(None, {"images": images})
+    return float(np.abs(found - logits(subnet, images)).max())

@@ -63,7 +63,8 @@ def quantize_images(normalised: npt.NDArray[np.float32], source: dict[str, Any])
     ``source`` holds the input's ``scale`` and ``zero_point``.
     """
     steps = np.round(normalised.transpose(0, 2, 3, 1) / source["scale"]) + source["zero_point"]
-    return np.clip(steps, -128, 127).astype(np.int8)
+    quantized: npt.NDArray[np.int8] = np.clip(steps, -128, 127).astype(np.int8)
+    return quantized
 
 
 def _onnx_classes(model: bytes, images: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:

@@ -29,9 +29,7 @@ def invoke(data: bytes, images: Int8Array, name: str = "the model") -> Int8Array
     workers = min(os.cpu_count() or 1, len(batches))
     try:
         with ThreadPoolExecutor(workers) as pool:
-            shares = pool.map(
-                lambda worker: _invoke_batches(data, batches[worker::workers]), range(workers)
-            )
+            shares = pool.map(lambda worker: _invoke_batches(data, batches[worker::workers]), range(workers))
             results = list(shares)
     except (ValueError, RuntimeError) as error:
         raise FileFormatError(

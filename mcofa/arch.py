@@ -53,7 +53,9 @@ def arch_from_json(data: object, source: str) -> Arch:
     step = "write it as `mcofa search` does: keys " + ", ".join(sorted(expected))
     if not isinstance(data, dict) or set(data) != expected:
         found = sorted(data) if isinstance(data, dict) else type(data).__name__
-        raise FileFormatError(source, f"not an arch: expected the keys {sorted(expected)}, found {found}", step)
+        raise FileFormatError(
+            source, f"not an arch: expected the keys {sorted(expected)}, found {found}", step
+        )
     try:
         arch = Arch(
             resolution=int(data["resolution"]),

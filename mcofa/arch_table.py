@@ -58,7 +58,9 @@ def read_measured(path: Path, space: SearchSpace) -> list[tuple[Arch, float]]:
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
         if not rows or set(_COLUMNS) - set(rows[0]):
-            raise FileFormatError(path, f"expected the columns {', '.join(_COLUMNS)} and at least one row", step)
+            raise FileFormatError(
+                path, f"expected the columns {', '.join(_COLUMNS)} and at least one row", step
+            )
         return [_read_row(row, space) for row in rows]
     except (UnicodeDecodeError, csv.Error, ValueError, TypeError, IndexError, InvalidArchError) as error:
         detail = error.problem if isinstance(error, InvalidArchError) else str(error)

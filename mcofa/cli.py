@@ -6,9 +6,10 @@ Everything heavy is imported inside the command that needs it. Results go to std
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -52,7 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo("interrupted", err=True)
         return 130
     except ModuleNotFoundError as error:
-        click.echo(f"error: the Python package {error.name} is not installed\n  next: run `make setup`", err=True)
+        click.echo(
+            f"error: the Python package {error.name} is not installed\n  next: run `make setup`", err=True
+        )
         return 1
     return result if isinstance(result, int) else 0
 
@@ -120,7 +123,11 @@ def boards_show(name: str, as_json: bool) -> None:
     table = _table("memory", "kind", "address", "bytes", "holds", right=(3,))
     for region in board.memories:
         table.add_row(
-            region.name, region.kind, f"{region.address:#010x}", _bytes(region.bytes), ", ".join(region.good_for)
+            region.name,
+            region.kind,
+            f"{region.address:#010x}",
+            _bytes(region.bytes),
+            ", ".join(region.good_for),
         )
     _print(table)
     click.echo(f"left for a network: arena {_bytes(board.arena_budget_bytes)}", nl=False)
@@ -161,7 +168,9 @@ def spaces_show(name: str, as_json: bool) -> None:
         _print_json({**space.model_dump(), "archs": space.count()})
         return
     click.echo(f"{space.name}: {space.title}; {space.count():,} archs")
-    click.echo(f"resolutions {_numbers(space.resolutions)}, kernel sizes {_numbers(space.kernel_sizes)}, ", nl=False)
+    click.echo(
+        f"resolutions {_numbers(space.resolutions)}, kernel sizes {_numbers(space.kernel_sizes)}, ", nl=False
+    )
     click.echo(f"expand ratios {_numbers(space.expand_ratios)}, depths {_numbers(space.depths)}")
     stem, head = space.stem, space.head
     table = _table("part", "width", "stride", "activation", "squeeze-excite", right=(1, 2))
@@ -181,7 +190,9 @@ def spaces_show(name: str, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Checkpoint; default runs/train/CONFIG.safetensors.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Checkpoint; default runs/train/CONFIG.safetensors."
+)
 @_json_option
 def train(config: Path, out: Path | None, as_json: bool) -> None:
     """Train a supernet as CONFIG says. The same command again resumes an interrupted run."""
@@ -258,8 +269,8 @@ def fit_predictor(table: Path, space_name: str, out: Path, note: str, as_json: b
         _print_json({"predictor": str(out), **asdict(provenance)})
         return
     click.echo(
-        f"{out}: {provenance.measured_archs} archs, cross-validated RMSE {provenance.rmse_points:.2f} points, "
-        f"Kendall tau {provenance.kendall_tau:.2f}"
+        f"{out}: {provenance.measured_archs} archs; cross-validated: "
+        f"RMSE {provenance.rmse_points:.2f} points, Kendall tau {provenance.kendall_tau:.2f}"
     )
 
 
@@ -311,8 +322,12 @@ def search(
         _print_json({"run": str(run.folder), **section})
         return
     click.echo(f"{found.arch}")
-    click.echo(f"arena    {_of_budget(found.cost.arena_bytes, budget.arena_bytes)} (predicted minimum, {board.core})")
-    click.echo(f"flash    {_of_budget(found.cost.flash_bytes, budget.flash_bytes)} (model and runtime, predicted)")
+    click.echo(
+        f"arena    {_of_budget(found.cost.arena_bytes, budget.arena_bytes)} (predicted minimum, {board.core})"
+    )
+    click.echo(
+        f"flash    {_of_budget(found.cost.flash_bytes, budget.flash_bytes)} (model and runtime, predicted)"
+    )
     click.echo(f"MACs     {found.cost.macs / 1e6:.2f} M")
     click.echo(f"accuracy {found.top1_percent:.1f} ± {found.std_points:.1f} % top-1 (predicted)")
     click.echo(f"written to {run.folder}; next: mcofa export {run.folder}")
@@ -376,13 +391,19 @@ def evaluate(subject: Path | None, arch: str, seed: int, as_json: bool) -> None:
         table.add_row(model, runtime, f"{images:,}", f"{section[key]:.2f} %")
     _print(table)
     differing = section["tflm_images_that_differ_from_litert"]
-    click.echo(f"outputs that differ between LiteRT and TFLM: {differing} of {section['tflm_images']:,} images")
+    click.echo(
+        f"outputs that differ between LiteRT and TFLM: {differing} of {section['tflm_images']:,} images"
+    )
 
 
 @cli.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--target", "target_name", default="x86-64", show_default=True, help="x86-64 or a Cortex-M core.")
-@click.option("--kernels", type=click.Choice(["reference", "cmsis-nn"]), help="Default: what fits the target.")
+@click.option(
+    "--target", "target_name", default="x86-64", show_default=True, help="x86-64 or a Cortex-M core."
+)
+@click.option(
+    "--kernels", type=click.Choice(["reference", "cmsis-nn"]), help="Default: what fits the target."
+)
 @click.option("--measure", "measured", is_flag=True, help="Also let TFLM measure it (x86-64).")
 @_json_option
 def arena(model: Path, target_name: str, kernels: str | None, measured: bool, as_json: bool) -> None:
@@ -395,7 +416,8 @@ def arena(model: Path, target_name: str, kernels: str | None, measured: bool, as
         raise click.UsageError("--measure works on x86-64 only")
     data = _read(model)
     predicted = account(
-        parse_tflite(data, str(model)), target(target_name, kernels or ("reference" if on_host else "cmsis-nn"))
+        parse_tflite(data, str(model)),
+        target(target_name, kernels or ("reference" if on_host else "cmsis-nn")),
     )
     result: dict[str, Any] = {
         "model": str(model),
@@ -528,34 +550,21 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise FileFormatError(path, f"cannot be read: {error.strerror}", "check the file's permissions") from error
+        raise FileFormatError(
+            path, f"cannot be read: {error.strerror}", "check the file's permissions"
+        ) from error
 
 
-class _progress:
-    """A progress bar on stderr; ``update(done, total, text)`` moves it."""
+@contextlib.contextmanager
+def _progress(title: str) -> Iterator[Callable[[int, int, str], None]]:
+    """Show a progress bar on stderr; call what is yielded with (done, total, text) to move it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    def __init__(self, title: str) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._bar = Progress(
-            TextColumn(title),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.description}"),
-            console=Console(stderr=True),
-        )
-        self._task = self._bar.add_task("", total=None)
-
-    def __enter__(self) -> Callable[[int, int, str], None]:
-        self._bar.start()
-        return lambda done, total, text: self._bar.update(
-            self._task, completed=done, total=total, description=text
-        )
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Progress(TextColumn(title), *columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total, text: bar.update(task, completed=done, total=total, description=text)
 
 
 def _table(*columns: str, right: Sequence[int] = ()) -> Table:

@@ -70,4 +70,3 @@ def op_macs(graph: Graph, op: Op) -> int:
     taps = filter_shape[1] * filter_shape[2]
     inputs = filter_shape[3] if op.kind is OpKind.CONV_2D else 1
     return rows * columns * width * taps * inputs
-

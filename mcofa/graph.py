@@ -175,7 +175,9 @@ class _Builder:
         self.tensors = [Tensor(input_shape)]
         self.ops: list[Op] = []
 
-    def add_op(self, kind: OpKind, inputs: tuple[int, ...], output_shape: tuple[int, ...], **options: Any) -> int:
+    def add_op(
+        self, kind: OpKind, inputs: tuple[int, ...], output_shape: tuple[int, ...], **options: Any
+    ) -> int:
         self.tensors.append(Tensor(output_shape))
         output = len(self.tensors) - 1
         self.ops.append(Op(kind, inputs, (output,), **options))
@@ -256,7 +258,7 @@ class _Builder:
         return x
 
     def squeeze_excite(self, x: int) -> int:
-        """Add the four ops of squeeze-excite; the gate's hard sigmoid is the saturation of its int8 output."""
+        """Add the four ops of squeeze-excite; the int8 output's saturation is the gate's hard sigmoid."""
         width = self.tensors[x].shape[3]
         squeezed, _ = self.conv(self.global_average(x), squeeze_width(width), activation="relu")
         gate, _ = self.conv(squeezed, width)

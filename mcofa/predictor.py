@@ -125,9 +125,10 @@ def load_predictor(path: Path, space: SearchSpace) -> Predictor:
             )
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise FileFormatError(path, f"not an accuracy predictor: {error}", step) from error
-    if predictor.provenance.space != space.name or len(predictor.weights) != features(
-        space, space.encode([space.smallest()])
-    ).shape[1]:
+    if (
+        predictor.provenance.space != space.name
+        or len(predictor.weights) != features(space, space.encode([space.smallest()])).shape[1]
+    ):
         raise FileFormatError(
             path, f"was fitted on the space {predictor.provenance.space}, not on {space.name}", step
         )

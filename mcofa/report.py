@@ -10,7 +10,7 @@ from mcofa.arch import arch_from_json
 
 def report_rows(folder: Path, manifest: dict[str, Any]) -> list[tuple[str, str]]:
     """Return (what, value) pairs for everything that the run's commands have recorded so far."""
-    rows = []
+    rows: list[tuple[str, str]] = []
     for section, describe in (
         ("search", _search_rows),
         ("arena_check", _arena_rows),

@@ -97,11 +97,11 @@ class Run:
             MissingFileError: the file is gone.
             FileFormatError: its contents differ from what was recorded.
         """
-        path = self.folder / artefact["file"]
+        path = self.folder / str(artefact["file"])
         step = f"export again with `mcofa export {self.folder}`"
         if not path.is_file():
             raise MissingFileError(path, "file of the run", step)
-        data = path.read_bytes()
+        data: bytes = path.read_bytes()
         if hashlib.sha256(data).hexdigest() != artefact["sha256"]:
             raise FileFormatError(path, "has changed since it was written", step)
         return data

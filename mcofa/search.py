@@ -80,7 +80,9 @@ class Generation:
 def board_budget(board: Board, max_arena_bytes: int | None, max_flash_bytes: int | None) -> Budget:
     """Return what the board leaves for a network, or less where a smaller limit is given."""
     limits = (max_arena_bytes, board.arena_budget_bytes), (max_flash_bytes, board.code_region.bytes)
-    return Budget(*(board_limit if limit is None else min(limit, board_limit) for limit, board_limit in limits))
+    return Budget(
+        *(board_limit if limit is None else min(limit, board_limit) for limit, board_limit in limits)
+    )
 
 
 def search(
@@ -99,7 +101,9 @@ def search(
     _refuse_impossible(space, board, budget)
     rng = np.random.default_rng(seed)
     pool = _Pool(space, budget, predictor, PopulationCosts(space, board))
-    pool.add(np.concatenate([space.encode([space.smallest(), space.largest()]), space.sample(_POPULATION, rng)]))
+    pool.add(
+        np.concatenate([space.encode([space.smallest(), space.largest()]), space.sample(_POPULATION, rng)])
+    )
     for number in range(1, _GENERATIONS + 1):
         parents = pool.best(_PARENTS)
         first, second = (parents[rng.integers(0, len(parents), _POPULATION)] for _ in range(2))

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -182,9 +181,7 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
                 genomes[row, 1 + s] = self.depths.index(depth)
                 for b in range(depth):
                     self.kernel_genes(genomes)[row, s, b] = self.kernel_sizes.index(arch.kernel_sizes[s][b])
-                    self.expand_genes(genomes)[row, s, b] = self.expand_ratios.index(
-                        arch.expand_ratios[s][b]
-                    )
+                    self.expand_genes(genomes)[row, s, b] = self.expand_ratios.index(arch.expand_ratios[s][b])
         return genomes
 
     def check(self, arch: Arch) -> None:
@@ -230,7 +227,8 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
     def count(self) -> int:
         """Return the exact number of archs."""
         per_block = len(self.kernel_sizes) * len(self.expand_ratios)
-        return len(self.resolutions) * sum(per_block**depth for depth in self.depths) ** len(self.stages)
+        per_stage: int = sum(per_block**depth for depth in self.depths)
+        return len(self.resolutions) * math.prod([per_stage] * len(self.stages))
 
     def hidden_width(self, input_width: int, expand_ratio: float) -> int:
         """Return the channels of a block's depthwise convolution; input itself when the ratio is 1."""
@@ -269,7 +267,9 @@ def load_space(name_or_path: str) -> SearchSpace:
     try:
         return SearchSpace.model_validate(yaml.safe_load(path.read_bytes()))
     except (yaml.YAMLError, pydantic.ValidationError) as error:
-        detail = "; ".join(
-            f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
-        ) if isinstance(error, pydantic.ValidationError) else f"not YAML: {error}"
+        detail = (
+            "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+            if isinstance(error, pydantic.ValidationError)
+            else f"not YAML: {error}"
+        )
         raise FileFormatError(path, detail, "compare it with `mcofa spaces show mcofa-micro`") from error

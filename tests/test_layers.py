@@ -29,7 +29,9 @@ TAIL = [("GlobalAveragePool", "a", "mean", {}), ("Flatten", "mean", "y", {})]
 Node = tuple[str, str, str, dict[str, Any]]
 
 
-def model(nodes: list[Node], output: str = "y", input_shape: tuple[Any, ...] = ("n", 2, 6, 6)) -> onnx.ModelProto:
+def model(
+    nodes: list[Node], output: str = "y", input_shape: tuple[Any, ...] = ("n", 2, 6, 6)
+) -> onnx.ModelProto:
     graph = helper.make_graph(
         [
             helper.make_node(op, inputs.split(), out.split(), name=f"{op}/{out}", **attributes)
@@ -87,7 +89,9 @@ def test_a_squeeze_excite_block_becomes_four_ops() -> None:
     assert (convolutions["a"].bias == 0).all()
     assert (convolutions["a"].filter[3, 0, 2] == CONSTANTS["full"][3, :, 0, 2]).all()
     assert (convolutions["d"].filter[0, 1, 2] == CONSTANTS["depthwise"][:, 0, 1, 2]).all()
-    np.testing.assert_allclose(convolutions["gate"].filter[:, 0, 0], CONSTANTS["one"][:, :, 0, 0] / 6, rtol=1e-6)
+    np.testing.assert_allclose(
+        convolutions["gate"].filter[:, 0, 0], CONSTANTS["one"][:, :, 0, 0] / 6, rtol=1e-6
+    )
     np.testing.assert_allclose(convolutions["gate"].bias, CONSTANTS["bias"] / 6 + 0.5, rtol=1e-6)
 
 
@@ -108,8 +112,11 @@ REFUSED: dict[str, tuple[list[Node], str]] = {
     ),
     "weights of another width": ([("Conv", "a full", "b", {}), *TAIL], r"filter \(4, 2, 3, 3\)"),
     "computed weights": ([("Conv", "a a", "b", {}), *TAIL], "reads 'a', which is no constant"),
-    "bare relu": ([("HardSwish", "a", "b", {}), ("Relu", "b", "c", {}), *TAIL], "no convolution's plain output"),
-    "two relus": ([("Relu", "a", "b", {}), ("Relu", "b", "c", {}), *TAIL], "no convolution's plain output"),
+    "bare relu": (
+        [("HardSwish", "a", "b", {}), ("Relu", "b", "c", {}), *TAIL],
+        "no convolution's plain output",
+    ),
+    "two relus": ([("Relu", "a", "b", {}), ("Relu", "b", "c", {})], "no convolution's plain output"),
     "relu of a shared value": (
         [("Relu", "a", "b", {}), ("Add", "a b", "c", {}), *TAIL],
         "'a' is read elsewhere too",

@@ -85,6 +85,8 @@ def load_supernet(path: Path) -> tuple[Header, Supernet]:
         supernet.load_state_dict(weights)
     except RuntimeError as error:
         raise FileFormatError(
-            path, f"weights do not fit the space {header.space.name}: {error}", "train it again with `mcofa train`"
+            path,
+            f"weights do not fit the space {header.space.name}: {error}",
+            "train it again with `mcofa train`",
         ) from error
     return header, supernet

@@ -38,12 +38,16 @@ def load_config(path: Path) -> TrainConfig:
     """
     step = "compare it with configs/mcofa-micro.yaml, which explains every key"
     if not path.is_file():
-        raise MissingFileError(path, "training configuration", "the ones that come with mcofa are in configs/")
+        raise MissingFileError(
+            path, "training configuration", "the ones that come with mcofa are in configs/"
+        )
     try:
         return TrainConfig.model_validate(yaml.safe_load(path.read_bytes()))
     except yaml.YAMLError as error:
         raise FileFormatError(path, f"not YAML: {error}", step) from error
     except pydantic.ValidationError as error:
         raise FileFormatError(
-            path, "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()), step
+            path,
+            "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()),
+            step,
         ) from error

@@ -49,6 +49,10 @@ class Split:
         """Return the chosen images."""
         return Split(self.images[index], self.targets[index])
 
+    def spread(self, count: int) -> Split:
+        """Return ``count`` images (or all, if there are fewer) evenly spread over the split."""
+        return self.take(torch.linspace(0, len(self) - 1, min(count, len(self))).long())
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -115,8 +119,7 @@ def _load_part(
     name: str, part: Literal["train", "test"], resolution: int, channels: int
 ) -> tuple[tuple[str, ...], Tensor, Tensor]:
     if name == "fashion-mnist":
-        images, targets = _read_fashion_mnist(part)
-        labels = _FASHION_LABELS
+        labels, images, targets = _read_fashion_mnist(part)
     else:
         labels, images, targets = _read_image_folder(Path(name), part, resolution, channels)
     if images.shape[1] != channels:
@@ -133,12 +136,12 @@ def _load_part(
     return labels, images, targets
 
 
-def _read_fashion_mnist(part: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
+def _read_fashion_mnist(part: Literal["train", "test"]) -> tuple[tuple[str, ...], Tensor, Tensor]:
     folder = _find_fashion_mnist()
     images_name, targets_name, count = _FASHION_FILES[part]
     images = _read_idx(folder, images_name, (count, 28, 28))
     targets = _read_idx(folder, targets_name, (count,))
-    return torch.from_numpy(images).unsqueeze(1), torch.from_numpy(targets).long()
+    return _FASHION_LABELS, torch.from_numpy(images).unsqueeze(1), torch.from_numpy(targets).long()
 
 
 @functools.cache
@@ -209,9 +212,11 @@ def _read_image_folder(
         raise MissingFileError(
             folder, "data set", "name `fashion-mnist` or a folder with one subfolder of images a class"
         )
-    separate_test = next((folder / name for name in ("test", "val") if (folder / name).is_dir()), None)
-    separate = (folder / "train").is_dir() and separate_test is not None
-    root = folder if not separate else folder / "train" if part == "train" else separate_test
+    held_out = [folder / name for name in ("test", "val") if (folder / name).is_dir()]
+    separate = (folder / "train").is_dir() and bool(held_out)
+    root = folder
+    if separate:
+        root = folder / "train" if part == "train" else held_out[0]
     transform = v2.Compose(
         [
             v2.Grayscale() if channels == 1 else v2.RGB(),
@@ -222,10 +227,9 @@ def _read_image_folder(
     )
     try:
         found = ImageFolder(str(root), transform)
-        indices = range(len(found))
-        if not separate:
-            test = [i for i in indices if i % _IMAGE_FOLDER_PERIOD == 0]
-            indices = test if part == "test" else sorted(set(indices) - set(test))
+        indices = [
+            i for i in range(len(found)) if separate or (i % _IMAGE_FOLDER_PERIOD == 0) == (part == "test")
+        ]
         images = torch.stack([found[i][0] for i in indices])
     except (OSError, RuntimeError, FileNotFoundError) as error:
         raise FileFormatError(

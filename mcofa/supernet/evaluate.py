@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -22,9 +24,8 @@ def calibrate(subnet: Subnet, train: Split, preprocessing: Preprocessing) -> Sub
             module.reset_running_stats()
             module.momentum = None
     subnet.train()
-    spread = torch.linspace(0, len(train) - 1, min(CALIBRATION_IMAGES, len(train))).long()
     with torch.inference_mode():
-        for batch in train.images[spread].split(_BATCH):
+        for batch in train.spread(CALIBRATION_IMAGES).images.split(_BATCH):
             subnet(preprocessing.normalise(batch))
     return subnet.eval()
 
@@ -36,3 +37,10 @@ def top1_percent(subnet: Subnet, split: Split, preprocessing: Preprocessing) -> 
         for images, targets in zip(split.images.split(_BATCH), split.targets.split(_BATCH), strict=True):
             correct += int((subnet(preprocessing.normalise(images)).argmax(1) == targets).sum())
     return 100 * correct / len(split)
+
+
+def logits(subnet: Subnet, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the subnet's logits (n, classes) for normalised ``images`` (n, channels, side, side)."""
+    with torch.inference_mode():
+        found: npt.NDArray[np.float32] = subnet(torch.from_numpy(images)).numpy()
+    return found

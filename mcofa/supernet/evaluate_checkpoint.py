@@ -52,5 +52,7 @@ def _choose(space: SearchSpace, choice: str, seed: int) -> Arch:
         return space.decode(space.sample(1, np.random.default_rng(seed))[0])
     path = Path(choice)
     if not path.is_file():
-        raise MissingFileError(path, "arch", "use largest, smallest, random, or a JSON file as in a run's manifest")
+        raise MissingFileError(
+            path, "arch", "use largest, smallest, random, or a JSON file as in a run's manifest"
+        )
     return parse_arch(path.read_text(encoding="utf-8", errors="replace"), str(path))

@@ -33,7 +33,9 @@ def measure(
     measured = read_measured(out, space) if out.exists() else []
     if [arch for arch, _ in measured] != archs[: len(measured)]:
         raise FileFormatError(
-            out, f"holds other archs than seed {seed} draws", "choose another --out or the seed it was made with"
+            out,
+            f"holds other archs than seed {seed} draws",
+            "choose another --out or the seed it was made with",
         )
     data = load_data(header.config.data, space.resolutions[-1], space.input_channels)
     for arch in archs[len(measured) :]:

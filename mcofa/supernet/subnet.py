@@ -60,7 +60,8 @@ class SqueezeExcite(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         """Map (n, c, h, w) to the same shape."""
         squeezed = functional.relu(self.reduce(self.average(input)))
-        return input * functional.hardsigmoid(self.expand(squeezed))
+        gate: Tensor = functional.hardsigmoid(self.expand(squeezed))
+        return input * gate
 
 
 class InvertedResidual(nn.Module):
@@ -85,9 +86,7 @@ class InvertedResidual(nn.Module):
             if hidden_width == input_width
             else ConvBlock(input_width, hidden_width, activation=activation)
         )
-        self.depthwise = ConvBlock(
-            hidden_width, hidden_width, kernel_size, stride, hidden_width, activation
-        )
+        self.depthwise = ConvBlock(hidden_width, hidden_width, kernel_size, stride, hidden_width, activation)
         self.squeeze_excite = SqueezeExcite(hidden_width) if squeeze_excite else nn.Identity()
         self.project = ConvBlock(hidden_width, width)
         self.shortcut = stride == 1 and input_width == width
@@ -108,9 +107,7 @@ class Subnet(nn.Module):
         super().__init__()
         space.check(arch)
         stem, head = space.stem, space.head
-        self.stem = ConvBlock(
-            space.input_channels, stem.width, 3, stem.stride, activation=stem.activation
-        )
+        self.stem = ConvBlock(space.input_channels, stem.width, 3, stem.stride, activation=stem.activation)
         self.first_block = InvertedResidual(
             stem.width, stem.width, stem.first_block_width, 3, 1, stem.first_block_activation, False
         )

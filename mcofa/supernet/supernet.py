@@ -50,9 +50,7 @@ class Supernet(nn.Module):
 
     def weights(self, arch: Arch) -> dict[str, Tensor]:
         """Return the subnet's parameters, by its own names, as differentiable views of the shared ones."""
-        return {
-            name: self._slice(name, shape) for name, shape in _parameter_shapes(self.space, arch).items()
-        }
+        return {name: self._slice(name, shape) for name, shape in _parameter_shapes(self.space, arch).items()}
 
     def _slice(self, name: str, shape: torch.Size) -> Tensor:
         weight: Tensor = self.shared[name.replace(".", "/")][tuple(slice(size) for size in shape[:2])]

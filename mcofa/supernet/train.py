@@ -181,7 +181,8 @@ class _Run:
         different = [key for key in ours if ours[key] != theirs[key]]
         if different:
             values = ", ".join(
-                key if key == "space" else f"{key} ({theirs[key]} there, {ours[key]} here)" for key in different
+                key if key == "space" else f"{key} ({theirs[key]} there, {ours[key]} here)"
+                for key in different
             )
             raise FileFormatError(
                 self.path,
@@ -216,7 +217,7 @@ def _generator(seed: int, index: int, stream: int) -> torch.Generator:
 
 def _augment(images: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
     """Mirror and shift a batch of uint8 images, each in its own way."""
-    count, channels, height, width = images.shape
+    count, _, height, width = images.shape
     shift = config.shift_pixels
     padded = functional.pad(images, (shift, shift, shift, shift))
     offsets = torch.randint(0, 2 * shift + 1, (2, count, 1), generator=generator)
