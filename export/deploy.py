@@ -20,7 +20,7 @@ from export.to_tflite import to_tflite
 from mcofa.arch import arch_from_json
 from mcofa.boards import Board, load_board
 from mcofa.cost import board_target
-from mcofa.errors import FileFormatError
+from mcofa.errors import ArenaCheckError, FileFormatError
 from mcofa.graph import lower
 from mcofa.run import Run
 from mcofa.supernet.checkpoint import load_supernet
@@ -43,6 +43,7 @@ def export_run(run: Run, checkpoint: Path) -> dict[str, Any]:
     Raises:
         RunError: the run holds no search result.
         FileFormatError: the checkpoint is damaged, or of another space than the search's.
+        ArenaCheckError: the exported graph is not the predicted one.
         MissingFileError: checkpoint or data set missing.
         DiskWriteError: a file could not be written.
     """
@@ -65,7 +66,10 @@ def export_run(run: Run, checkpoint: Path) -> dict[str, Any]:
     board = load_board(searched["board"])
     graph = parse_tflite(tflite.data, "network.tflite")
     if graph != lower(header.space, arch):
-        raise AssertionError("the exported graph is not the one that the search predicted from")
+        raise ArenaCheckError(
+            f"the exported graph differs from the one that the search predicted from ({arch})",
+            "report this as a bug, with the run's manifest.json",
+        )
     arena_bytes = account(graph, board_target(board)).minimum_bytes
     assert arena_bytes is not None
     section: dict[str, Any] = {

@@ -20,7 +20,7 @@ from onnx import TensorProto, helper
 from export.layers import FloatArray
 from mcofa.errors import McofaError
 
-_BATCH = 32
+_BATCH = 16
 _LARGEST_BIAS = 2**30
 
 
@@ -113,7 +113,8 @@ def _with_extremes(model: onnx.ModelProto, values: Iterable[str]) -> bytes:
             output = f"{op_type}/{index}"
             observer.graph.node.append(helper.make_node(op_type, [value], [output], keepdims=0))
             observer.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, []))
-    return observer.SerializeToString()
+    serialized: bytes = observer.SerializeToString()
+    return serialized
 
 
 def activation_quantization(found: Range) -> Quantization:

@@ -211,7 +211,8 @@ def train(config: Path, out: Path | None, as_json: bool) -> None:
         try:
             header = train_supernet(loaded, checkpoint, report)
         except KeyboardInterrupt:
-            click.echo(f"interrupted; saved to {checkpoint}, the same command goes on from there", err=True)
+            if checkpoint.is_file():
+                click.echo(f"interrupted; saved to {checkpoint}, the same command goes on from there", err=True)
             raise
     if as_json:
         _print_json({"checkpoint": str(checkpoint), **header.model_dump()})
@@ -223,7 +224,7 @@ def train(config: Path, out: Path | None, as_json: bool) -> None:
 @cli.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--count", default=200, show_default=True, type=click.IntRange(min=1), help="Archs to measure.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
 @click.option("--out", type=click.Path(path_type=Path), help="CSV; default runs/measure/CHECKPOINT.csv.")
 @_json_option
 def measure(checkpoint: Path, count: int, seed: int, out: Path | None, as_json: bool) -> None:

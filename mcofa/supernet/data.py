@@ -206,6 +206,7 @@ def _read_image_folder(
 ) -> tuple[tuple[str, ...], Tensor, Tensor]:
     """Read a folder of images through torchvision's ImageFolder, resized and centre-cropped."""
     from torchvision.datasets import ImageFolder
+    from torchvision.datasets.folder import find_classes
     from torchvision.transforms import v2
 
     if not folder.is_dir():
@@ -226,7 +227,7 @@ def _read_image_folder(
         ]
     )
     try:
-        found = ImageFolder(str(root), transform)
+        found = ImageFolder(str(root), transform, loader=_read_image)
         indices = [
             i for i in range(len(found)) if separate or (i % _IMAGE_FOLDER_PERIOD == 0) == (part == "test")
         ]
@@ -235,4 +236,17 @@ def _read_image_folder(
         raise FileFormatError(
             root, f"cannot be read as images: {error}", "give each class a subfolder with its images"
         ) from error
+    if separate and found.classes != (expected := find_classes(str(folder / "train"))[0]):
+        raise FileFormatError(
+            root, f"holds the classes {found.classes}, train holds {expected}", "give both the same subfolders"
+        )
     return tuple(found.classes), images, torch.tensor([found.targets[i] for i in indices])
+
+
+def _read_image(path: str) -> object:
+    from torchvision.datasets.folder import default_loader
+
+    try:
+        return default_loader(path)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise FileFormatError(path, f"cannot be read as an image: {error}", "replace or remove it") from error

@@ -31,7 +31,7 @@ def measure(
     genomes = space.sample(count, np.random.default_rng(seed))
     archs = [space.smallest(), space.largest(), *(space.decode(genome) for genome in genomes)][:count]
     measured = read_measured(out, space) if out.exists() else []
-    if [arch for arch, _ in measured] != archs[: len(measured)]:
+    if [arch for arch, _ in measured][:count] != archs[: len(measured)]:
         raise FileFormatError(
             out,
             f"holds other archs than seed {seed} draws",
@@ -43,4 +43,4 @@ def measure(
         measured.append((arch, top1_percent(subnet, data.validation, data.preprocessing)))
         write_measured(out, space, measured)
         report(len(measured))
-    return measured
+    return measured[:count]

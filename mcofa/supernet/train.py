@@ -7,10 +7,13 @@ the uninterrupted one would have.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import platform
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -50,11 +53,18 @@ def train(
     ``report`` is called after every step. An interrupt (Ctrl-C) saves the state first.
 
     Raises:
-        FileFormatError: ``checkpoint`` is damaged, or belongs to another configuration.
+        FileFormatError: ``checkpoint`` is damaged, or belongs to another configuration; or the
+            data set has other classes than the space, or fewer images than a batch.
         DiskWriteError: the checkpoint could not be written; the earlier one stays.
     """
     space = load_space(config.space)
     data = load_data(config.data, space.resolutions[-1], space.input_channels)
+    if len(data.labels) != space.classes:
+        raise FileFormatError(
+            config.data,
+            f"has {len(data.labels)} classes, the search space {space.name} has {space.classes}",
+            "choose a space with that many classes (`mcofa spaces`)",
+        )
     torch.manual_seed(config.seed)
     run = _Run(config, space, data, checkpoint)
     if checkpoint.exists():
@@ -70,10 +80,10 @@ def train(
             if time.monotonic() - saved_at > _SECONDS_BETWEEN_SAVES:
                 run.save({})
                 saved_at = time.monotonic()
+        return run.save(run.measure())
     except KeyboardInterrupt:
         run.save({})
         raise
-    return run.save(run.measure())
 
 
 class _Run:
@@ -112,8 +122,9 @@ class _Run:
         for arch in self._students():
             functional.cross_entropy(self.supernet(images, arch), teacher).backward()
         nn.utils.clip_grad_norm_(self.supernet.parameters(), self.config.max_gradient_norm)
-        self.optimizer.step()
-        self.step += 1
+        with _interrupt_waits():
+            self.optimizer.step()
+            self.step += 1
         return loss.item()
 
     def _students(self) -> list[Arch]:
@@ -202,6 +213,22 @@ class _Run:
             if f"momentum.{name}" in tensors:
                 self.optimizer.state[parameter]["momentum_buffer"] = tensors[f"momentum.{name}"]
         self.step, self.seconds = header.step, header.seconds
+
+
+@contextlib.contextmanager
+def _interrupt_waits() -> Iterator[None]:
+    """Let Ctrl-C take effect only after the block, so that no half-done update is saved."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if received:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _parameter_groups(supernet: Supernet, weight_decay: float) -> list[dict[str, object]]:
