@@ -172,8 +172,7 @@ class _Reader:
     def flatten(self, node: onnx.NodeProto) -> None:
         """Accept what only drops the two sides of length 1 at the very end."""
         shape = self._shape(node, 0)
-        made_last = next(reversed(self.shapes))
-        if shape[1:3] != (1, 1) or node.input[0] != made_last or [node.output[0]] != self.outputs:
+        if shape[1:3] != (1, 1) or node.input[0] != self._produced()[-1] or [node.output[0]] != self.outputs:
             _refuse(node, f"reshapes {shape} (NHWC); only the classifier's output may be reshaped")
         self.logits = node.output[0]
 
@@ -192,9 +191,11 @@ class _Reader:
     def _in_order_of_production(self, node: onnx.NodeProto) -> tuple[str, str]:
         for position in (0, 1):
             self._shape(node, position)
-        made = list(self.shapes)
-        first, second = sorted(node.input, key=made.index)
+        first, second = sorted(node.input, key=self._produced().index)
         return first, second
+
+    def _produced(self) -> list[str]:
+        return [self.input, *(layer.output for layer in self.layers)]
 
     def _add(
         self,

@@ -9,28 +9,34 @@ garbage becomes one ``FileFormatError``.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
 from mcofa.errors import FileFormatError
 from mcofa.graph import DType, Graph, Op, OpKind, Tensor
-from mcofa.tflm import raise_unsupported
+from mcofa.tflm import ONLINE, raise_unsupported
 
 _IDENTIFIER = b"TFL3"
 _NEXT_STEP = "check that the file is whole and is an int8 .tflite; mcofa export writes such files"
 _SMALLEST_FILE_BYTES = 16
 _SMALLEST_TABLE_BYTES = 4
+_INT32_BYTES = 4
 _HIGHEST_RANK = 6
 _LARGEST_DIMENSION = 1 << 24
 _LARGEST_TENSOR_BYTES = 1 << 30
 _LARGEST_STEP = 1 << 16
-_REFUSED_METADATA = {
-    b"OfflineMemoryAllocation": "holds an offline memory plan, which the accounting does not follow",
-    b"COMPRESSION_METADATA": "holds compressed tensors, which the accounting does not follow",
-}
-_GARBAGE_ERRORS = (
+_LARGEST_OFFSET_BYTES = 1 << 30
+_COMPRESSION = b"COMPRESSION_METADATA"
+OFFLINE_PLAN = b"OfflineMemoryAllocation"
+"""Name of the metadata whose buffer holds int32 [1, 0, tensors, offset or −1 of each tensor].
+
+Of the three words before the offsets, TFLM reads the third only.
+Source: tensorflow/lite/micro/docs/memory_management.md and micro_allocation_info.cc, TFLM 90b983c2b3f1.
+"""
+OFFLINE_PLAN_HEADER_WORDS = 3
+GARBAGE_ERRORS = (
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -40,6 +46,7 @@ _GARBAGE_ERRORS = (
     ValueError,
     struct.error,
 )
+"""What the flatbuffer library raises on garbage."""
 
 
 class _MalformedError(Exception):
@@ -53,25 +60,30 @@ def parse_tflite(data: bytes, name: str) -> Graph:
 
     Raises:
         FileFormatError: not a .tflite, truncated or corrupt, more than one subgraph, an
-            element type other than int8/16/32/64 and float32, or tensors that do not fit
-            their op.
+            element type other than int8/16/32/64 and float32, tensors that do not fit their
+            op, or a malformed offline memory plan.
         UnsupportedOpError: names all the ops that the accounting has no rule for.
     """
     try:
         model = _root(data)
-        _refuse_metadata(model, len(data))
+        metadata = _metadata(model, len(data))
+        if _COMPRESSION in metadata:
+            raise _MalformedError("holds compressed tensors, which the accounting does not follow")
         subgraph = _only_subgraph(model)
         kinds = _op_kinds(model, subgraph, len(data))
         tensors = _tensors(model, subgraph, len(data))
         tensors, ops = _ops(subgraph, kinds, tensors)
         inputs = _indices(subgraph.Inputs, subgraph.InputsLength(), len(tensors), "graph inputs")
         outputs = _indices(subgraph.Outputs, subgraph.OutputsLength(), len(tensors), "graph outputs")
+        offsets = (
+            _offline_offsets(model, metadata[OFFLINE_PLAN], tensors) if OFFLINE_PLAN in metadata else None
+        )
     except _MalformedError as error:
         raise FileFormatError(name, str(error), _NEXT_STEP) from None
-    except _GARBAGE_ERRORS as error:
+    except GARBAGE_ERRORS as error:
         detail = "corrupt or truncated .tflite: its internal offsets lead nowhere"
         raise FileFormatError(name, detail, _NEXT_STEP) from error
-    return Graph(tensors, ops, inputs, outputs)
+    return Graph(tensors, ops, inputs, outputs, offsets)
 
 
 def _root(data: bytes) -> Any:
@@ -93,12 +105,32 @@ def _present(table: Any, what: str) -> Any:
     return table
 
 
-def _refuse_metadata(model: Any, file_bytes: int) -> None:
-    """Refuse what changes the memory plan without showing in the graph."""
-    for position in range(_count(model.MetadataLength(), file_bytes, "metadata entries")):
-        refusal = _REFUSED_METADATA.get(_present(model.Metadata(position), "metadata").Name() or b"")
-        if refusal:
-            raise _MalformedError(refusal)
+def _metadata(model: Any, file_bytes: int) -> dict[bytes, int]:
+    """Return the buffer index of every metadata entry by name; of equal names, TFLM takes the last."""
+    count = _count(model.MetadataLength(), file_bytes, "metadata entries")
+    entries = [_present(model.Metadata(position), "metadata") for position in range(count)]
+    return {entry.Name() or b"": entry.Buffer() for entry in entries}
+
+
+def _offline_offsets(model: Any, buffer: int, tensors: Sequence[Tensor]) -> tuple[int, ...]:
+    """Return the offline offset of every tensor; ``ONLINE`` (−1) where TFLM plans."""
+    if not 0 <= buffer < model.BuffersLength():
+        raise _MalformedError(f"offline memory plan: in buffer {buffer} of {model.BuffersLength()}")
+    table = model.Buffers(buffer)
+    held = _held_bytes(table, "the offline memory plan")
+    if held < _INT32_BYTES * OFFLINE_PLAN_HEADER_WORDS:
+        raise _MalformedError(f"offline memory plan: {held} bytes are too few for its header")
+    words = table.DataAsNumpy()[: held // _INT32_BYTES * _INT32_BYTES].view("<i4").tolist()
+    offsets = words[OFFLINE_PLAN_HEADER_WORDS : OFFLINE_PLAN_HEADER_WORDS + len(tensors)]
+    if words[OFFLINE_PLAN_HEADER_WORDS - 1] != len(tensors) or len(offsets) != len(tensors):
+        raise _MalformedError(
+            f"offline memory plan: for {words[OFFLINE_PLAN_HEADER_WORDS - 1]} tensors, with {len(offsets)} "
+            f"offsets; the model has {len(tensors)} tensors"
+        )
+    for index, offset in enumerate(offsets):
+        if not ONLINE <= offset <= _LARGEST_OFFSET_BYTES:
+            raise _MalformedError(f"offline memory plan: tensor {index} is at offset {offset}")
+    return tuple(offsets)
 
 
 def _only_subgraph(model: Any) -> Any:

@@ -56,8 +56,9 @@ class Quantization:
 
     def quantize(self, values: FloatArray) -> npt.NDArray[np.int8]:
         """Return ``values`` as int8, saturated; per-tensor quantization only."""
-        integers = np.rint(values / np.float32(self.scale)) + self.zero_point
-        return np.clip(integers, -128, 127).astype(np.int8)
+        steps = np.rint(values / np.float32(self.scale)) + self.zero_point
+        integers: npt.NDArray[np.int8] = np.clip(steps, -128, 127).astype(np.int8)
+        return integers
 
     def dequantize(self, integers: npt.NDArray[np.int8]) -> FloatArray:
         """Return the numbers that ``integers`` stand for; per-tensor quantization only."""

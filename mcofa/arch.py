@@ -58,15 +58,27 @@ def arch_from_json(data: object, source: str) -> Arch:
         )
     try:
         arch = Arch(
-            resolution=int(data["resolution"]),
-            kernel_sizes=tuple(tuple(int(k) for k in stage) for stage in data["kernel_sizes"]),
-            expand_ratios=tuple(tuple(float(e) for e in stage) for stage in data["expand_ratios"]),
+            resolution=_whole(data["resolution"]),
+            kernel_sizes=tuple(tuple(_whole(k) for k in stage) for stage in data["kernel_sizes"]),
+            expand_ratios=tuple(tuple(_number(e) for e in stage) for stage in data["expand_ratios"]),
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, OverflowError) as error:
         raise FileFormatError(source, f"not an arch: {error}", step) from error
     if arch.depths != tuple(len(stage) for stage in arch.expand_ratios):
         raise FileFormatError(source, "kernel_sizes and expand_ratios have different depths", step)
     return arch
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError(f"{value!r} is no whole number")
+    return value
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{value!r} is no number")
+    return float(value)
 
 
 def parse_arch(text: str, source: str) -> Arch:

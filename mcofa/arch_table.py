@@ -56,7 +56,7 @@ def read_measured(path: Path, space: SearchSpace) -> list[tuple[Arch, float]]:
     if not path.is_file():
         raise MissingFileError(path, "CSV of measured archs", step)
     try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")), restval=""))
         if not rows or set(_COLUMNS) - set(rows[0]):
             raise FileFormatError(
                 path, f"expected the columns {', '.join(_COLUMNS)} and at least one row", step
@@ -79,5 +79,10 @@ def _read_row(row: dict[str, str], space: SearchSpace) -> tuple[Arch, float]:
         tuple(tuple(kernels[i : i + d]) for i, d in zip(starts, depths, strict=True)),
         tuple(tuple(expands[i : i + d]) for i, d in zip(starts, depths, strict=True)),
     )
+    if arch.depths != tuple(depths):
+        raise ValueError(f"depths {row['depths']}, at most {space.max_depth}")
     space.check(arch)
-    return arch, float(row["top1_percent"])
+    top1_percent = float(row["top1_percent"])
+    if not 0 <= top1_percent <= 100:
+        raise ValueError(f"top1_percent {top1_percent}, expected 0 to 100")
+    return arch, top1_percent

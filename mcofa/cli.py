@@ -212,7 +212,9 @@ def train(config: Path, out: Path | None, as_json: bool) -> None:
             header = train_supernet(loaded, checkpoint, report)
         except KeyboardInterrupt:
             if checkpoint.is_file():
-                click.echo(f"interrupted; saved to {checkpoint}, the same command goes on from there", err=True)
+                click.echo(
+                    f"interrupted; saved to {checkpoint}, the same command goes on from there", err=True
+                )
             raise
     if as_json:
         _print_json({"checkpoint": str(checkpoint), **header.model_dump()})

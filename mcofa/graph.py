@@ -108,12 +108,17 @@ class Op:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Tensors and ops in execution order; ``inputs`` and ``outputs`` are tensor indices."""
+    """Tensors and ops in execution order; ``inputs`` and ``outputs`` are tensor indices.
+
+    ``offline_offsets`` is the offline memory plan that the model file carries, None without
+    one: for every tensor its offset in the arena's head in bytes, −1 where the runtime plans.
+    """
 
     tensors: tuple[Tensor, ...]
     ops: tuple[Op, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    offline_offsets: tuple[int, ...] | None = None
 
 
 def lower(space: SearchSpace, arch: Arch) -> Graph:

@@ -1,5 +1,7 @@
 """Where planned buffers lie in the arena's head: the planner of TFLM, a bound and a validator.
 
+A better planner, which needs a solver, is in ``offline_planner``.
+
 Units and conventions, once for the whole module: sizes and offsets are bytes, offsets
 count from the start of the head, times are steps of the inference, and a buffer is
 live from ``first_step`` to ``last_step``, both included.
@@ -16,7 +18,7 @@ live from ``first_step`` to ``last_step``, both included.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 HEAD_ALIGNMENT_BYTES = 16
@@ -71,12 +73,31 @@ def plan_greedy(buffers: Sequence[Buffer]) -> Plan:
 
     Source: tensorflow/lite/micro/memory_planner/greedy_memory_planner.cc, TFLM 90b983c2b3f1.
     """
-    sizes = [aligned(buffer.bytes) for buffer in buffers]
-    order = sorted(range(len(buffers) - 1, -1, -1), key=lambda index: -sizes[index])
-    offsets = [0] * len(buffers)
-    placed: list[tuple[int, int, int, int]] = []
+    return plan_around(buffers, {})
+
+
+def plan_around(buffers: Sequence[Buffer], fixed_offsets: Mapping[int, int]) -> Plan:
+    """Place ``buffers`` exactly as TFLM does when some of them have offline offsets.
+
+    ``fixed_offsets`` are those offsets, by buffer index. They are taken as they are, even
+    where buffers then overlap; the other buffers go around them as ``plan_greedy`` says.
+    """
+    order = sorted(range(len(buffers) - 1, -1, -1), key=lambda index: -aligned(buffers[index].bytes))
+    return plan_in_order(buffers, [i for i in order if i not in fixed_offsets], fixed_offsets)
+
+
+def plan_in_order(
+    buffers: Sequence[Buffer], order: Iterable[int], fixed_offsets: Mapping[int, int] | None = None
+) -> Plan:
+    """Place the buffers of ``order`` one by one, each at the lowest offset where it fits.
+
+    ``fixed_offsets`` hold the offset of every buffer that ``order`` leaves out.
+    """
+    fixed = fixed_offsets or {}
+    offsets = [fixed.get(index, 0) for index in range(len(buffers))]
+    placed = sorted(_span(buffers[index], offset) for index, offset in fixed.items())
     for index in order:
-        size = sizes[index]
+        size = aligned(buffers[index].bytes)
         first, last = buffers[index].first_step, buffers[index].last_step
         candidate = 0
         for offset, end, other_first, other_last in placed:
@@ -86,8 +107,12 @@ def plan_greedy(buffers: Sequence[Buffer]) -> Plan:
                 break
             candidate = max(candidate, end)
         offsets[index] = candidate
-        bisect.insort(placed, (candidate, candidate + size, first, last))
+        bisect.insort(placed, _span(buffers[index], candidate))
     return Plan(tuple(offsets), max((end for _, end, _, _ in placed), default=0))
+
+
+def _span(buffer: Buffer, offset: int) -> tuple[int, int, int, int]:
+    return offset, offset + aligned(buffer.bytes), buffer.first_step, buffer.last_step
 
 
 def peak(buffers: Sequence[Buffer]) -> Peak:

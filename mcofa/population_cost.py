@@ -11,6 +11,8 @@ head it takes the most bytes that are live at one step, which no plan can go bel
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -21,7 +23,7 @@ from mcofa.boards import Board
 from mcofa.cost import board_target, op_macs, reserved_flash_bytes
 from mcofa.graph import HEAD, STEM, BlockKey, Graph, lower_with_blocks
 from mcofa.memory import aligned
-from mcofa.model_file import fixed_file_bytes, op_file_bytes
+from mcofa.model_file import OpBytes, file_bytes, op_bytes
 from mcofa.space import Genomes, SearchSpace
 from mcofa.tflm import OpMemory, Target, account, op_memory, planned_buffers, requests_per_op, structs
 
@@ -56,7 +58,9 @@ class _Block(NamedTuple):
     scratch_buffers: Any
     tensors: Any
     planned_buffers: Any
-    model_bytes: Any
+    file_operator_bytes: Any
+    file_tensor_bytes: Any
+    file_buffer_bytes: Any
     macs: Any
 
 
@@ -67,22 +71,39 @@ class PopulationCosts:
         self._space = space
         self._target = board_target(board)
         self._reserved_flash_bytes = reserved_flash_bytes(board)
-        options = (len(space.kernel_sizes), len(space.expand_ratios))
-        fields = len(_Block._fields)
-        self._elastic = np.zeros(
-            (len(space.resolutions), len(space.stages), space.max_depth, *options, fields), np.int64
+        resolutions = len(space.resolutions)
+        options = (
+            *(resolutions, len(space.stages), space.max_depth),
+            *(len(space.kernel_sizes), len(space.expand_ratios)),
         )
-        self._fixed = {key: np.zeros((len(space.resolutions), fields), np.int64) for key in (STEM, HEAD)}
+        self._elastic = np.zeros((*options, len(_Block._fields)), np.int64)
+        self._fixed = {key: np.zeros((resolutions, len(_Block._fields)), np.int64) for key in (STEM, HEAD)}
+        shared: dict[Hashable, int] = {}
+        elastic_uses: dict[tuple[int, ...], set[Hashable]] = {}
+        fixed_uses: dict[int, set[Hashable]] = defaultdict(set)
         for (r, resolution), (k, kernel), (e, expand) in itertools.product(
             enumerate(space.resolutions), enumerate(space.kernel_sizes), enumerate(space.expand_ratios)
         ):
             arch = space.uniform(resolution, space.max_depth, kernel, expand)
             graph, blocks = lower_with_blocks(space, arch)
-            for key, contribution in _contributions(graph, blocks, self._target).items():
+            for key, (contribution, uses) in _contributions(graph, blocks, self._target).items():
+                shared |= uses
                 if key in self._fixed:
                     self._fixed[key][r] = contribution
+                    fixed_uses[r] |= uses.keys()
                 else:
                     self._elastic[r, *key, k, e] = contribution
+                    elastic_uses[r, *key, k, e] = set(uses)
+        # Which shared things a block uses, one bit each.
+        column = {key: number for number, key in enumerate(shared)}
+        self._shared_bytes = np.array(list(shared.values()), np.float64)
+        elastic = np.zeros((*options, len(shared)), np.bool_)
+        for index, used in elastic_uses.items():
+            elastic[index][[column[key] for key in used]] = True
+        fixed = np.zeros((resolutions, len(shared)), np.bool_)
+        for r, used in fixed_uses.items():
+            fixed[r, [column[key] for key in used]] = True
+        self._elastic_uses, self._fixed_uses = np.packbits(elastic, -1), np.packbits(fixed, -1)
         # Where the additive parts start: an allocation's end is rounded up to its alignment, and only
         # the first op's OpData can start at an end that is not a multiple of 16.
         self._first_op_data_bytes = op_memory(graph, graph.ops[0], self._target).op_data_bytes
@@ -118,27 +139,41 @@ class PopulationCosts:
         )
         return PopulationCost(
             arena_bytes=_round_up(np.maximum(np.maximum(resident, planning), preparing), 16),
-            flash_bytes=fixed_file_bytes() + blocks.model_bytes.sum(1) + self._reserved_flash_bytes,
+            flash_bytes=file_bytes(
+                blocks.file_operator_bytes.sum(1) + self._shared_file_bytes(genomes),
+                blocks.file_tensor_bytes.sum(1),
+                blocks.file_buffer_bytes.sum(1),
+            )
+            + self._reserved_flash_bytes,
             macs=blocks.macs.sum(1),
         )
 
+    def _chosen(self, genomes: Genomes) -> tuple[npt.NDArray[Any], ...]:
+        """Return the index into the elastic tables for every block, active or not."""
+        space = self._space
+        stage, block = np.indices((len(space.stages), space.max_depth))
+        kernels, expands = space.kernel_genes(genomes), space.expand_genes(genomes)
+        return genomes[:, 0, None, None], stage, block, kernels, expands
+
     def _look_up(self, genomes: Genomes) -> _Block:
         """Return arrays (archs, blocks): stem, stage blocks (0 where inactive), head."""
-        space, resolution = self._space, genomes[:, 0]
-        stage, block = np.indices((len(space.stages), space.max_depth))
-        rows = self._elastic[
-            resolution[:, None, None], stage, block, space.kernel_genes(genomes), space.expand_genes(genomes)
-        ]
-        rows *= space.active(genomes)[..., None]
+        rows = self._elastic[self._chosen(genomes)] * self._space.active(genomes)[..., None]
         sequence = np.concatenate(
             [
-                self._fixed[STEM][resolution][:, None],
-                rows.reshape(len(genomes), space.blocks, -1),
-                self._fixed[HEAD][resolution][:, None],
+                self._fixed[STEM][genomes[:, 0], None],
+                rows.reshape(len(genomes), self._space.blocks, -1),
+                self._fixed[HEAD][genomes[:, 0], None],
             ],
             axis=1,
         )
         return _Block(*np.moveaxis(sequence, -1, 0))
+
+    def _shared_file_bytes(self, genomes: Genomes) -> Integers:
+        """Sum, for each arch, what the ops of its file share."""
+        uses = self._elastic_uses[self._chosen(genomes)] * self._space.active(genomes)[..., None]
+        used = np.bitwise_or.reduce(uses, (1, 2)) | self._fixed_uses[genomes[:, 0]]
+        sums = np.unpackbits(used, axis=1, count=len(self._shared_bytes)) @ self._shared_bytes
+        return sums.astype(np.int64)
 
     def _with_ends(self, tail_bytes: Integers) -> Integers:
         """Add the input and the output tensor, each behind a pointer, as TFLM allocates them."""
@@ -149,15 +184,27 @@ class PopulationCosts:
         return tail_bytes
 
 
-def _contributions(graph: Graph, blocks: dict[BlockKey, range], on: Target) -> dict[BlockKey, _Block]:
+def _contributions(
+    graph: Graph, blocks: dict[BlockKey, range], on: Target
+) -> dict[BlockKey, tuple[_Block, dict[Hashable, int]]]:
+    """For each block, what it contributes, and what its ops share with others in the model file."""
     ops = [op_memory(graph, op, on) for op in graph.ops]
+    file_ops = op_bytes(graph)
     live = np.zeros(len(ops) + 1, np.int64)
     for buffer in planned_buffers(graph, ops):
         live[buffer.first_step : buffer.last_step + 1] += aligned(buffer.bytes)
-    return {key: _contribution(graph, ops, live, span, on) for key, span in blocks.items()}
+    found = {}
+    for key, span in blocks.items():
+        shared: dict[Hashable, int] = {}
+        for i in span:
+            shared |= file_ops[i].shared
+        found[key] = _contribution(graph, ops, file_ops, live, span, on), shared
+    return found
 
 
-def _contribution(graph: Graph, ops: list[OpMemory], live: Integers, span: range, on: Target) -> _Block:
+def _contribution(
+    graph: Graph, ops: list[OpMemory], file_ops: list[OpBytes], live: Integers, span: range, on: Target
+) -> _Block:
     """Sum over the ops in ``span``; op *i* is step *i* + 1, and the graph's input belongs to the stem."""
     sizes = structs(on.abi)
     brings_input = span.start == 0
@@ -181,7 +228,9 @@ def _contribution(graph: Graph, ops: list[OpMemory], live: Integers, span: range
         scratch_buffers=scratch,
         tensors=tensors,
         planned_buffers=brings_input + len(span) + scratch,
-        model_bytes=sum(op_file_bytes(graph, graph.ops[i]) for i in span),
+        file_operator_bytes=sum(file_ops[i].operator_bytes for i in span),
+        file_tensor_bytes=sum(file_ops[i].tensor_bytes for i in span),
+        file_buffer_bytes=sum(file_ops[i].buffer_bytes for i in span),
         macs=sum(op_macs(graph, graph.ops[i]) for i in span),
     )
 

@@ -10,7 +10,7 @@ lies beyond what was seen.
 from __future__ import annotations
 
 import json
-import zipfile
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -64,8 +64,8 @@ class Predictor:
         centred = features(space, genomes) - self.mean_features
         mean = centred @ self.weights + self.intercept
         variance = np.einsum("nf,fg,ng->n", centred, self.covariance, centred, optimize=True)
-        lowest = self.provenance.lowest_top1_percent - self.noise_points
-        highest = self.provenance.highest_top1_percent + self.noise_points
+        lowest = max(self.provenance.lowest_top1_percent - self.noise_points, 0)
+        highest = min(self.provenance.highest_top1_percent + self.noise_points, 100)
         return Prediction(np.clip(mean, lowest, highest), np.sqrt(variance + self.noise_points**2))
 
 
@@ -82,7 +82,7 @@ def features(space: SearchSpace, genomes: Genomes) -> Floats:
         np.eye(len(space.kernel_sizes))[space.kernel_genes(genomes)] * active,
         np.eye(len(space.expand_ratios))[space.expand_genes(genomes)] * active,
     ]
-    return np.concatenate([part.reshape(len(genomes), -1) for part in parts], axis=1)
+    return np.concatenate([part.reshape(len(part), math.prod(part.shape[1:])) for part in parts], axis=1)
 
 
 def save_predictor(path: Path, predictor: Predictor) -> None:
@@ -114,22 +114,31 @@ def load_predictor(path: Path, space: SearchSpace) -> Predictor:
     if not path.is_file():
         raise MissingFileError(path, f"accuracy predictor of {space.name}", step)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             predictor = Predictor(
                 provenance=Provenance(**json.loads(str(file["provenance"]))),
-                mean_features=file["mean_features"],
-                weights=file["weights"],
-                covariance=file["covariance"],
-                intercept=float(file["intercept"]),
-                noise_points=float(file["noise_points"]),
+                mean_features=_finite(file["mean_features"]),
+                weights=_finite(file["weights"]),
+                covariance=_finite(file["covariance"]),
+                intercept=float(_finite(file["intercept"])),
+                noise_points=float(_finite(file["noise_points"])),
             )
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds on damaged files
         raise FileFormatError(path, f"not an accuracy predictor: {error}", step) from error
-    if (
-        predictor.provenance.space != space.name
-        or len(predictor.weights) != features(space, space.encode([space.smallest()])).shape[1]
-    ):
+    count = features(space, space.encode([space.smallest()])).shape[1]
+    shapes = predictor.mean_features.shape, predictor.weights.shape, predictor.covariance.shape
+    if predictor.provenance.space != space.name or shapes != ((count,), (count,), (count, count)):
         raise FileFormatError(
-            path, f"was fitted on the space {predictor.provenance.space}, not on {space.name}", step
+            path,
+            f"was fitted on the space {predictor.provenance.space} with weights {predictor.weights.shape}, "
+            f"not on {space.name} with weights {(count,)}",
+            step,
         )
     return predictor
+
+
+def _finite(values: npt.ArrayLike) -> Floats:
+    floats = np.asarray(values, np.float64)
+    if not np.isfinite(floats).all():
+        raise ValueError("holds numbers that are not finite")
+    return floats

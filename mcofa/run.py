@@ -45,10 +45,13 @@ class Run:
             raise MissingFileError(path, "run", "make one with `mcofa search --board BOARD`")
         try:
             manifest = json.loads(path.read_bytes())
-            assert isinstance(manifest, dict)
-        except (ValueError, AssertionError) as error:
+            if not isinstance(manifest, dict):
+                raise TypeError(f"holds a {type(manifest).__name__}")
+        except (ValueError, TypeError) as error:
             raise FileFormatError(
-                path, f"not a manifest: {error}", "search again with `mcofa search --board BOARD`"
+                path,
+                f"not a manifest: {error}",
+                "delete it and search again with `mcofa search --board BOARD`",
             ) from error
         return manifest
 

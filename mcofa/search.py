@@ -177,8 +177,8 @@ class _Pool:
 
     def best_top1_percent(self) -> float | None:
         """Return the best predicted accuracy of a candidate that fits, if any does."""
-        return float(self._fitness[0]) if self._fitness[0] > 0 else None
+        return float(self._fitness[0]) if self._fitness[0] >= 0 else None
 
     def feasible_in_order(self) -> Genomes:
         """Return the candidates that fit by their lower bound, the most accurate first."""
-        return self._genomes[self._fitness > 0]
+        return self._genomes[self._fitness >= 0]

@@ -92,12 +92,12 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
         return len(self.stages) * self.max_depth
 
     @functools.cached_property
-    def _options_per_gene(self) -> npt.NDArray[np.int64]:
-        return np.array(
-            [len(self.resolutions)]
-            + [len(self.depths)] * len(self.stages)
-            + [len(self.kernel_sizes)] * self.blocks
-            + [len(self.expand_ratios)] * self.blocks
+    def _options_per_gene(self) -> tuple[int, ...]:
+        return (
+            len(self.resolutions),
+            *[len(self.depths)] * len(self.stages),
+            *[len(self.kernel_sizes)] * self.blocks,
+            *[len(self.expand_ratios)] * self.blocks,
         )
 
     def depth_genes(self, genomes: Genomes) -> Genomes:
@@ -141,15 +141,17 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
         return self._canonical(np.where(rng.random(first.shape) < 0.5, first, second))
 
     def neighbours(self, genome: Genomes) -> Genomes:
-        """Return every genome that differs from ``genome``, (genes,), in one gene."""
-        rows = []
+        """Return every genome that differs from ``genome``, (genes,), in one gene; it is not among them."""
+        rows = [genome]
         for gene, options in enumerate(self._options_per_gene):
             for option in range(options):
                 if option != genome[gene]:
                     row = genome.copy()
                     row[gene] = option
                     rows.append(row)
-        return np.unique(self._canonical(np.stack(rows)), axis=0)
+        found = np.unique(self._canonical(np.stack(rows)), axis=0)
+        others: Genomes = found[(found != genome).any(axis=1)]
+        return others
 
     def decode(self, genome: Genomes) -> Arch:
         """Turn one genome, (genes,), into an arch."""
@@ -197,6 +199,9 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
 
         if len(arch.depths) != len(self.stages):
             refuse("stage count", len(arch.depths), [len(self.stages)])
+        expand_depths = tuple(len(stage) for stage in arch.expand_ratios)
+        if expand_depths != arch.depths:
+            refuse("expand ratios per stage", expand_depths, [arch.depths])
         if arch.resolution not in self.resolutions:
             refuse("resolution", arch.resolution, list(self.resolutions))
         for s, depth in enumerate(arch.depths):

@@ -19,9 +19,11 @@ from typing import Any
 
 from mcofa.errors import UnknownNameError, UnsupportedOpError
 from mcofa.graph import DType, Graph, Op, OpKind, Tensor
-from mcofa.memory import Buffer, aligned, peak, plan_greedy
+from mcofa.memory import Buffer, Plan, aligned, peak, plan_around
 
 ARENA_ALIGNMENT_BYTES = 16
+ONLINE = -1
+"""The offline offset of a tensor that TFLM places itself."""
 _CONSTANTS_FILE = Path(__file__).parent / "tflm_constants" / "tflm-90b983c2b3f1.json"
 _INT32_BYTES = 4
 _MVE_DEPTHWISE_CHANNEL_BLOCK = 124
@@ -494,37 +496,73 @@ def _temporaries_bytes(graph: Graph, op: Op, on: Target, rule: OpRule) -> int:
     return total
 
 
+def head_plan(graph: Graph, ops: Sequence[OpMemory]) -> Plan:
+    """Return where TFLM puts ``planned_buffers``, in their order.
+
+    Tensors with an offline offset lie there; everything else, scratch always, is placed
+    greedily around them.
+    """
+    offsets = (_offline_offset(graph, index) for index in planned_tensors(graph))
+    fixed = {position: offset for position, offset in enumerate(offsets) if offset != ONLINE}
+    return plan_around(planned_buffers(graph, ops), fixed)
+
+
 def planned_buffers(graph: Graph, ops: Sequence[OpMemory]) -> tuple[Buffer, ...]:
     """Return what TFLM hands to its planner: tensors by index, then the scratch of each op.
 
     Inputs exist from step 0, op *i* is step *i* + 1, a tensor lives from its producer to
-    its last use and a graph output to the end; constants, variables and empty tensors are
-    not planned. A tensor that nothing touches is planned at step −1, as TFLM does.
+    its last use and a graph output to the end. A tensor that nothing produces is planned
+    from step −1, as TFLM does.
     """
     lifetimes = _lifetimes(graph)
-    tensors = [Buffer(graph.tensors[i].bytes, *lifetimes[i]) for i in _planned_tensors(graph)]
+    tensors = [Buffer(graph.tensors[i].bytes, *lifetimes[i]) for i in planned_tensors(graph)]
     scratch = [Buffer(size, step, step) for step, op in enumerate(ops, start=1) for size in op.scratch_bytes]
     return (*tensors, *scratch)
 
 
-def _planned_tensors(graph: Graph) -> list[int]:
-    return [i for i, t in enumerate(graph.tensors) if not t.constant and not t.variable and t.bytes]
+def planned_tensors(graph: Graph) -> tuple[int, ...]:
+    """Return the tensors that lie in the head: not constants, not empty ones.
+
+    Variables lie in the tail, unless they have an offline offset.
+    """
+    return tuple(
+        i for i, tensor in enumerate(graph.tensors) if _is_planned(tensor, _offline_offset(graph, i))
+    )
+
+
+def _is_planned(tensor: Tensor, offline_offset: int) -> bool:
+    if tensor.variable:
+        return offline_offset != ONLINE
+    return not tensor.constant and tensor.bytes > 0
+
+
+_planned_tensors = planned_tensors  # TEMPORARY: mcofa/timeline.py still imports this name
+
+
+def _offline_offset(graph: Graph, index: int) -> int:
+    return ONLINE if graph.offline_offsets is None else graph.offline_offsets[index]
 
 
 def _lifetimes(graph: Graph) -> list[tuple[int, int]]:
-    """First and last step of every tensor, marked in the order in which TFLM does."""
+    """First and last step of every tensor, marked in the order in which TFLM does.
+
+    Source: tensorflow/lite/micro/micro_allocation_info.cc, TFLM 90b983c2b3f1.
+    """
     first = [-1] * len(graph.tensors)
     last = [-1] * len(graph.tensors)
-    for index in (*graph.inputs, *graph.outputs):
-        first[index] = last[index] = 0
+
+    def create(indices: Iterable[int], step: int) -> None:
+        for index in indices:
+            first[index] = step if first[index] == -1 else first[index]
+            last[index] = step
+
+    create(graph.inputs, 0)
     for step, op in enumerate(graph.ops, start=1):
-        for index in op.outputs:
-            first[index] = last[index] = step
+        create(op.outputs, step)
         for index in op.inputs:
             if index >= 0:
                 last[index] = step
-    for index in graph.outputs:
-        last[index] = len(graph.ops)
+    create(graph.outputs, len(graph.ops))
     return list(zip(first, last, strict=True))
 
 
@@ -555,8 +593,9 @@ def tail(graph: Graph, ops: Sequence[OpMemory], on: Target, *, recording: bool) 
     if handles:
         sizes = structs(on.abi)
         cursor.allocate("scratch handles", handles * sizes.scratch_handle, sizes.pointer)
-    for tensor in graph.tensors:
-        if tensor.variable:
+    in_head = set(planned_tensors(graph))
+    for index, tensor in enumerate(graph.tensors):
+        if tensor.variable and index not in in_head:
             cursor.allocate("variables", tensor.bytes, ARENA_ALIGNMENT_BYTES)
     planning_bytes = cursor.offset_bytes
     for indices in (graph.inputs, graph.outputs):
@@ -621,7 +660,7 @@ def planning_bytes(graph: Graph, ops: Sequence[OpMemory], plain: Tail, on: Targe
     """
     sizes = structs(on.abi)
     scratch = sum(len(op.scratch_bytes) for op in ops)
-    planned = len(_planned_tensors(graph)) + scratch
+    planned = len(planned_tensors(graph)) + scratch
     requests = sizes.scratch_request * (scratch + requests_per_op())
     infos = sizes.subgraph_offset + sizes.allocation_info * (len(graph.tensors) + scratch)
     return aligned(plain.planning_bytes) + aligned(requests + infos) + sizes.planner_buffer * planned
@@ -656,7 +695,7 @@ def account(graph: Graph, on: Target) -> Arena:
     check_supported(graph, on)
     ops = [op_memory(graph, op, on) for op in graph.ops]
     buffers = planned_buffers(graph, ops)
-    head_bytes = plan_greedy(buffers).total_bytes
+    head_bytes = head_plan(graph, ops).total_bytes
     recording = tail(graph, ops, on, recording=True)
     head_peak = _head_peak(graph, buffers)
     if on.abi == "x86-64":
@@ -700,7 +739,7 @@ def account(graph: Graph, on: Target) -> Arena:
 def _head_peak(graph: Graph, buffers: Sequence[Buffer]) -> HeadPeak:
     """The step with the most live bytes, as an op and its live tensors."""
     fullest = peak(buffers)
-    tensors = _planned_tensors(graph)
+    tensors = planned_tensors(graph)
     return HeadPeak(
         op_index=max(fullest.step - 1, -1),
         live_bytes=fullest.bytes,

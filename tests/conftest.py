@@ -5,7 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from mcofa.arch import Arch
+from mcofa.fit_predictor import fit_predictor
+from mcofa.predictor import Predictor
+from mcofa.space import SearchSpace
 
 _REPO_ROOT = Path(__file__).resolve().parent.parent
 
@@ -23,3 +29,50 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no test data at {folder}; point MCOFA_DATA at it")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_space() -> SearchSpace:
+    """A space of 800 archs: small enough to enumerate, with every feature that a space can have."""
+    return SearchSpace.model_validate(
+        {
+            "name": "tiny",
+            "title": "Two stages for 12 or 16 pixels",
+            "input_channels": 1,
+            "classes": 10,
+            "padding": "same",
+            "resolutions": [12, 16],
+            "kernel_sizes": [3, 5],
+            "expand_ratios": [1, 2],
+            "depths": [1, 2],
+            "stem": {
+                "width": 8,
+                "stride": 2,
+                "activation": "relu",
+                "first_block_width": 8,
+                "first_block_activation": "relu",
+            },
+            "stages": [
+                {"width": 8, "stride": 1, "activation": "relu", "squeeze_excite": False},
+                {"width": 16, "stride": 2, "activation": "hard_swish", "squeeze_excite": True},
+            ],
+            "head": {"final_expand_width": 32, "feature_width": 16, "activation": "hard_swish"},
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def measured_tiny_archs(tiny_space: SearchSpace) -> list[tuple[Arch, float]]:
+    """Archs of ``tiny_space`` and made-up accuracies: linear in the genes, with noise of 0.2 points."""
+    rng = np.random.default_rng(7)
+    genomes = tiny_space.sample(120, rng)
+    gains = rng.uniform(0.2, 2, genomes.shape[1])
+    accuracies = 70 + genomes @ gains + rng.normal(0, 0.2, len(genomes))
+    return [
+        (tiny_space.decode(genome), float(top1)) for genome, top1 in zip(genomes, accuracies, strict=True)
+    ]
+
+
+@pytest.fixture(scope="session")
+def synthetic_predictor(tiny_space: SearchSpace, measured_tiny_archs: list[tuple[Arch, float]]) -> Predictor:
+    return fit_predictor(tiny_space, measured_tiny_archs, "made-up accuracies")

@@ -129,6 +129,16 @@ REFUSED: dict[str, tuple[list[Node], str]] = {
     ),
     "product of equals": ([("HardSwish", "a", "b", {}), ("Mul", "a b", "c", {}), *TAIL], "which is no gate"),
     "reshape of an image": ([("Reshape", "a shape", "y", {})], "only the classifier's output"),
+    "logits that are not made last": (
+        [
+            ("GlobalAveragePool", "a", "b", {}),
+            ("Conv", "b one", "c", {}),
+            ("Conv", "b one", "d", {}),
+            ("Relu", "c", "e", {}),
+            ("Flatten", "e", "y", {}),
+        ],
+        "only the classifier's output",
+    ),
     "node after the logits": ([*TAIL, ("HardSwish", "y", "z", {})], "follows the logits"),
     "missing value": ([("HardSwish", "nothing", "b", {}), *TAIL], "reads 'nothing', which is no earlier"),
 }

@@ -238,7 +238,9 @@ def _read_image_folder(
         ) from error
     if separate and found.classes != (expected := find_classes(str(folder / "train"))[0]):
         raise FileFormatError(
-            root, f"holds the classes {found.classes}, train holds {expected}", "give both the same subfolders"
+            root,
+            f"holds the classes {found.classes}, train holds {expected}",
+            "give both the same subfolders",
         )
     return tuple(found.classes), images, torch.tensor([found.targets[i] for i in indices])
 

@@ -93,7 +93,7 @@ class InvertedResidual(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Map (n, c_in, h, w) to (n, c_out, ceil(h / stride), ceil(w / stride))."""
-        output = self.project(self.squeeze_excite(self.depthwise(self.expand(input))))
+        output: Tensor = self.project(self.squeeze_excite(self.depthwise(self.expand(input))))
         return input + output if self.shortcut else output
 
 

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from mcofa.boards import load_board
+from mcofa.cost import board_target, cost, graph_macs, op_macs, reserved_flash_bytes
+from mcofa.errors import InvalidArchError
+from mcofa.graph import OpKind, lower
+from mcofa.space import SearchSpace, load_space
+
+
+def test_macs_of_the_smallest_arch_by_hand(tiny_space: SearchSpace) -> None:
+    graph = lower(tiny_space, tiny_space.smallest())
+    assert [op_macs(graph, op) for op in graph.ops if "CONV" in op.kind] == [
+        6 * 6 * 8 * 9 * 1,  # stem
+        6 * 6 * 8 * 9,  # first block: depthwise and project
+        6 * 6 * 8 * 8,
+        6 * 6 * 8 * 9,  # stage 1
+        6 * 6 * 8 * 8,
+        3 * 3 * 8 * 9,  # stage 2: depthwise, squeeze, excite, project
+        8 * 8,
+        8 * 8,
+        3 * 3 * 16 * 8,
+        3 * 3 * 32 * 16,  # head
+        16 * 32,
+        10 * 16,
+    ]
+    assert graph_macs(graph) == 19_592
+    assert all(op_macs(graph, op) == 0 for op in graph.ops if op.kind in (OpKind.ADD, OpKind.HARD_SWISH))
+
+
+def test_macs_of_the_smallest_micro_arch_by_hand() -> None:
+    space = load_space("mcofa-micro")
+    assert graph_macs(lower(space, space.smallest())) == (
+        196 * 16 * (9 + 9 + 8)  # stem and first block at 14 × 14
+        + 196 * 16 * (8 + 9 + 8)  # stage 1
+        + 196 * 8 * 16 + 49 * 16 * (9 + 32)  # stage 2
+        + 49 * 32 * 64 + 16 * 64 * (9 + 64) + 2 * 64 * 16  # stage 3 with squeeze-excite
+        + 16 * 64 * 128 + 128 * 64 + 64 * 10  # head
+    ) == 534_224  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["stm32f746", "rp2040"])
+def test_parts_add_up(tiny_space: SearchSpace, name: str) -> None:
+    board = load_board(name)
+    found = cost(tiny_space, tiny_space.largest(), board)
+    graph = lower(tiny_space, tiny_space.largest())
+    assert found.arena.target == board_target(board)
+    assert (found.arena.target.name, found.arena.target.kernels) == (board.core, board.kernels)
+    assert found.arena_bytes == found.arena.minimum_bytes
+    assert found.arena_bytes % 16 == 0
+    assert found.flash_bytes - found.model_bytes == reserved_flash_bytes(board)
+    assert found.model_bytes > sum(tensor.bytes for tensor in graph.tensors if tensor.constant)
+
+
+def test_reserved_flash_is_what_the_board_says(tiny_space: SearchSpace) -> None:
+    board = load_board("nrf52840")
+    reserved = dataclasses.replace(board.reserved, runtime_code_bytes=10_000, firmware_flash_bytes=234)
+    lean = dataclasses.replace(board, reserved=reserved)
+    assert reserved_flash_bytes(lean) == 10_234
+    arch = tiny_space.smallest()
+    assert cost(tiny_space, arch, lean).model_bytes == cost(tiny_space, arch, board).model_bytes
+
+
+def test_larger_archs_cost_more(tiny_space: SearchSpace) -> None:
+    board = load_board("stm32f103")
+    small, large = (cost(tiny_space, arch, board) for arch in (tiny_space.smallest(), tiny_space.largest()))
+    assert small.arena_bytes < large.arena_bytes
+    assert small.flash_bytes < large.flash_bytes
+    assert small.macs < large.macs
+
+
+def test_refuses_an_arch_of_another_space(tiny_space: SearchSpace) -> None:
+    with pytest.raises(InvalidArchError):
+        cost(tiny_space, load_space("mcofa-micro").smallest(), load_board("rp2040"))

@@ -1,0 +1,190 @@
+"""Shared weights: the supernet's subnets against extracted ones and against numpy."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_training import randomised, tiny_space
+from torch import Tensor
+
+from mcofa.arch import Arch
+from mcofa.errors import InvalidArchError
+from mcofa.space import SearchSpace, load_space
+from mcofa.supernet.subnet import Subnet
+from mcofa.supernet.supernet import Supernet
+
+pytestmark = pytest.mark.torch
+
+SPACES = [load_space("mcofa-micro"), tiny_space()]
+SUPERNETS = {space.name: randomised(space) for space in SPACES}
+by_space = pytest.mark.parametrize("space", SPACES, ids=lambda space: space.name)
+DEPTHWISE = "stages.0.0.depthwise.conv.weight"
+
+
+def some_images(space: SearchSpace, seed: int, count: int = 6) -> Tensor:
+    side = space.resolutions[-1]
+    shape = (count, space.input_channels, side, side)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def random_arch(space: SearchSpace, seed: int) -> Arch:
+    return space.decode(space.sample(1, np.random.default_rng(seed))[0])
+
+
+def shared(supernet: Supernet, name: str) -> Tensor:
+    parameter = supernet.shared[name.replace(".", "/")]
+    assert isinstance(parameter, torch.nn.Parameter)
+    return parameter
+
+
+@by_space
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=12, deadline=None)
+def test_an_extracted_subnet_answers_as_the_supernet(space: SearchSpace, seed: int) -> None:
+    supernet, arch, images = SUPERNETS[space.name], random_arch(space, seed), some_images(space, seed)
+    with torch.no_grad():
+        subnet = supernet.extract(arch).train()
+        torch.testing.assert_close(subnet(images), supernet(images, arch), rtol=1e-5, atol=1e-5)
+
+
+def test_subnets_answer_differently() -> None:
+    space = SPACES[0]
+    images = some_images(space, 0)
+    with torch.no_grad():
+        answers = [SUPERNETS[space.name](images, random_arch(space, seed)) for seed in range(4)]
+    assert all((one - other).abs().max() > 0.1 for one, other in itertools.pairwise(answers))
+
+
+def test_the_answer_does_not_depend_on_which_subnet_ran_before() -> None:
+    space = SPACES[1]
+    supernet, images = SUPERNETS[space.name], some_images(space, 0)
+    with torch.no_grad():
+        first = supernet(images, space.smallest())
+        for seed in range(3):
+            supernet(some_images(space, seed), random_arch(space, seed))
+        assert torch.equal(supernet(images, space.smallest()), first)
+
+
+@by_space
+def test_a_subnet_has_the_leading_channels_of_the_shared_weights(space: SearchSpace) -> None:
+    supernet, arch = SUPERNETS[space.name], random_arch(space, 3)
+    subnet = supernet.extract(arch)
+    for name, parameter in subnet.named_parameters():
+        whole = shared(supernet, name).detach().numpy()
+        if parameter.shape[2:] == whole.shape[2:]:
+            leading = whole[: parameter.shape[0]]
+            if parameter.ndim > 1:
+                leading = leading[:, : parameter.shape[1]]
+            np.testing.assert_array_equal(parameter.detach().numpy(), leading)
+        else:
+            assert name.endswith(".depthwise.conv.weight")
+
+
+def kernels(space: SearchSpace, supernet: Supernet) -> dict[int, np.ndarray]:
+    """The first block's kernels, by their size, widest block."""
+    found = {}
+    for size in space.kernel_sizes:
+        arch = space.uniform(space.resolutions[0], 1, size, space.expand_ratios[-1])
+        found[size] = supernet.extract(arch).get_parameter(DEPTHWISE).detach().numpy()[:, 0]
+    return found
+
+
+@by_space
+def test_untrained_transformations_take_the_centre(space: SearchSpace) -> None:
+    supernet = Supernet(space)
+    whole = shared(supernet, DEPTHWISE).detach().numpy()[:, 0]
+    found = kernels(space, supernet)
+    np.testing.assert_array_equal(found[7], whole)
+    np.testing.assert_array_equal(found[5], whole[:, 1:6, 1:6])
+    np.testing.assert_array_equal(found[3], whole[:, 2:5, 2:5])
+
+
+@by_space
+def test_smaller_kernels_are_products_with_the_transformation_matrices(space: SearchSpace) -> None:
+    supernet = SUPERNETS[space.name]
+    matrices = {
+        size: supernet.kernel_transforms[f"{DEPTHWISE.replace('.', '/')}/{size}"].detach().double().numpy()
+        for size in (5, 3)
+    }
+    whole = shared(supernet, DEPTHWISE).detach().double().numpy()[:, 0]
+    five, three = np.zeros((len(whole), 25)), np.zeros((len(whole), 9))
+    for channel, kernel in enumerate(whole):
+        for row in range(25):
+            five[channel, row] = sum(
+                matrices[5][row, 5 * y + x] * kernel[1 + y, 1 + x] for y in range(5) for x in range(5)
+            )
+        middle = five[channel].reshape(5, 5)
+        for row in range(9):
+            three[channel, row] = sum(
+                matrices[3][row, 3 * y + x] * middle[1 + y, 1 + x] for y in range(3) for x in range(3)
+            )
+    found = kernels(space, supernet)
+    np.testing.assert_allclose(found[7], whole, rtol=1e-6)
+    np.testing.assert_allclose(found[5].reshape(-1, 25), five, atol=1e-5)
+    np.testing.assert_allclose(found[3].reshape(-1, 9), three, atol=1e-5)
+
+
+@by_space
+def test_gradients_reach_the_slices_that_the_subnet_uses_and_no_others(space: SearchSpace) -> None:
+    supernet, arch = randomised(space, 1), space.smallest()
+    supernet(some_images(space, 0), arch).square().sum().backward()
+    used = dict(Subnet(space, arch).named_parameters())
+    for key, parameter in supernet.shared.items():
+        name = key.replace("/", ".")
+        if name not in used:
+            assert parameter.grad is None, name
+            continue
+        assert parameter.grad is not None, name
+        inside = torch.zeros_like(parameter, dtype=torch.bool)
+        inside[tuple(slice(size) for size in used[name].shape[:2])] = True
+        if parameter.shape[-1] == 7:
+            # The outermost pixels of a 7×7 kernel are in no smaller one.
+            edges = torch.ones(7, 7, dtype=torch.bool)
+            edges[1:6, 1:6] = False
+            inside[..., edges] = False
+        assert parameter.grad[inside].any(), name
+        assert not parameter.grad[~inside].any(), name
+    for key, matrix in supernet.kernel_transforms.items():
+        name, _, _ = key.rpartition("/")
+        assert (matrix.grad is not None) == (name.replace("/", ".") in used), key
+
+
+def test_the_largest_subnet_uses_every_shared_weight_and_no_transformation() -> None:
+    space = SPACES[1]
+    supernet = randomised(space, 1)
+    supernet(some_images(space, 0), space.largest()).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in supernet.shared.values())
+    assert all(matrix.grad is None for matrix in supernet.kernel_transforms.values())
+
+
+@by_space
+def test_a_supernet_weighs_as_its_largest_subnet_and_its_matrices(space: SearchSpace) -> None:
+    largest = sum(p.numel() for p in Subnet(space, space.largest()).parameters())
+    total = sum(p.numel() for p in Supernet(space).parameters())
+    assert total == largest + space.blocks * (9 * 9 + 25 * 25)
+
+
+def test_a_space_with_one_kernel_size_has_no_transformations() -> None:
+    space = tiny_space().model_copy(update={"kernel_sizes": (3,)})
+    assert not Supernet(space).kernel_transforms
+
+
+def test_changing_an_extracted_subnet_leaves_the_supernet_alone() -> None:
+    space = SPACES[1]
+    supernet = SUPERNETS[space.name]
+    before = {name: tensor.clone() for name, tensor in supernet.state_dict().items()}
+    with torch.no_grad():
+        for parameter in supernet.extract(space.largest()).parameters():
+            parameter.zero_()
+    assert all(torch.equal(before[name], tensor) for name, tensor in supernet.state_dict().items())
+
+
+def test_an_arch_outside_the_space_is_refused() -> None:
+    space = SPACES[1]
+    with pytest.raises(InvalidArchError, match="kernel size 9 is not in tiny"):
+        SUPERNETS[space.name].extract(space.uniform(12, 1, 9, 1))

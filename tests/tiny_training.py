@@ -1,0 +1,131 @@
+"""A space, a data set and a configuration so small that a training run takes a second."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import yaml
+from PIL import Image
+
+from mcofa.space import SearchSpace
+from mcofa.supernet.checkpoint import Header
+from mcofa.supernet.config import TrainConfig
+from mcofa.supernet.supernet import Supernet
+
+CLASSES = ("across", "down", "plain")
+SIDE = 12
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "title": "Space for tests",
+    "input_channels": 1,
+    "classes": len(CLASSES),
+    "padding": "same",
+    "resolutions": [SIDE],
+    "kernel_sizes": [3, 5, 7],
+    "expand_ratios": [1, 1.5],
+    "depths": [1, 2],
+    "stem": {
+        "width": 8, "stride": 2, "activation": "relu",
+        "first_block_width": 8, "first_block_activation": "relu",
+    },
+    "stages": [
+        {"width": 8, "stride": 1, "activation": "relu", "squeeze_excite": False},
+        {"width": 16, "stride": 2, "activation": "hard_swish", "squeeze_excite": True},
+    ],
+    "head": {"final_expand_width": 16, "feature_width": 8, "activation": "hard_swish"},
+}  # fmt: skip
+
+
+def tiny_space() -> SearchSpace:
+    return SearchSpace.model_validate(TINY)
+
+
+def config(folder: Path, **changes: Any) -> TrainConfig:
+    """A run of 2 epochs of 8 steps; its space file and its images lie in ``folder``."""
+    values: dict[str, Any] = {
+        "space": str(folder / "tiny.yaml"),
+        "data": str(folder / "images"),
+        "epochs": 2,
+        "batch_size": 16,
+        "seed": 0,
+        "random_subnets": 1,
+        "learning_rate": 0.1,
+        "warmup_steps": 4,
+        "momentum": 0.9,
+        "weight_decay": 4e-5,
+        "label_smoothing": 0.1,
+        "max_gradient_norm": 5.0,
+        "flip": True,
+        "shift_pixels": 1,
+    }
+    return TrainConfig.model_validate({**values, **changes})
+
+
+def write_inputs(folder: Path) -> None:
+    """Write the space and 180 images in three classes: 138 train, 12 validate, 30 test."""
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    rng = np.random.default_rng(0)
+    for name in CLASSES:
+        for number in range(60):
+            write_image(folder / "images" / name / f"{number:02}.png", striped_image(name, rng))
+
+
+def striped_image(name: str, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Noise with bright rows, bright columns, or neither."""
+    image = rng.integers(0, 100, (SIDE, SIDE))
+    start = rng.integers(0, 3)
+    if name == "across":
+        image[start::3] += 150
+    elif name == "down":
+        image[:, start::3] += 150
+    return image.astype(np.uint8)
+
+
+def write_image(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def randomised(space: SearchSpace, seed: int = 0) -> Supernet:
+    """A supernet in which no parameter is at its start value, kernel transformations included."""
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(seed)
+        supernet = Supernet(space)
+        for parameter in supernet.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    return supernet
+
+
+def header(space: SearchSpace, train_config: TrainConfig, **changes: Any) -> Header:
+    values: dict[str, Any] = {
+        "space": space,
+        "config": train_config,
+        "step": 3,
+        "seconds": 1.5,
+        "mcofa_version": "0",
+        "torch_version": torch.__version__,
+        "hardware": "test",
+        "validation_top1_percent": {"smallest": 50.0, "largest": 60.0},
+    }
+    return Header(**{**values, **changes})
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread, as sums depend on their number."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
