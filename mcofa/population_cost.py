@@ -161,7 +161,7 @@ class PopulationCosts:
         sequence = np.concatenate(
             [
                 self._fixed[STEM][genomes[:, 0], None],
-                rows.reshape(len(genomes), self._space.blocks, -1),
+                rows.reshape(len(genomes), self._space.blocks, len(_Block._fields)),
                 self._fixed[HEAD][genomes[:, 0], None],
             ],
             axis=1,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_models import ModelBuilder, one_op, small_network
+from tiny_models import ModelBuilder, one_op, schema, small_network
 
 from export.arena import MeasuredArena, invoke, measure
 from export.parse_tflite import parse_tflite
@@ -39,6 +39,58 @@ def test_odd_tensors_are_measured_as_predicted() -> None:
     m.tensor((1, 7), variable=True)
     m.op("ADD", [x, y], [z], table="AddOptions")
     data = m.build([x, y, x], [z, x])
+    assert measure(data) == predicted(data)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "z", "variable"),
+    [
+        (-1, -1, -1, -1),
+        (0, 160, 0, -1),
+        (0, 16, 200, -1),
+        (3, 5, 7, -1),
+        (-1, 400, -1, -1),
+        (0, 112, 224, 512),
+        (-1, -1, -1, 0),
+        (1000, -1, -1, 0),
+    ],
+)
+def test_offline_plans_are_measured_as_predicted(x: int, y: int, z: int, variable: int) -> None:
+    """Good plans, overlapping ones, unaligned ones, partial ones, and planned variables."""
+    m = ModelBuilder()
+    a, b, c = (m.tensor((1, 100)) for _ in range(3))
+    state, unplanned = m.tensor((1, 50), variable=True), m.tensor((1, 40), variable=True)
+    m.op("ADD", [a, state], [b], table="AddOptions")
+    m.op("RELU", [b], [c])
+    data = _with_offsets(m, [x, y, z, variable, -1]).build([a, unplanned], [c])
+    assert measure(data) == predicted(data)
+
+
+@pytest.mark.parametrize("source", [0, 16])
+def test_scratch_around_an_offline_plan_is_measured_as_predicted(source: int) -> None:
+    m = ModelBuilder()
+    x, axes, y = m.tensor((1, 6, 6, 4)), m.tensor((2,), "int32", [1, 2], 0), m.tensor((1, 4))
+    m.op("MEAN", [x, axes], [y], table="ReducerOptions", keepDims=False)
+    data = _with_offsets(m, [source, -1, source + 160]).build([x], [y])
+    assert measure(data) == predicted(data)
+
+
+def _with_offsets(m: ModelBuilder, offsets: list[int]) -> ModelBuilder:
+    buffer = schema.BufferT()
+    buffer.data = np.array([1, 0, len(offsets), *offsets], "<i4").view(np.uint8)
+    m.note("OfflineMemoryAllocation")
+    m.metadata[-1].buffer = len(m.buffers)
+    m.buffers.append(buffer)
+    return m
+
+
+def test_tensors_written_again_are_measured_as_predicted() -> None:
+    m = ModelBuilder()
+    x, y, z, w = (m.tensor((1, size)) for size in (96, 160, 96, 160))
+    never_written = m.tensor((1, 480))
+    for source, result in ((x, z), (y, w), (z, x), (x, z)):
+        m.op("RELU", [source], [result])
+    data = m.build([x], [z, w, never_written])
     assert measure(data) == predicted(data)
 
 

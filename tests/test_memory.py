@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcofa.memory import Buffer, Plan, aligned, lower_bound, peak, plan_greedy, validate
+from mcofa.memory import (
+    Buffer,
+    Plan,
+    aligned,
+    lower_bound,
+    peak,
+    plan_around,
+    plan_greedy,
+    plan_in_order,
+    validate,
+)
 
 # Buffers as (bytes, first step, last step), the offsets TFLM's rules give by hand, the total.
 CASES = [
@@ -33,6 +43,40 @@ buffer_lists = st.lists(
 def test_greedy_plan_by_hand(drawn: list[tuple[int, int, int]], offsets: list[int], total: int) -> None:
     buffers = [Buffer(*entry) for entry in drawn]
     assert plan_greedy(buffers) == Plan(tuple(offsets), total)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "offsets", "total"),
+    [
+        ({}, (0, 48, 0), 80),
+        ({0: 0, 1: 48, 2: 0}, (0, 48, 0), 80),
+        ({0: 96}, (96, 48, 0), 144),  # the others as if it were not there, where it is not in the way
+        ({0: 16}, (16, 64, 0), 96),  # no gap of 32 below 16, none between 48 and 64
+        ({1: 0}, (32, 0, 32), 80),
+        ({0: 0, 2: 8}, (0, 56, 8), 88),  # taken as they are: they overlap, and 8 is not aligned
+    ],
+)
+def test_plan_around_by_hand(fixed: dict[int, int], offsets: tuple[int, ...], total: int) -> None:
+    buffers = [Buffer(48, 0, 1), Buffer(32, 1, 2), Buffer(48, 2, 3)]
+    assert plan_around(buffers, fixed) == Plan(offsets, total)
+
+
+def test_plan_in_order_by_hand() -> None:
+    buffers = [Buffer(32, 0, 1), Buffer(16, 1, 2), Buffer(16, 2, 3), Buffer(32, 3, 3)]
+    assert plan_in_order(buffers, [0, 1, 2, 3]) == Plan((0, 32, 0, 16), 48)
+    assert plan_in_order(buffers, [3, 2, 1, 0]) == Plan((16, 0, 32, 0), 48)
+
+
+@given(buffer_lists, st.data())
+def test_a_plan_stays_when_all_of_it_is_fixed(buffers: list[Buffer], data: st.DataObject) -> None:
+    plan = plan_in_order(buffers, data.draw(st.permutations(range(len(buffers)))))
+    validate(buffers, plan)
+    assert plan_around(buffers, dict(enumerate(plan.offsets))) == plan
+    some = data.draw(st.sets(st.integers(0, max(len(buffers) - 1, 0)), max_size=len(buffers)))
+    fixed = {index: plan.offsets[index] for index in some if index < len(buffers)}
+    around = plan_around(buffers, fixed)
+    validate(buffers, around)
+    assert {index: around.offsets[index] for index in fixed} == fixed
 
 
 @given(buffer_lists)

@@ -4,10 +4,11 @@ import random
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import ModelBuilder, one_op, small_network
+from tiny_models import ModelBuilder, one_op, schema, small_network
 
 from export.parse_tflite import parse_tflite
 from mcofa.errors import FileFormatError, McofaError, UnsupportedOpError
@@ -72,7 +73,20 @@ def broken_models() -> dict[str, tuple[bytes, str]]:
     cases["type"] = _relu((1, 4), "uint8"), "UINT8"
     cases["huge"] = _relu((1 << 12, 1 << 12, 1 << 12), "int8"), "more than"
     m.note("OfflineMemoryAllocation")
-    cases["offline plan"] = m.build([x], [y]), "offline memory plan"
+    cases["offline plan without data"] = m.build([x], [y]), "0 bytes are too few"
+    m.metadata[-1].buffer = 99
+    cases["offline plan nowhere"] = m.build([x], [y]), "buffer 99 of 1"
+    m.note("COMPRESSION_METADATA")
+    cases["compressed"] = m.build([x], [y]), "compressed tensors"
+    for name, words, message in (
+        ("header", [1, 0], "8 bytes are too few"),
+        ("fewer tensors", [1, 0, 1, 0], "for 1 tensors, with 1 offsets; the model has 2"),
+        ("more tensors", [1, 0, 3, 0, 0, 0], "for 3 tensors"),
+        ("fewer offsets", [1, 0, 2, 0], "with 1 offsets"),
+        ("negative", [1, 0, 2, 0, -16], "tensor 1 is at offset -16"),
+        ("far", [1, 0, 2, 2**31 - 16, 0], "tensor 0 is at offset 2147483632"),
+    ):
+        cases[f"offline plan, {name}"] = relu_with_plan(words), message
     for name, inputs in {"op index": [9], "op inputs": [0, 0, 0], "negative": [-1]}.items():
         m = ModelBuilder()
         x, y = m.tensor((1, 4)), m.tensor((1, 4))
@@ -95,6 +109,35 @@ def broken_models() -> dict[str, tuple[bytes, str]]:
     m.conv(x, m.tensor((4, 1, 1, 4), data=[1, 2, 3]), -1, y)
     cases["short weights"] = m.build([x], [y]), "holds 3"
     return cases
+
+
+def relu_with_plan(*plans: list[int]) -> bytes:
+    """One RELU on 100 bytes, with offline plans given as all the words of their buffers."""
+    m = ModelBuilder()
+    x, y = m.tensor((1, 100)), m.tensor((1, 100))
+    m.op("RELU", [x], [y])
+    for words in plans:
+        buffer = schema.BufferT()
+        buffer.data = np.array(words, "<i4").view(np.uint8)
+        m.note("OfflineMemoryAllocation")
+        m.metadata[-1].buffer = len(m.buffers)
+        m.buffers.append(buffer)
+    return m.build([x], [y])
+
+
+@pytest.mark.parametrize(
+    ("plans", "offsets"),
+    [
+        ([], None),
+        ([[1, 0, 2, 112, 0]], (112, 0)),
+        ([[1, 0, 2, -1, 0]], (-1, 0)),
+        ([[0, 7, 2, 3, 5]], (3, 5)),  # TFLM looks neither at the version nor at the subgraph
+        ([[1, 0, 2, 112, 0, 9, 9]], (112, 0)),
+        ([[1, 0, 2, 112, 0], [1, 0, 2, 0, 112]], (0, 112)),
+    ],
+)
+def test_offline_plans_are_read(plans: list[list[int]], offsets: tuple[int, ...] | None) -> None:
+    assert parse_tflite(relu_with_plan(*plans), "net").offline_offsets == offsets
 
 
 def _relu(shape: tuple[int, ...], dtype: str) -> bytes:
@@ -158,6 +201,7 @@ def test_every_truncation_is_refused() -> None:
 NETWORK = small_network()
 SAMPLES = [
     NETWORK,
+    relu_with_plan([1, 0, 2, 112, 0]),
     *(one_op(kind) for kind in ("RESHAPE_WILDCARD", "MEAN", "FULLY_CONNECTED", "DEPTHWISE_CONV_2D")),
 ]
 edits = st.lists(

@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mcofa.arch import arch_from_json
+from mcofa.arch import Arch, arch_from_json
 from mcofa.boards import Board, load_board
 from mcofa.cost import Cost, cost
 from mcofa.errors import BudgetError
+from mcofa.fit_predictor import fit_predictor
 from mcofa.population_cost import PopulationCosts
 from mcofa.predictor import Predictor
 from mcofa.search import Budget, Generation, board_budget, search
@@ -176,3 +177,14 @@ def test_manifest_section(tiny_space: SearchSpace, board: Board, synthetic_predi
     assert section["budget"] == {"arena_bytes": 9_000, "flash_bytes": UNLIMITED}
     assert section["predicted"]["arena_bytes"] == found.cost.arena_bytes
     assert section["predicted"]["top1_percent"] == round(found.top1_percent, 3)
+
+
+def test_a_space_of_one_arch(
+    tiny_space: SearchSpace, board: Board, measured_tiny_archs: list[tuple[Arch, float]]
+) -> None:
+    options = {"resolutions": [12], "kernel_sizes": [3], "expand_ratios": [2], "depths": [1]}
+    alone = SearchSpace.model_validate(tiny_space.model_dump() | options)
+    measured = [(alone.smallest(), top1) for _, top1 in measured_tiny_archs]
+    predictor = fit_predictor(alone, measured, "made-up accuracies")
+    found = search(alone, board, Budget(UNLIMITED, UNLIMITED), predictor, seed=0)
+    assert found.arch == alone.largest()

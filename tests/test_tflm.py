@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,11 @@ import pytest
 from export.parse_tflite import parse_tflite
 from mcofa.errors import UnknownNameError, UnsupportedOpError
 from mcofa.graph import DType, Graph, Op, OpKind, Tensor
-from mcofa.memory import lower_bound
+from mcofa.memory import Buffer, Plan, lower_bound
 from mcofa.tflm import (
     MinimumCause,
     account,
+    head_plan,
     kernel_sets,
     op_memory,
     planned_buffers,
@@ -216,6 +218,51 @@ def test_untouched_tensors_are_planned_and_variables_are_not() -> None:
     arena = account(graph, target("cortex-m4", "reference"))
     assert arena.head_bytes == 5008
     assert arena.breakdown["variables"] == 112
+
+
+@pytest.mark.parametrize(
+    ("offsets", "head", "tail_less"),
+    [
+        (None, 224, 0),
+        ((-1, -1, -1), 224, 0),
+        ((0, 112, -1), 224, 0),
+        ((112, 0, -1), 224, 0),
+        ((512, -1, -1), 512 + 112, 0),
+        ((3, 5, -1), 5 + 112, 0),  # neither overlaps nor alignment are looked at
+        ((-1, -1, 64), 224 + 64, 64),  # a planned variable lies in the head, at step −1
+        ((0, 112, 208), 208 + 64, 64),
+    ],
+)
+def test_offline_offsets_by_hand(offsets: tuple[int, ...] | None, head: int, tail_less: int) -> None:
+    tensors = (Tensor((1, 100)), Tensor((1, 100)), Tensor((1, 64), variable=True))
+    op = Op(OpKind.RELU, (0, 2), (1,))
+    plain = Graph(tensors, (op,), (0,), (1,))
+    on = target("cortex-m7", "reference")
+    before, after = account(plain, on), account(replace(plain, offline_offsets=offsets), on)
+    assert after.head_bytes == head
+    assert before.tail_bytes is not None
+    assert after.tail_bytes == before.tail_bytes - tail_less
+
+
+def test_scratch_goes_around_an_offline_plan() -> None:
+    """MEAN on 6×6×4 → 4: scratch of 16, 16 and 16 bytes; 144 bytes in, 16 out."""
+    tensors = (Tensor((1, 6, 6, 4)), Tensor((2,), DType.INT32, constant=True), Tensor((1, 4)))
+    graph = Graph(tensors, (Op(OpKind.MEAN, (0, 1), (2,)),), (0,), (2,), (0, -1, 160))
+    on = target("cortex-m7", "reference")
+    plan = head_plan(graph, [op_memory(graph, op, on) for op in graph.ops])
+    assert plan == Plan((0, 160, 192, 176, 144), 208)
+    assert account(graph, on).head_bytes == 208
+
+
+def test_a_tensor_that_is_written_again_lives_from_its_first_producer() -> None:
+    tensors = tuple(Tensor((1, size)) for size in (96, 160, 16))
+    ops = (Op(OpKind.RELU, (0,), (1,)), Op(OpKind.RELU, (1,), (2,)), Op(OpKind.RELU, (2,), (0,)))
+    assert planned_buffers(Graph(tensors, ops, (0,), (1,)), []) == (
+        Buffer(96, 0, 3),
+        Buffer(160, 1, 3),
+        Buffer(16, 2, 3),
+    )
+    assert planned_buffers(Graph((*tensors, tensors[0]), ops, (0,), (3,)), [])[3] == Buffer(96, 3, 3)
 
 
 def test_all_unsupported_ops_are_named_at_once() -> None:
