@@ -85,7 +85,7 @@ class PopulationCosts:
             enumerate(space.resolutions), enumerate(space.kernel_sizes), enumerate(space.expand_ratios)
         ):
             arch = space.uniform(resolution, space.max_depth, kernel, expand)
-            graph, blocks = lower_with_blocks(space, arch)
+            graph, blocks = lower_with_blocks(space.uncoupled(), arch)
             for key, (contribution, uses) in _contributions(graph, blocks, self._target).items():
                 shared |= uses
                 if key in self._fixed:

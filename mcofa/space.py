@@ -29,12 +29,16 @@ _FOLDER = Path(__file__).parent / "spaces"
 
 
 class Stage(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """One elastic stage: its width, the stride of its first block, and what its blocks use."""
+    """One elastic stage: its width, the stride of its first block, and what its blocks use.
+
+    ``kernel_size`` fixes the kernel size of all its blocks; without it they are free.
+    """
 
     width: int = pydantic.Field(gt=0)
     stride: Literal[1, 2]
     activation: Activation
     squeeze_excite: bool
+    kernel_size: int | None = None
 
 
 class Stem(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -56,13 +60,19 @@ class Head(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 
 class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """Everything that defines a family of networks; see ``mcofa/spaces/*.yaml``."""
+    """Everything that defines a family of networks; see ``mcofa/spaces/*.yaml``.
+
+    ``padding`` is TensorFlow's SAME (an odd pixel below and to the right) or PyTorch's
+    symmetric kernel_size // 2. In a ``coupled`` space a stage of the n-th depth has the n-th
+    expand ratio in all its blocks (CompOFA, Sahni et al., arXiv 2104.12642).
+    """
 
     name: str
     title: str
     input_channels: int = pydantic.Field(gt=0)
     classes: int = pydantic.Field(gt=1)
-    padding: Literal["same"]
+    padding: Literal["same", "symmetric"]
+    coupled: bool = False
     resolutions: tuple[int, ...] = pydantic.Field(min_length=1)
     kernel_sizes: tuple[int, ...] = pydantic.Field(min_length=1)
     expand_ratios: tuple[float, ...] = pydantic.Field(min_length=1)
@@ -79,6 +89,16 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
                 raise ValueError(f"{field} must be positive and ascend without repetition, got {options}")
         if any(kernel % 2 == 0 for kernel in self.kernel_sizes):
             raise ValueError(f"kernel_sizes must be odd, got {self.kernel_sizes}")
+        for number, stage in enumerate(self.stages, 1):
+            if stage.kernel_size not in (None, *self.kernel_sizes):
+                raise ValueError(
+                    f"stage {number}: kernel_size {stage.kernel_size} is not in {self.kernel_sizes}"
+                )
+        if self.coupled and len(self.depths) != len(self.expand_ratios):
+            raise ValueError(
+                f"a coupled space needs as many depths as expand ratios, "
+                f"got {len(self.depths)} and {len(self.expand_ratios)}"
+            )
         return self
 
     @property
@@ -120,6 +140,11 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
         return np.arange(self.max_depth) < depths[:, :, None]
 
     def _canonical(self, genomes: Genomes) -> Genomes:
+        for s, stage in enumerate(self.stages):
+            if stage.kernel_size is not None:
+                self.kernel_genes(genomes)[:, s] = self.kernel_sizes.index(stage.kernel_size)
+        if self.coupled:
+            self.expand_genes(genomes)[:] = self.depth_genes(genomes)[..., None]
         inactive = ~self.active(genomes)
         self.kernel_genes(genomes)[inactive] = 0
         self.expand_genes(genomes)[inactive] = 0
@@ -207,12 +232,25 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
         for s, depth in enumerate(arch.depths):
             if depth not in self.depths:
                 refuse(f"stage {s + 1}: depth", depth, list(self.depths))
+            kernel_sizes = self._kernel_options(self.stages[s])
             for kernel in arch.kernel_sizes[s]:
-                if kernel not in self.kernel_sizes:
-                    refuse(f"stage {s + 1}: kernel size", kernel, list(self.kernel_sizes))
+                if kernel not in kernel_sizes:
+                    refuse(f"stage {s + 1}: kernel size", kernel, list(kernel_sizes))
+            expand_ratios = self._expand_options(depth)
             for expand in arch.expand_ratios[s]:
-                if expand not in self.expand_ratios:
-                    refuse(f"stage {s + 1}: expand ratio", expand, list(self.expand_ratios))
+                if expand not in expand_ratios:
+                    refuse(f"stage {s + 1}: expand ratio", expand, list(expand_ratios))
+
+    def _kernel_options(self, stage: Stage) -> tuple[int, ...]:
+        return self.kernel_sizes if stage.kernel_size is None else (stage.kernel_size,)
+
+    def _expand_options(self, depth: int) -> tuple[float, ...]:
+        return (self.expand_ratios[self.depths.index(depth)],) if self.coupled else self.expand_ratios
+
+    def uncoupled(self) -> SearchSpace:
+        """Return the space in which every block is free: no fixed kernel sizes, no coupling."""
+        stages = tuple(stage.model_copy(update={"kernel_size": None}) for stage in self.stages)
+        return self.model_copy(update={"stages": stages, "coupled": False})
 
     def uniform(self, resolution: int, depth: int, kernel_size: int, expand_ratio: float) -> Arch:
         """Return the arch whose stages and blocks are all alike."""
@@ -221,19 +259,25 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
 
     def smallest(self) -> Arch:
         """Return the arch with the smallest option everywhere."""
-        return self.uniform(self.resolutions[0], self.depths[0], self.kernel_sizes[0], self.expand_ratios[0])
+        first = np.zeros((1, len(self._options_per_gene)), np.int8)
+        return self.decode(self._canonical(first)[0])
 
     def largest(self) -> Arch:
         """Return the arch with the largest option everywhere."""
-        return self.uniform(
-            self.resolutions[-1], self.depths[-1], self.kernel_sizes[-1], self.expand_ratios[-1]
-        )
+        last = (self._options_per_gene - 1).astype(np.int8)[None]
+        return self.decode(self._canonical(last)[0])
 
     def count(self) -> int:
         """Return the exact number of archs."""
-        per_block = len(self.kernel_sizes) * len(self.expand_ratios)
-        per_stage: int = sum(per_block**depth for depth in self.depths)
-        return len(self.resolutions) * math.prod([per_stage] * len(self.stages))
+        per_stage = (
+            sum((len(self._kernel_options(stage)) * self._free_expands) ** depth for depth in self.depths)
+            for stage in self.stages
+        )
+        return len(self.resolutions) * math.prod(per_stage)
+
+    @property
+    def _free_expands(self) -> int:
+        return 1 if self.coupled else len(self.expand_ratios)
 
     def hidden_width(self, input_width: int, expand_ratio: float) -> int:
         """Return the channels of a block's depthwise convolution; input itself when the ratio is 1."""

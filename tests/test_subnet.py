@@ -87,8 +87,8 @@ def test_squeeze_excite_scales_each_channel_by_its_gate() -> None:
 
 
 def test_an_expand_convolution_exists_only_where_it_widens() -> None:
-    assert isinstance(InvertedResidual(8, 8, 8, 3, 1, "relu", False).expand, nn.Identity)
-    assert isinstance(InvertedResidual(8, 16, 8, 3, 1, "relu", False).expand, ConvBlock)
+    assert isinstance(InvertedResidual(SameConv2d, 8, 8, 8, 3, 1, "relu", False).expand, nn.Identity)
+    assert isinstance(InvertedResidual(SameConv2d, 8, 16, 8, 3, 1, "relu", False).expand, ConvBlock)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_an_expand_convolution_exists_only_where_it_widens() -> None:
 def test_the_shortcut_adds_the_input_where_shapes_allow(
     input_width: int, width: int, stride: int, added: bool
 ) -> None:
-    block = InvertedResidual(input_width, 16, width, 3, stride, "relu", False)
+    block = InvertedResidual(SameConv2d, input_width, 16, width, 3, stride, "relu", False)
     nn.init.zeros_(block.project.norm.weight)
     images = torch.randn(2, input_width, 4, 4)
     with torch.inference_mode():

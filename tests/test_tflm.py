@@ -229,7 +229,7 @@ def test_untouched_tensors_are_planned_and_variables_are_not() -> None:
         ((112, 0, -1), 224, 0),
         ((512, -1, -1), 512 + 112, 0),
         ((3, 5, -1), 5 + 112, 0),  # neither overlaps nor alignment are looked at
-        ((-1, -1, 64), 224 + 64, 64),  # a planned variable lies in the head, at step −1
+        ((-1, -1, 64), 128 + 224, 64),  # a planned variable lies in the head, from step −1
         ((0, 112, 208), 208 + 64, 64),
     ],
 )

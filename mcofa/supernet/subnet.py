@@ -30,11 +30,24 @@ def _activation(name: Activation | None) -> nn.Module:
     return {"relu": nn.ReLU, "hard_swish": nn.Hardswish, None: nn.Identity}[name]()
 
 
+class SymmetricConv2d(nn.Conv2d):
+    """Convolution with kernel_size // 2 pixels of padding on every side."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map (n, c_in, h, w) to (n, c_out, ceil(h / stride), ceil(w / stride))."""
+        padding = self.kernel_size[0] // 2
+        return functional.conv2d(input, self.weight, self.bias, self.stride, padding, 1, self.groups)
+
+
+_CONVOLUTIONS: dict[str, type[nn.Conv2d]] = {"same": SameConv2d, "symmetric": SymmetricConv2d}
+
+
 class ConvBlock(nn.Sequential):
     """Convolution, batch norm, activation."""
 
     def __init__(
         self,
+        convolution: type[nn.Conv2d],
         input_width: int,
         width: int,
         kernel_size: int = 1,
@@ -43,7 +56,7 @@ class ConvBlock(nn.Sequential):
         activation: Activation | None = None,
     ) -> None:
         super().__init__()
-        self.conv = SameConv2d(input_width, width, kernel_size, stride, groups=groups, bias=False)
+        self.conv = convolution(input_width, width, kernel_size, stride, groups=groups, bias=False)
         self.norm = nn.BatchNorm2d(width)
         self.activation = _activation(activation)
 
@@ -72,6 +85,7 @@ class InvertedResidual(nn.Module):
 
     def __init__(
         self,
+        convolution: type[nn.Conv2d],
         input_width: int,
         hidden_width: int,
         width: int,
@@ -84,11 +98,13 @@ class InvertedResidual(nn.Module):
         self.expand = (
             nn.Identity()
             if hidden_width == input_width
-            else ConvBlock(input_width, hidden_width, activation=activation)
+            else ConvBlock(convolution, input_width, hidden_width, activation=activation)
         )
-        self.depthwise = ConvBlock(hidden_width, hidden_width, kernel_size, stride, hidden_width, activation)
+        self.depthwise = ConvBlock(
+            convolution, hidden_width, hidden_width, kernel_size, stride, hidden_width, activation
+        )
         self.squeeze_excite = SqueezeExcite(hidden_width) if squeeze_excite else nn.Identity()
-        self.project = ConvBlock(hidden_width, width)
+        self.project = ConvBlock(convolution, hidden_width, width)
         self.shortcut = stride == 1 and input_width == width
 
     def forward(self, input: Tensor) -> Tensor:
@@ -107,9 +123,19 @@ class Subnet(nn.Module):
         super().__init__()
         space.check(arch)
         stem, head = space.stem, space.head
-        self.stem = ConvBlock(space.input_channels, stem.width, 3, stem.stride, activation=stem.activation)
+        convolution = _CONVOLUTIONS[space.padding]
+        self.stem = ConvBlock(
+            convolution, space.input_channels, stem.width, 3, stem.stride, activation=stem.activation
+        )
         self.first_block = InvertedResidual(
-            stem.width, stem.width, stem.first_block_width, 3, 1, stem.first_block_activation, False
+            convolution,
+            stem.width,
+            stem.width,
+            stem.first_block_width,
+            3,
+            1,
+            stem.first_block_activation,
+            False,
         )
         width = stem.first_block_width
         stages = []
@@ -118,6 +144,7 @@ class Subnet(nn.Module):
             for index, (kernel, expand) in enumerate(zip(kernels, expands, strict=True)):
                 blocks.append(
                     InvertedResidual(
+                        convolution,
                         width,
                         space.hidden_width(width, expand),
                         stage.width,
@@ -130,7 +157,7 @@ class Subnet(nn.Module):
                 width = stage.width
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.Sequential(*stages)
-        self.final_expand = ConvBlock(width, head.final_expand_width, activation=head.activation)
+        self.final_expand = ConvBlock(convolution, width, head.final_expand_width, activation=head.activation)
         self.average = nn.AdaptiveAvgPool2d(1)
         self.feature_mix = nn.Conv2d(head.final_expand_width, head.feature_width, 1, bias=False)
         self.feature_activation = _activation(head.activation)
