@@ -264,7 +264,7 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
 
     def largest(self) -> Arch:
         """Return the arch with the largest option everywhere."""
-        last = (self._options_per_gene - 1).astype(np.int8)[None]
+        last = np.array([[options - 1 for options in self._options_per_gene]], np.int8)
         return self.decode(self._canonical(last)[0])
 
     def count(self) -> int:

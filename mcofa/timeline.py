@@ -13,9 +13,7 @@ from xml.etree import ElementTree as ET
 
 from mcofa.graph import Graph
 from mcofa.memory import Buffer, aligned, lower_bound, plan_greedy
-from mcofa.tflm import Arena, Target, account, op_memory, _planned_tensors, planned_buffers
-
-_LARGEST_OP_LABELS = 160
+from mcofa.tflm import Arena, Target, _planned_tensors, account, op_memory, planned_buffers
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +142,8 @@ def _bar_lines(shown: Timeline, width: int) -> Iterable[str]:
         full = round(row.live_bytes * scale)
         scratch = min(full, round(row.scratch_bytes * scale))
         bar = "█" * (full - scratch) + "▒" * scratch
-        line = f"{row.op_index:>{index_width}} {row.kind:<{kind_width}}  {row.live_bytes:>{bytes_width},} B  {bar}"
+        name = f"{row.op_index:>{index_width}} {row.kind:<{kind_width}}"
+        line = f"{name}  {row.live_bytes:>{bytes_width},} B  {bar}"
         yield line + (mark if row.op_index == shown.arena.head_peak.op_index else "")
 
 
@@ -190,7 +189,7 @@ def _planner_words(shown: Timeline) -> str:
     head, bound = shown.arena.head_bytes, shown.lower_bound_bytes
     if head == bound:
         return "which no plan can beat"
-    return f"{head - bound:,} B ({(head - bound) / head:.1%}) above the lower bound of {bound:,} B"
+    return f"{head - bound:,} B ({(head - bound) / head * 100:.1f} %) above the lower bound of {bound:,} B"
 
 
 def _minimum_words(shown: Timeline) -> str:
@@ -206,9 +205,8 @@ _SMALL_PX = 9
 _LEFT_PX = 64
 _TOP_PX = 64
 _PLOT_HEIGHT_PX = 440
-_TAIL_GAP_PX = 8
 _KIND_LABEL_PX = 132
-_INK, _QUIET, _PAPER = "#1f2933", "#616e7c", "#ffffff"
+_INK, _QUIET, _PAPER, _WARNING = "#1f2933", "#616e7c", "#ffffff", "#c53030"
 _FILLS = {"at-peak": "#2b6cb0", "tensor": "#bcd6ee", "scratch": "url(#hatch)"}
 _TAIL_FILLS = ("#d5dae0", "#e4e7eb")
 
@@ -251,13 +249,13 @@ def as_svg(shown: Timeline) -> str:
     _titles(root, shown)
     _y_axis(root, scale)
     _x_axis(root, shown, scale)
+    _peak(root, shown, scale)
     _buffers(root, shown, scale)
     _tail(root, shown, scale)
-    _peak(root, shown, scale)
     _right_labels(root, shown, scale)
     _legend(root, shown, height)
     ET.indent(root)
-    return ET.tostring(root, encoding="unicode", xml_declaration=False) + "\n"
+    return ET.tostring(root, encoding="unicode") + "\n"
 
 
 def _scale(shown: Timeline) -> _Scale:
@@ -273,22 +271,22 @@ def _px(length: float) -> str:
 
 def _rect(parent: ET.Element, x: float, y: float, width: float, height: float, **style: str) -> ET.Element:
     box = {"x": _px(x), "y": _px(y), "width": _px(width), "height": _px(height)}
-    return ET.SubElement(parent, "rect", box | _dashed(style))
+    return ET.SubElement(parent, "rect", box | _attributes(style))
 
 
 def _line(parent: ET.Element, x1: float, y1: float, x2: float, y2: float, **style: str) -> None:
     ends = {"x1": _px(x1), "y1": _px(y1), "x2": _px(x2), "y2": _px(y2)}
-    ET.SubElement(parent, "line", ends | _dashed(style))
+    ET.SubElement(parent, "line", ends | _attributes(style))
 
 
 def _text(
     parent: ET.Element, x: float, y: float, words: str, size_px: float = _FONT_PX, **style: str
 ) -> None:
     place = {"x": _px(x), "y": _px(y), "font-size": _px(size_px), "fill": _INK}
-    ET.SubElement(parent, "text", place | _dashed(style)).text = words
+    ET.SubElement(parent, "text", place | _attributes(style)).text = words
 
 
-def _dashed(style: dict[str, str]) -> dict[str, str]:
+def _attributes(style: dict[str, str]) -> dict[str, str]:
     """Attribute names from Python ones: ``stroke_width``, and ``class_``."""
     return {name.rstrip("_").replace("_", "-"): value for name, value in style.items()}
 
@@ -394,11 +392,11 @@ def _tail(root: ET.Element, shown: Timeline, scale: _Scale) -> None:
 
 
 def _peak(root: ET.Element, shown: Timeline, scale: _Scale) -> None:
-    x = scale.x(shown.arena.head_peak.op_index + 1)
+    """A band behind the buffers of the step at the peak, and a bar on the axis below it."""
+    x, base = scale.x(shown.arena.head_peak.op_index + 1), _TOP_PX + _PLOT_HEIGHT_PX
     top = scale.y(shown.arena.head_bytes)
-    style = {"fill": "none", "stroke": "#c53030", "stroke_width": "1.5"}
-    height = _TOP_PX + _PLOT_HEIGHT_PX - top
-    _rect(root, x, top, scale.step_px, height, class_="peak", **style)
+    _rect(root, x, top, scale.step_px, base - top, class_="peak", fill="#fbd5d5")
+    _rect(root, x, base, scale.step_px, 4, fill=_WARNING)
 
 
 def _right_labels(root: ET.Element, shown: Timeline, scale: _Scale) -> None:
@@ -412,14 +410,14 @@ def _right_labels(root: ET.Element, shown: Timeline, scale: _Scale) -> None:
     labels.append((scale.y(arena.head_bytes), f"head {arena.head_bytes:,} B", _INK))
     if shown.lower_bound_bytes < arena.head_bytes:
         labels.append(
-            (scale.y(shown.lower_bound_bytes), f"lower bound {shown.lower_bound_bytes:,} B", "#c53030")
+            (scale.y(shown.lower_bound_bytes), f"lower bound {shown.lower_bound_bytes:,} B", _WARNING)
         )
     text_y = 0.0
     for y, words, colour in labels:
         text_y = max(y, text_y + _FONT_PX + 3)
         _line(root, scale.right_px, y, scale.right_px + 14, text_y, stroke=colour)
         _text(root, scale.right_px + 18, text_y + 4, words, fill=colour)
-    for offset, colour in ((arena.head_bytes, _INK), (shown.lower_bound_bytes, "#c53030")):
+    for offset, colour in {shown.lower_bound_bytes: _WARNING, arena.head_bytes: _INK}.items():
         y = scale.y(offset)
         _line(root, _LEFT_PX, y, scale.right_px, y, stroke=colour, stroke_dasharray="4 3")
 
