@@ -8,7 +8,7 @@ from typing import Any
 from export.arena import measure
 from export.parse_tflite import parse_tflite
 from mcofa.boards import Board
-from mcofa.cost import board_target, reserved_flash_bytes
+from mcofa.cost import board_target, flash_limit_bytes, reserved_flash_bytes
 from mcofa.errors import ArenaCheckError
 from mcofa.tflm import account, target
 
@@ -78,7 +78,7 @@ def check_arena(data: bytes, board: Board, name: str) -> ArenaCheck:
         arena_budget_bytes=board.arena_budget_bytes,
         model_bytes=len(data),
         flash_bytes=len(data) + reserved_flash_bytes(board),
-        flash_budget_bytes=board.code_region.bytes,
+        flash_budget_bytes=flash_limit_bytes(board),
         x86_64_predicted_head_bytes=on_host.head_bytes,
         x86_64_predicted_tail_bytes=on_host.recording_tail_bytes,
         x86_64_measured_head_bytes=measured.head_bytes,

@@ -51,6 +51,11 @@ def cost(space: SearchSpace, arch: Arch, board: Board) -> Cost:
     )
 
 
+def flash_limit_bytes(board: Board) -> int:
+    """Return the most that ``Cost.flash_bytes`` may be: the model's budget and what is reserved."""
+    return board.flash_budget_bytes + reserved_flash_bytes(board)
+
+
 def reserved_flash_bytes(board: Board) -> int:
     """Return the flash that the runtime's code and the firmware take besides the model."""
     return board.reserved.runtime_code_bytes + board.reserved.firmware_flash_bytes

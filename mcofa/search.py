@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from mcofa.arch import Arch
 from mcofa.boards import Board
-from mcofa.cost import Cost, cost
+from mcofa.cost import Cost, cost, flash_limit_bytes
 from mcofa.errors import BudgetError
 from mcofa.population_cost import PopulationCosts
 from mcofa.predictor import Predictor
@@ -79,7 +79,7 @@ class Generation:
 
 def board_budget(board: Board, max_arena_bytes: int | None, max_flash_bytes: int | None) -> Budget:
     """Return what the board leaves for a network, or less where a smaller limit is given."""
-    limits = (max_arena_bytes, board.arena_budget_bytes), (max_flash_bytes, board.code_region.bytes)
+    limits = (max_arena_bytes, board.arena_budget_bytes), (max_flash_bytes, flash_limit_bytes(board))
     return Budget(
         *(board_limit if limit is None else min(limit, board_limit) for limit, board_limit in limits)
     )
