@@ -1,22 +1,30 @@
-"""Measured archs as CSV.
+"""Archs as CSV, measured or not.
 
 Columns: ``kernel_sizes`` and ``expand_ratios`` (one number a block of the largest
 network, apart by spaces, those of inactive blocks without meaning), ``depths`` (one
-a stage), ``image_size``, ``top1_percent``.
+a stage), ``image_size``; for measured archs ``top1_percent``. Other columns are kept.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from mcofa.arch import Arch
 from mcofa.errors import FileFormatError, InvalidArchError, MissingFileError
 from mcofa.files import write_atomic
-from mcofa.space import SearchSpace
+from mcofa.space import Genomes, SearchSpace
 
-_COLUMNS = ("kernel_sizes", "expand_ratios", "depths", "image_size", "top1_percent")
+_ARCH_COLUMNS = ("kernel_sizes", "expand_ratios", "depths", "image_size")
+_MEASURED_COLUMNS = (*_ARCH_COLUMNS, "top1_percent")
+
+Floats = npt.NDArray[np.float64]
 
 
 def write_measured(path: Path, space: SearchSpace, measured: list[tuple[Arch, float]]) -> None:
@@ -27,7 +35,7 @@ def write_measured(path: Path, space: SearchSpace, measured: list[tuple[Arch, fl
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    writer.writerow(_MEASURED_COLUMNS)
     for arch, top1_percent in measured:
         writer.writerow(
             [
@@ -50,39 +58,138 @@ def read_measured(path: Path, space: SearchSpace) -> list[tuple[Arch, float]]:
 
     Raises:
         MissingFileError: there is no such file.
-        FileFormatError: a column is missing, or a row is no arch of ``space``.
+        FileFormatError: a column is missing, or a row is no arch of ``space`` or has no accuracy.
     """
     step = f"measure archs with `mcofa measure CHECKPOINT --out {path}`"
+    table = _read_table(path, space, _MEASURED_COLUMNS, step)
+    genomes = _genomes(table, space)
+    accuracies = _numbers(table, "top1_percent", 1)[:, 0]
+    for row in np.flatnonzero(~((accuracies >= 0) & (accuracies <= 100))).tolist():
+        raise table.refused(row, f"top1_percent {accuracies[row]}, expected 0 to 100")
+    return [(space.decode(genome), float(top1)) for genome, top1 in zip(genomes, accuracies, strict=True)]
+
+
+def read_archs(path: Path, space: SearchSpace) -> tuple[list[dict[str, str]], Genomes]:
+    """Read archs of ``space``: the rows as they stand, a cell by its column, and genomes (rows, genes).
+
+    ``top1_percent`` need not be there.
+
+    Raises:
+        MissingFileError: there is no such file.
+        FileFormatError: a column is missing, or a row is no arch of ``space``.
+    """
+    step = f"see what {space.name} holds with `mcofa spaces show {space.name}`"
+    table = _read_table(path, space, _ARCH_COLUMNS, step)
+    return table.rows, _genomes(table, space)
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The rows of a file of archs, and the line on which each of them ends."""
+
+    path: Path
+    space: str
+    step: str
+    rows: list[dict[str, str]]
+    lines: list[int]
+
+    def refused(self, row: int, detail: str) -> FileFormatError:
+        """Return the error that says what is wrong in a row, counted from 0."""
+        return self.damaged(f"row {row + 1} (line {self.lines[row]}): {detail}")
+
+    def damaged(self, detail: object) -> FileFormatError:
+        return FileFormatError(self.path, f"not a table of archs of {self.space}: {detail}", self.step)
+
+
+def _read_table(path: Path, space: SearchSpace, needed: tuple[str, ...], step: str) -> _Table:
     if not path.is_file():
-        raise MissingFileError(path, "CSV of measured archs", step)
+        raise MissingFileError(path, "CSV of archs", step)
+    table = _Table(path, space.name, step, [], [])
     try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")), restval=""))
-        if not rows or set(_COLUMNS) - set(rows[0]):
-            raise FileFormatError(
-                path, f"expected the columns {', '.join(_COLUMNS)} and at least one row", step
-            )
-        return [_read_row(row, space) for row in rows]
-    except (UnicodeDecodeError, csv.Error, ValueError, TypeError, IndexError, InvalidArchError) as error:
-        detail = error.problem if isinstance(error, InvalidArchError) else str(error)
-        raise FileFormatError(path, f"not a table of archs of {space.name}: {detail}", step) from error
+        # Spreadsheets write a byte order mark, which utf-8-sig skips.
+        reader = csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""))
+        header = next(reader, [])
+        if len(set(header)) < len(header):
+            raise table.damaged(f"a column appears twice: {', '.join(header)}")
+        for cells in filter(None, reader):
+            table.lines.append(reader.line_num)
+            table.rows.append(dict(zip(header, cells, strict=False)))
+            if len(cells) != len(header):
+                raise table.refused(len(table.rows) - 1, f"{len(cells)} cells, expected {len(header)}")
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise table.damaged(error) from error
+    if set(needed) - set(header) or not table.rows:
+        raise table.damaged(f"expected the columns {', '.join(needed)} and at least one row")
+    return table
 
 
-def _read_row(row: dict[str, str], space: SearchSpace) -> tuple[Arch, float]:
-    depths = [int(depth) for depth in row["depths"].split()]
-    kernels = [int(kernel) for kernel in row["kernel_sizes"].split()]
-    expands = [float(expand) for expand in row["expand_ratios"].split()]
-    if not len(kernels) == len(expands) == space.blocks or len(depths) != len(space.stages):
-        raise ValueError(f"{len(kernels)} blocks in {len(depths)} stages, expected {space.blocks}")
-    starts = range(0, space.blocks, space.max_depth)
-    arch = Arch(
-        int(row["image_size"]),
-        tuple(tuple(kernels[i : i + d]) for i, d in zip(starts, depths, strict=True)),
-        tuple(tuple(expands[i : i + d]) for i, d in zip(starts, depths, strict=True)),
+def _genomes(table: _Table, space: SearchSpace) -> Genomes:
+    by_block = (-1, len(space.stages), space.max_depth)
+    resolutions = _numbers(table, "image_size", 1)[:, 0]
+    depths = _numbers(table, "depths", len(space.stages))
+    kernels = _numbers(table, "kernel_sizes", space.blocks).reshape(by_block)
+    expands = _numbers(table, "expand_ratios", space.blocks).reshape(by_block)
+
+    depth_genes = _indices(depths, space.depths)
+    for row, s in np.argwhere(depth_genes < 0).tolist():
+        options = f"options: {list(space.depths)}"
+        raise table.refused(row, f"stage {s + 1}: depth {depths[row, s]:g} is not in {space.name}; {options}")
+    active = np.arange(space.max_depth) < depths[..., None]
+    kernel_genes = np.where(active, _indices(kernels, space.kernel_sizes), 0)
+    expand_genes = np.where(active, _indices(expands, space.expand_ratios), 0)
+    genomes = np.concatenate(
+        [
+            _indices(resolutions, space.resolutions)[:, None],
+            depth_genes,
+            kernel_genes.reshape(-1, space.blocks),
+            expand_genes.reshape(-1, space.blocks),
+        ],
+        axis=1,
     )
-    if arch.depths != tuple(depths):
-        raise ValueError(f"depths {row['depths']}, at most {space.max_depth}")
-    space.check(arch)
-    top1_percent = float(row["top1_percent"])
-    if not 0 <= top1_percent <= 100:
-        raise ValueError(f"top1_percent {top1_percent}, expected 0 to 100")
-    return arch, top1_percent
+
+    fixed = np.array([stage.kernel_size or 0 for stage in space.stages])[:, None]
+    forbidden = (fixed != 0) & (kernels != fixed)
+    if space.coupled:
+        forbidden |= expand_genes != depth_genes[..., None]
+    for row in np.flatnonzero((genomes < 0).any(1) | (forbidden & active).any((1, 2))).tolist():
+        try:
+            space.check(_arch(resolutions[row], kernels[row], expands[row], active[row]))
+        except InvalidArchError as error:
+            raise table.refused(row, error.problem) from error
+    return genomes
+
+
+def _numbers(table: _Table, column: str, count: int) -> Floats:
+    """Read ``count`` numbers from each cell of a column, (rows, count)."""
+    cells = [row[column].split() for row in table.rows]
+    for number, cell in enumerate(cells):
+        if len(cell) != count:
+            raise table.refused(number, f"{column} {' '.join(cell)!r}: {len(cell)} numbers, expected {count}")
+    try:
+        return np.array(cells, np.float64)
+    except ValueError:
+        for number, cell in enumerate(cells):
+            try:
+                np.array(cell, np.float64)
+            except ValueError as error:
+                raise table.refused(number, f"{column} {' '.join(cell)!r}: {error}") from error
+        raise
+
+
+def _indices(values: Floats, options: tuple[float, ...]) -> Genomes:
+    """Return which option each value is, −1 where it is none."""
+    nearest = np.minimum(np.searchsorted(options, values), len(options) - 1)
+    return np.where(np.array(options)[nearest] == values, nearest, -1).astype(np.int8)
+
+
+def _arch(resolution: float, kernels: Floats, expands: Floats, active: npt.NDArray[np.bool_]) -> Arch:
+    return Arch(
+        _plain(resolution),
+        tuple(tuple(map(_plain, stage[mask])) for stage, mask in zip(kernels, active, strict=True)),
+        tuple(tuple(map(_plain, stage[mask])) for stage, mask in zip(expands, active, strict=True)),
+    )
+
+
+def _plain(value: float) -> Any:
+    """Return a whole number as int, so that errors quote it as the file does."""
+    return int(value) if float(value).is_integer() else float(value)

@@ -82,7 +82,8 @@ def plan_around(buffers: Sequence[Buffer], fixed_offsets: Mapping[int, int]) -> 
     ``fixed_offsets`` are those offsets, by buffer index. They are taken as they are, even
     where buffers then overlap; the other buffers go around them as ``plan_greedy`` says.
     """
-    order = sorted(range(len(buffers) - 1, -1, -1), key=lambda index: -aligned(buffers[index].bytes))
+    sizes = [-aligned(buffer.bytes) for buffer in buffers]
+    order = sorted(range(len(buffers) - 1, -1, -1), key=sizes.__getitem__)
     return plan_in_order(buffers, [i for i in order if i not in fixed_offsets], fixed_offsets)
 
 
@@ -107,7 +108,7 @@ def plan_in_order(
                 break
             candidate = max(candidate, end)
         offsets[index] = candidate
-        bisect.insort(placed, _span(buffers[index], candidate))
+        bisect.insort(placed, (candidate, candidate + size, first, last))
     return Plan(tuple(offsets), max((end for _, end, _, _ in placed), default=0))
 
 

@@ -496,15 +496,15 @@ def _temporaries_bytes(graph: Graph, op: Op, on: Target, rule: OpRule) -> int:
     return total
 
 
-def head_plan(graph: Graph, ops: Sequence[OpMemory]) -> Plan:
-    """Return where TFLM puts ``planned_buffers``, in their order.
+def head_plan(graph: Graph, buffers: Sequence[Buffer]) -> Plan:
+    """Return where TFLM puts the ``buffers``, which are those of ``planned_buffers``.
 
     Tensors with an offline offset lie there; everything else, scratch always, is placed
     greedily around them.
     """
-    offsets = (_offline_offset(graph, index) for index in planned_tensors(graph))
-    fixed = {position: offset for position, offset in enumerate(offsets) if offset != ONLINE}
-    return plan_around(planned_buffers(graph, ops), fixed)
+    offsets = _offline_offsets(graph)
+    fixed = {at: offsets[i] for at, i in enumerate(planned_tensors(graph)) if offsets[i] != ONLINE}
+    return plan_around(buffers, fixed)
 
 
 def planned_buffers(graph: Graph, ops: Sequence[OpMemory]) -> tuple[Buffer, ...]:
@@ -526,21 +526,14 @@ def planned_tensors(graph: Graph) -> tuple[int, ...]:
     Variables lie in the tail, unless they have an offline offset.
     """
     return tuple(
-        i for i, tensor in enumerate(graph.tensors) if _is_planned(tensor, _offline_offset(graph, i))
+        index
+        for index, (tensor, offset) in enumerate(zip(graph.tensors, _offline_offsets(graph), strict=True))
+        if (offset != ONLINE if tensor.variable else not tensor.constant and tensor.bytes)
     )
 
 
-def _is_planned(tensor: Tensor, offline_offset: int) -> bool:
-    if tensor.variable:
-        return offline_offset != ONLINE
-    return not tensor.constant and tensor.bytes > 0
-
-
-_planned_tensors = planned_tensors  # TEMPORARY: mcofa/timeline.py still imports this name
-
-
-def _offline_offset(graph: Graph, index: int) -> int:
-    return ONLINE if graph.offline_offsets is None else graph.offline_offsets[index]
+def _offline_offsets(graph: Graph) -> tuple[int, ...]:
+    return (ONLINE,) * len(graph.tensors) if graph.offline_offsets is None else graph.offline_offsets
 
 
 def _lifetimes(graph: Graph) -> list[tuple[int, int]]:
@@ -593,9 +586,8 @@ def tail(graph: Graph, ops: Sequence[OpMemory], on: Target, *, recording: bool) 
     if handles:
         sizes = structs(on.abi)
         cursor.allocate("scratch handles", handles * sizes.scratch_handle, sizes.pointer)
-    in_head = set(planned_tensors(graph))
-    for index, tensor in enumerate(graph.tensors):
-        if tensor.variable and index not in in_head:
+    for tensor, offset in zip(graph.tensors, _offline_offsets(graph), strict=True):
+        if tensor.variable and offset == ONLINE:
             cursor.allocate("variables", tensor.bytes, ARENA_ALIGNMENT_BYTES)
     planning_bytes = cursor.offset_bytes
     for indices in (graph.inputs, graph.outputs):
@@ -695,7 +687,7 @@ def account(graph: Graph, on: Target) -> Arena:
     check_supported(graph, on)
     ops = [op_memory(graph, op, on) for op in graph.ops]
     buffers = planned_buffers(graph, ops)
-    head_bytes = head_plan(graph, ops).total_bytes
+    head_bytes = head_plan(graph, buffers).total_bytes
     recording = tail(graph, ops, on, recording=True)
     head_peak = _head_peak(graph, buffers)
     if on.abi == "x86-64":

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
 from mcofa.graph import Graph
-from mcofa.memory import Buffer, aligned, lower_bound, plan_greedy
-from mcofa.tflm import Arena, Target, _planned_tensors, account, op_memory, planned_buffers
+from mcofa.memory import Buffer, aligned, lower_bound
+from mcofa.tflm import Arena, Target, account, head_plan, op_memory, planned_buffers, planned_tensors
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def timeline(graph: Graph, on: Target) -> Timeline:
     arena = account(graph, on)
     ops = [op_memory(graph, op, on) for op in graph.ops]
     buffers = planned_buffers(graph, ops)
-    tensors = _planned_tensors(graph)
+    tensors = planned_tensors(graph)
     placed = tuple(
         PlacedBuffer(
             tensor=tensors[i] if i < len(tensors) else None,
@@ -96,7 +96,7 @@ def timeline(graph: Graph, on: Target) -> Timeline:
             first_step=buffer.first_step,
             last_step=buffer.last_step,
         )
-        for i, (buffer, offset) in enumerate(zip(buffers, plan_greedy(buffers).offsets, strict=True))
+        for i, (buffer, offset) in enumerate(zip(buffers, head_plan(graph, buffers).offsets, strict=True))
     )
     rows = tuple(_row(i, str(op.kind), placed) for i, op in enumerate(graph.ops))
     return Timeline(rows, placed, arena, lower_bound(buffers))
@@ -136,7 +136,8 @@ def _bar_lines(shown: Timeline, width: int) -> Iterable[str]:
     index_width = len(str(len(shown.rows)))
     bytes_width = len(f"{shown.arena.head_bytes:,}")
     mark = " ◄ peak"
-    bar_width = max(10, width - index_width - kind_width - bytes_width - len("  B  ") - 1 - len(mark))
+    taken = index_width + kind_width + bytes_width + len("   " + " B  " + mark)
+    bar_width = max(10, width - taken)
     scale = bar_width / max(1, shown.arena.head_bytes)
     for row in shown.rows:
         full = round(row.live_bytes * scale)

@@ -199,9 +199,9 @@ def test_archs_of_mcofa_micro(core: str) -> None:
     for genome in genomes:
         graph = lower(space, space.decode(genome))
         planned = plan_graph(graph, on, LIMIT_SECONDS)
-        ops = [op_memory(graph, op, on) for op in graph.ops]
-        by_tflm = head_plan(planned.graph, ops)
-        validate(planned_buffers(graph, ops), by_tflm)
+        buffers = planned_buffers(graph, [op_memory(graph, op, on) for op in graph.ops])
+        by_tflm = head_plan(planned.graph, buffers)
+        validate(buffers, by_tflm)
         assert planned.lower_bound_bytes <= by_tflm.total_bytes <= planned.before.head_bytes
         assert by_tflm == Plan(by_tflm.offsets, planned.after.head_bytes)
         assert planned.proven_optimal

@@ -179,8 +179,8 @@ def test_garbage_is_refused(data: bytes) -> None:
 
 
 def survives(data: bytes) -> Graph | None:
-    """Parse ``data``: a graph that can be accounted for, or an error of ours, within a second."""
-    start = time.perf_counter()
+    """Parse ``data``: a graph that can be accounted for, or an error of ours, within a second of CPU."""
+    start = time.process_time()
     try:
         graph = parse_tflite(data, "fuzzed")
         for core, kernels in (("x86-64", "reference"), ("cortex-m55", "cmsis-nn"), ("cortex-m4", "cmsis-nn")):
@@ -188,7 +188,7 @@ def survives(data: bytes) -> Graph | None:
     except McofaError:
         return None
     finally:
-        assert time.perf_counter() - start < 1
+        assert time.process_time() - start < 1
     return graph
 
 

@@ -249,7 +249,8 @@ def test_scratch_goes_around_an_offline_plan() -> None:
     tensors = (Tensor((1, 6, 6, 4)), Tensor((2,), DType.INT32, constant=True), Tensor((1, 4)))
     graph = Graph(tensors, (Op(OpKind.MEAN, (0, 1), (2,)),), (0,), (2,), (0, -1, 160))
     on = target("cortex-m7", "reference")
-    plan = head_plan(graph, [op_memory(graph, op, on) for op in graph.ops])
+    buffers = planned_buffers(graph, [op_memory(graph, op, on) for op in graph.ops])
+    plan = head_plan(graph, buffers)
     assert plan == Plan((0, 160, 192, 176, 144), 208)
     assert account(graph, on).head_bytes == 208
 

@@ -416,7 +416,7 @@ def started(config_file: Path, path: Path) -> subprocess.Popen[str]:
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not path.exists():
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline, "training did not begin"
@@ -438,7 +438,7 @@ def test_a_stopped_command_is_resumed_by_the_same_command(
     config_file.write_text(yaml.safe_dump(config(folder, epochs=8).model_dump()))
     process = started(config_file, path)
     process.send_signal(number)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=120)
     assert "Traceback" not in stderr
     if number == signal.SIGINT:
         assert process.returncode == 130

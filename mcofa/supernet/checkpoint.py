@@ -20,16 +20,35 @@ _HEADER_KEY = "mcofa"
 
 
 class Header(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """What a checkpoint says of itself."""
+    """What a checkpoint says of itself.
+
+    ``config`` is that of the training run; imported weights have none, ``origin`` names their file.
+    """
 
     space: SearchSpace
-    config: TrainConfig
+    config: TrainConfig | None = None
+    origin: str = ""
     step: int
     seconds: float
     mcofa_version: str
     torch_version: str
     hardware: str
     validation_top1_percent: dict[str, float]
+
+    @property
+    def data(self) -> str:
+        """The data set that the training run names.
+
+        Raises:
+            FileFormatError: the weights were imported, so no data set is known.
+        """
+        if self.config is None:
+            raise FileFormatError(
+                self.origin,
+                "imported weights, which name no data set",
+                "evaluate them on images of yours from Python, with mcofa.supernet.evaluate",
+            )
+        return self.config.data
 
 
 def save_checkpoint(path: Path, header: Header, tensors: dict[str, Tensor]) -> None:

@@ -1,0 +1,110 @@
+"""Everything known about archs without torch: of one as a document, of many as columns of a CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mcofa.arch import Arch
+from mcofa.boards import Board
+from mcofa.cost import Cost, cost
+from mcofa.peak_items import macs, params, peak_items
+from mcofa.space import Genomes, SearchSpace
+
+_ARENA_KEYS = (
+    "head_bytes",
+    "tail_bytes",
+    "recording_tail_bytes",
+    "arena_used_bytes",
+    "minimum_bytes",
+    "minimum_cause",
+    "breakdown",
+)
+
+
+def arch_cost(space: SearchSpace, arch: Arch, board: Board | None) -> dict[str, Any]:
+    """Return what ``arch_costs`` returns, for one arch, and with a board the parts of the arena.
+
+    Raises:
+        InvalidArchError: the arch is not in the space.
+    """
+    genomes = space.encode([arch])
+    found: dict[str, Any] = {name: values[0] for name, values in _anywhere(space, genomes).items()}
+    if board is not None:
+        on_board = cost(space, arch, board)
+        found |= _on_board(on_board)
+        found["arena"] = {key: getattr(on_board.arena, key) for key in _ARENA_KEYS}
+    return found
+
+
+def arch_costs(
+    space: SearchSpace, genomes: Genomes, board: Board | None, report: Callable[[int], None]
+) -> dict[str, list[int]]:
+    """Return one list a number, each (archs,): peak items, MACs and weights; with a board arena and flash.
+
+    The keys are ``peak_items``, ``macs`` and ``params``; with a board also ``arena_bytes`` (the
+    minimum arena, exact), ``model_bytes`` (the .tflite file) and ``flash_bytes`` (model and
+    runtime). ``report`` is told how many archs are done.
+    """
+    columns = _anywhere(space, genomes)
+    if board is not None:
+        on_board = []
+        for done, genome in enumerate(genomes, 1):
+            on_board.append(_on_board(cost(space, space.decode(genome), board)))
+            report(done)
+        columns |= {name: [found[name] for found in on_board] for name in on_board[0]}
+    return columns
+
+
+def _anywhere(space: SearchSpace, genomes: Genomes) -> dict[str, list[int]]:
+    return {
+        "peak_items": peak_items(space, genomes).tolist(),
+        "macs": macs(space, genomes).tolist(),
+        "params": params(space, genomes).tolist(),
+    }
+
+
+def _on_board(found: Cost) -> dict[str, int]:
+    return {
+        "arena_bytes": found.arena_bytes,
+        "model_bytes": found.model_bytes,
+        "flash_bytes": found.flash_bytes,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class CostTable:
+    """Rows of a CSV with costs added.
+
+    ``differing`` counts, for each column that the CSV already had, the rows in which its
+    number was another one.
+    """
+
+    rows: list[dict[str, str | int]]
+    differing: dict[str, int]
+
+    def to_csv(self) -> str:
+        """Return the table as text: header, then one line a row."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(self.rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        return text.getvalue()
+
+
+def add_costs(rows: list[dict[str, str]], costs: dict[str, list[int]]) -> CostTable:
+    """Add what ``arch_costs`` returned to rows that ``read_archs`` returned, in their order.
+
+    A column of the same name is replaced where it stands, so that a table can be costed again.
+    """
+    return CostTable(
+        rows=[{**row, **{name: values[i] for name, values in costs.items()}} for i, row in enumerate(rows)],
+        differing={
+            name: sum(row[name] != str(value) for row, value in zip(rows, values, strict=True))
+            for name, values in costs.items()
+            if name in rows[0]
+        },
+    )

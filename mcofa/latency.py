@@ -1,0 +1,147 @@
+"""An ESTIMATE of how long one inference takes, from what its ops do.
+
+Instructions were counted in an emulator, not cycles on a chip, and one instruction per
+cycle is assumed: caches, wait states of flash, dual issue and multi-cycle instructions
+are left out. The sum over ops of features (multiply-accumulates, elements) times
+coefficients estimates the instructions. Coefficients per core and kernel set, how they
+were fitted and how far off they are on the measured models:
+``latency_coefficients.json``, written by ``benchmarks/fit_latency.py``.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mcofa.errors import UnknownNameError
+from mcofa.graph import Graph, Op, OpKind, Tensor
+
+COEFFICIENTS_FILE = Path(__file__).parent / "latency_coefficients.json"
+FEATURES = (
+    "conv_1x1_macs",
+    "conv_kxk_macs",
+    "conv_kxk_patch_elements",
+    "conv_outputs",
+    "depthwise_3x3_macs",
+    "depthwise_other_macs",
+    "depthwise_outputs",
+    "fully_connected_macs",
+    "hard_swish_elements",
+    "add_elements",
+    "broadcast_mul_elements",
+    "mean_elements",
+    "pooled_elements",
+    "other_elements",
+    "ops",
+)
+
+_LIKE_ADD = frozenset({OpKind.ADD, OpKind.SUB, OpKind.MUL})
+_REDUCTIONS = frozenset({OpKind.MEAN, OpKind.SUM})
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyEstimate:
+    """Estimated instructions and milliseconds of one inference; never a measurement.
+
+    ``latency_ms`` assumes one instruction per cycle. ``relative_error`` is the largest error,
+    as a fraction, on a measured model that the fit had not seen; it is about instructions
+    only, and says nothing about how many a chip executes per cycle.
+    """
+
+    instructions: float
+    latency_ms: float
+    relative_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Coefficients:
+    """Instructions per unit of each feature, in the order of ``FEATURES``."""
+
+    instructions: npt.NDArray[np.float64]
+    relative_error: float
+
+
+def estimate(graph: Graph, core: str, kernels: str, clock_hz: float) -> LatencyEstimate:
+    """Estimate the latency of ``graph`` on ``core`` (``cortex-m7``, …) with ``kernels``.
+
+    Raises:
+        UnknownNameError: no coefficients for that core, or that kernel set on it.
+    """
+    relative_error = coefficients(core, kernels).relative_error
+    instructions = math.fsum(op_instructions(graph, op, core, kernels) for op in graph.ops)
+    return LatencyEstimate(instructions, instructions / clock_hz * 1000, relative_error)
+
+
+def op_instructions(graph: Graph, op: Op, core: str, kernels: str) -> float:
+    """Estimate the instructions of one op; all ops add up to the total.
+
+    Raises:
+        UnknownNameError: no coefficients for that core, or that kernel set on it.
+    """
+    return float(op_features(graph, op) @ coefficients(core, kernels).instructions)
+
+
+def op_features(graph: Graph, op: Op) -> npt.NDArray[np.float64]:
+    """Return what ``op`` does, one number per name in ``FEATURES``."""
+    inputs = [graph.tensors[index] for index in op.inputs if index >= 0]
+    counts = _counts(op, inputs, graph.tensors[op.outputs[0]]) | {"ops": 1}
+    return np.array([counts.get(name, 0) for name in FEATURES], dtype=np.float64)
+
+
+def _counts(op: Op, inputs: list[Tensor], output: Tensor) -> dict[str, int]:
+    if op.kind is OpKind.CONV_2D:
+        return _convolution_counts(inputs[1], output)
+    if op.kind is OpKind.DEPTHWISE_CONV_2D:
+        _, rows, columns, _ = inputs[1].shape
+        name = "depthwise_3x3_macs" if (rows, columns) == (3, 3) else "depthwise_other_macs"
+        return {name: output.items * rows * columns, "depthwise_outputs": output.items}
+    if op.kind is OpKind.FULLY_CONNECTED:
+        macs = output.items * inputs[1].shape[-1]
+        return {"fully_connected_macs": macs, "conv_outputs": output.items}
+    if op.kind is OpKind.HARD_SWISH:
+        return {"hard_swish_elements": output.items}
+    if op.kind in _LIKE_ADD:
+        broadcast = op.kind is OpKind.MUL and any(tensor.items != output.items for tensor in inputs)
+        return {"broadcast_mul_elements" if broadcast else "add_elements": output.items}
+    if op.kind in _REDUCTIONS:
+        return {"mean_elements": inputs[0].items}
+    if op.kind in (OpKind.AVERAGE_POOL_2D, OpKind.MAX_POOL_2D):
+        return {"pooled_elements": output.items * op.window[0] * op.window[1]}
+    return {"other_elements": output.items}
+
+
+def _convolution_counts(kernel: Tensor, output: Tensor) -> dict[str, int]:
+    width, rows, columns, channels = kernel.shape
+    macs = output.items * rows * columns * channels
+    if rows == columns == 1:
+        return {"conv_1x1_macs": macs, "conv_outputs": output.items}
+    patches = macs // width
+    return {"conv_kxk_macs": macs, "conv_kxk_patch_elements": patches, "conv_outputs": output.items}
+
+
+@functools.cache
+def coefficients(core: str, kernels: str) -> Coefficients:
+    """Return the fitted coefficients; a set that was not measured takes another core's.
+
+    Raises:
+        UnknownNameError: no coefficients for that core, or that kernel set on it.
+    """
+    cores: dict[str, Any] = json.loads(COEFFICIENTS_FILE.read_text(encoding="utf-8"))["cores"]
+    if core not in cores:
+        raise UnknownNameError("core with a latency estimate", core, tuple(cores), "mcofa boards")
+    if kernels not in cores[core]:
+        kind = f"kernel set with a latency estimate on {core}"
+        raise UnknownNameError(kind, kernels, tuple(cores[core]), "mcofa arena --help")
+    entry = cores[core][kernels]
+    if "same_as_core" in entry:
+        return coefficients(entry["same_as_core"], kernels)
+    instructions = np.array([entry["instructions_per_unit"][name] for name in FEATURES])
+    instructions.flags.writeable = False
+    return Coefficients(instructions, entry["leave_one_out_largest_error"])
