@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 
 from export.layers import FloatArray
+from export.offline_plan import OfflinePlanned, with_offline_plan
 from export.parse_tflite import parse_tflite
 from export.quantize import Quantization
 from export.to_c import DeployedModel, to_c
@@ -38,7 +39,8 @@ def export_run(run: Run, checkpoint: Path) -> dict[str, Any]:
     """Export the arch that the search chose; return (and record) the manifest's export section.
 
     The weights come from ``checkpoint``, batch norm is recalibrated, and activations are
-    quantized by the ranges over 128 training images spread over the split.
+    quantized by the ranges over 128 training images spread over the split. Where a better
+    memory plan than TFLM's own saves arena on the board, the file carries it.
 
     Raises:
         RunError: the run holds no search result.
@@ -56,7 +58,7 @@ def export_run(run: Run, checkpoint: Path) -> dict[str, Any]:
             "name the checkpoint of that space with --checkpoint",
         )
     arch = arch_from_json(searched["arch"], f"{run.folder}/manifest.json")
-    data = load_data(header.config.data, arch.resolution, header.space.input_channels)
+    data = load_data(header.data, arch.resolution, header.space.input_channels)
     subnet = calibrate(supernet.extract(arch), data.train, data.preprocessing)
     onnx_model = to_onnx(subnet, arch.resolution)
     calibration = data.train.spread(_CALIBRATION_IMAGES)
@@ -70,14 +72,13 @@ def export_run(run: Run, checkpoint: Path) -> dict[str, Any]:
             f"the exported graph differs from the one that the search predicted from ({arch})",
             "report this as a bug, with the run's manifest.json",
         )
-    arena_bytes = account(graph, board_target(board)).minimum_bytes
-    assert arena_bytes is not None
+    planned = _with_plan_if_it_fits(tflite.data, board)
     section: dict[str, Any] = {
         "checkpoint": {
             "file": str(checkpoint),
             "sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
         },
-        "data": header.config.data,
+        "data": header.data,
         "resolution": arch.resolution,
         "channels": header.space.input_channels,
         "labels": list(data.labels),
@@ -86,13 +87,22 @@ def export_run(run: Run, checkpoint: Path) -> dict[str, Any]:
         "input": _quantized(graph.tensors[graph.inputs[0]].shape, tflite.input_quantization),
         "output": _quantized(graph.tensors[graph.outputs[0]].shape, tflite.output_quantization),
         "op_kinds": [str(kind) for kind in tflite.op_kinds],
-        "arena_bytes": arena_bytes,
+        "arena_bytes": arena_on(planned.data, board),
+        "offline_plan": {
+            "used": planned.data != tflite.data,
+            "saved_bytes": planned.saved_bytes,
+            "growth_bytes": planned.growth_bytes,
+            "head_bytes_before": planned.head_bytes_before,
+            "head_bytes_after": planned.head_bytes_after,
+            "lower_bound_bytes": planned.lower_bound_bytes,
+            "proven_optimal": planned.proven_optimal,
+        },
         "onnx_max_abs_error": _onnx_error(onnx_model.SerializeToString(), subnet, images),
         "versions": {package: version(package) for package in _PACKAGES},
     }
     section["onnx"] = run.write("network.onnx", onnx_model.SerializeToString())
-    section["tflite"] = run.write("network.tflite", tflite.data)
-    sources = to_c(deployed_model(section, tflite.data, board))
+    section["tflite"] = run.write("network.tflite", planned.data)
+    sources = to_c(deployed_model(section, planned.data, board))
     section["c_arrays"] = [run.write(name, source) for name, source in sources.items()]
     run.record("export", section)
     return section
@@ -103,8 +113,6 @@ def deployed_model(exported: dict[str, Any], tflite: bytes, board: Board) -> Dep
 
     ``exported`` is the manifest's export section, ``tflite`` the model file.
     """
-    arena_bytes = account(parse_tflite(tflite, "network.tflite"), board_target(board)).minimum_bytes
-    assert arena_bytes is not None
     return DeployedModel(
         name=MODEL_NAME,
         data=tflite,
@@ -119,9 +127,24 @@ def deployed_model(exported: dict[str, Any], tflite: bytes, board: Board) -> Dep
         std=exported["preprocessing"]["std"],
         rotate_180=False,
         op_kinds=tuple(exported["op_kinds"]),
-        arena_bytes=arena_bytes,
+        arena_bytes=arena_on(tflite, board),
         target=f"{board.name}, {board.core}, {board.kernels}",
     )
+
+
+def arena_on(tflite: bytes, board: Board) -> int:
+    """Return the minimum arena, in bytes, that a model file needs on ``board``."""
+    minimum_bytes = account(parse_tflite(tflite, "network.tflite"), board_target(board)).minimum_bytes
+    assert minimum_bytes is not None
+    return minimum_bytes
+
+
+def _with_plan_if_it_fits(tflite: bytes, board: Board) -> OfflinePlanned:
+    """Plan the activations for ``board`` where that saves arena and the plan itself fits the flash."""
+    planned = with_offline_plan(tflite, "network.tflite", board_target(board))
+    if len(planned.data) <= board.flash_budget_bytes:
+        return planned
+    return replace(planned, data=tflite, head_bytes_after=planned.head_bytes_before, saved_bytes=0)
 
 
 def _quantized(shape: tuple[int, ...], quantization: Quantization) -> dict[str, Any]:

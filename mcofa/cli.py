@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from mcofa.errors import McofaError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from mcofa.latency import LatencyEstimate
     from mcofa.run import Run
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -281,10 +283,76 @@ def fit_predictor(table: Path, space_name: str, out: Path, note: str, as_json: b
 
 
 @cli.command()
+@click.option("--space", "space_name", required=True, help="Name or space file.")
+@click.option("--arch", "arch_file", type=click.Path(path_type=Path), help="One arch, as JSON.")
+@click.option("--archs", "archs_file", type=click.Path(path_type=Path), help="CSV of archs; prints CSV.")
+@click.option("--board", "board_name", help="Name or board file; adds arena and flash.")
+@click.option("--kernels", type=click.Choice(["reference", "cmsis-nn"]), help="Default: the board's.")
+@_json_option
+def cost(
+    space_name: str,
+    arch_file: Path | None,
+    archs_file: Path | None,
+    board_name: str | None,
+    kernels: Literal["reference", "cmsis-nn"] | None,
+    as_json: bool,
+) -> None:
+    """Show what archs cost: peak items, MACs and weights; on a board also arena and flash."""
+    if (arch_file is None) == (archs_file is None):
+        raise click.UsageError("give either --arch or --archs")
+    if kernels and not board_name:
+        raise click.UsageError("--kernels needs --board")
+    from dataclasses import replace
+
+    from mcofa.boards import load_board
+    from mcofa.cost_table import add_costs, arch_cost, arch_costs
+    from mcofa.space import load_space
+
+    space, board = load_space(space_name), load_board(board_name) if board_name else None
+    if board and kernels:
+        board = replace(board, kernels=kernels)
+    on_board = {"board": board.name, "kernels": board.kernels} if board else {}
+    if archs_file is not None:
+        from mcofa.arch_table import read_archs
+
+        rows, genomes = read_archs(archs_file, space)
+        # Only the costs on a board take long enough to watch.
+        bar = _progress("costs") if board else contextlib.nullcontext(lambda done, total, text: None)
+        with bar as update:
+            costs = arch_costs(space, genomes, board, lambda done: update(done, len(genomes), ""))
+        table = add_costs(rows, costs)
+        for name, count in table.differing.items():
+            click.echo(f"{name}: recomputed, {count:,} of {len(rows):,} rows differ from the file", err=True)
+        if as_json:
+            _print_json({"space": space.name, **on_board, "archs": table.rows})
+        else:
+            click.echo(table.to_csv(), nl=False)
+        return
+    assert arch_file is not None
+    from mcofa.arch import parse_arch
+
+    arch = parse_arch(_read_text(arch_file, "arch"), str(arch_file))
+    found = arch_cost(space, arch, board)
+    if as_json:
+        _print_json(
+            {"space": space.name, "arch": arch.to_json(), "arch_text": str(arch), **on_board, **found}
+        )
+        return
+    click.echo(str(arch))
+    numbers = _table("cost", "", right=(1,))
+    for name in ("peak_items", "macs", "params"):
+        numbers.add_row(name, f"{found[name]:,}")
+    for name in ("arena_bytes", "model_bytes", "flash_bytes") if board else ():
+        numbers.add_row(name, _bytes(found[name]))
+    _print(numbers)
+
+
+@cli.command()
 @click.option("--board", "board_name", default="stm32f746", show_default=True, help="Name or board file.")
 @click.option("--space", "space_name", default="mcofa-micro", show_default=True, help="Name or space file.")
 @click.option("--max-arena-bytes", type=click.IntRange(min=1), help="Stay below the board's own budget.")
 @click.option("--max-flash-bytes", type=click.IntRange(min=1), help="Runtime and firmware included.")
+@click.option("--max-latency-ms", type=click.FloatRange(min=0, min_open=True), help="Of the estimate.")
 @click.option("--predictor", type=click.Path(path_type=Path), help="Default: the one in zoo/.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder; default runs/BOARD.")
@@ -294,6 +362,7 @@ def search(
     space_name: str,
     max_arena_bytes: int | None,
     max_flash_bytes: int | None,
+    max_latency_ms: float | None,
     predictor: Path | None,
     seed: int,
     out: Path | None,
@@ -309,7 +378,7 @@ def search(
     from mcofa.space import load_space
 
     board, space = load_board(board_name), load_space(space_name)
-    budget = board_budget(board, max_arena_bytes, max_flash_bytes)
+    budget = board_budget(board, max_arena_bytes, max_flash_bytes, max_latency_ms)
     loaded = load_predictor(predictor or data_folder("zoo") / f"{space.name}.npz", space)
     with _progress("searching") as update:
 
@@ -332,6 +401,7 @@ def search(
         f"flash    {_of_budget(found.cost.flash_bytes, budget.flash_bytes)} (model and runtime, predicted)"
     )
     click.echo(f"MACs     {found.cost.macs / 1e6:.2f} M")
+    click.echo(f"latency  {_latency(found.cost.latency)}")
     click.echo(f"accuracy {found.top1_percent:.1f} ± {found.std_points:.1f} % top-1 (predicted)")
     click.echo(f"written to {run.folder}; next: mcofa export {run.folder}")
 
@@ -353,6 +423,7 @@ def export(run_folder: Path | None, checkpoint: Path | None, as_json: bool) -> N
         return
     for artefact in (section["onnx"], section["tflite"], *section["c_arrays"]):
         click.echo(f"{run.folder / artefact['file']}  {_bytes(artefact['bytes'])}")
+    click.echo(f"minimum arena {_bytes(section['arena_bytes'])}; {_plan_words(section['offline_plan'])}")
 
 
 @cli.command()
@@ -408,20 +479,23 @@ def evaluate(subject: Path | None, arch: str, seed: int, as_json: bool) -> None:
     "--kernels", type=click.Choice(["reference", "cmsis-nn"]), help="Default: what fits the target."
 )
 @click.option("--measure", "measured", is_flag=True, help="Also let TFLM measure it (x86-64).")
+@click.option("--svg", type=click.Path(path_type=Path), help="Also draw the memory over time into this file.")
 @_json_option
-def arena(model: Path, target_name: str, kernels: str | None, measured: bool, as_json: bool) -> None:
-    """Predict the tensor arena that TFLM needs for the .tflite file MODEL."""
+def arena(
+    model: Path, target_name: str, kernels: str | None, measured: bool, svg: Path | None, as_json: bool
+) -> None:
+    """Predict the tensor arena that TFLM needs for the .tflite file MODEL, and show it over time."""
     from export.parse_tflite import parse_tflite
-    from mcofa.tflm import account, target
+    from mcofa.tflm import target
+    from mcofa.timeline import as_svg, as_text, timeline
 
     on_host = target_name == "x86-64"
     if measured and not on_host:
         raise click.UsageError("--measure works on x86-64 only")
     data = _read(model)
-    predicted = account(
-        parse_tflite(data, str(model)),
-        target(target_name, kernels or ("reference" if on_host else "cmsis-nn")),
-    )
+    on = target(target_name, kernels or ("reference" if on_host else "cmsis-nn"))
+    shown = timeline(parse_tflite(data, str(model)), on)
+    predicted = shown.arena
     result: dict[str, Any] = {
         "model": str(model),
         "target": target_name,
@@ -440,20 +514,16 @@ def arena(model: Path, target_name: str, kernels: str | None, measured: bool, as
         from export.arena import measure as measure_arena
 
         result["measured"] = asdict(measure_arena(data, str(model)))
+    if svg is not None:
+        from mcofa.files import write_atomic
+
+        write_atomic(svg, as_svg(shown).encode())
     if as_json:
         _print_json(result)
         return
-    table = _table("arena", "bytes", right=(1,))
-    for key, value in result.items():
-        if key.endswith("_bytes") and value is not None:
-            table.add_row(key, _bytes(value))
-    for key, value in result.get("measured", {}).items():
-        table.add_row(f"measured {key}", _bytes(value))
-    for category, size_bytes in predicted.breakdown.items():
-        table.add_row(f"  {category}", _bytes(size_bytes))
-    _print(table)
-    if predicted.minimum_cause:
-        click.echo(f"the minimum is decided by: {predicted.minimum_cause}")
+    click.echo(as_text(shown, _terminal_width()))
+    for part, size_bytes in result.get("measured", {}).items():
+        click.echo(f"measured {part}: {_bytes(size_bytes)}")
 
 
 @cli.command("arena-check")
@@ -558,6 +628,19 @@ def _read(path: Path) -> bytes:
         ) from error
 
 
+def _read_text(path: Path, what: str) -> str:
+    from mcofa.errors import FileFormatError, MissingFileError
+
+    if not path.is_file():
+        raise MissingFileError(path, what, "write one as JSON: resolution, kernel_sizes, expand_ratios")
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise FileFormatError(
+            path, f"cannot be read: {error.strerror}", "check the file's permissions"
+        ) from error
+
+
 @contextlib.contextmanager
 def _progress(title: str) -> Iterator[Callable[[int, int, str], None]]:
     """Show a progress bar on stderr; call what is yielded with (done, total, text) to move it."""
@@ -601,7 +684,11 @@ def _arena_check_table(check: dict[str, Any]) -> Table:
 def _print(table: Table) -> None:
     from rich.console import Console
 
-    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 140).print(table)
+    Console(file=sys.stdout, width=_terminal_width()).print(table)
+
+
+def _terminal_width() -> int:
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 140
 
 
 def _print_json(document: object) -> None:
@@ -614,6 +701,18 @@ def _bytes(count: int) -> str:
 
 def _numbers(values: Sequence[float]) -> str:
     return "/".join(f"{value:g}" for value in values)
+
+
+def _plan_words(plan: dict[str, Any]) -> str:
+    if plan["used"]:
+        saved, growth = _bytes(plan["saved_bytes"]), _bytes(plan["growth_bytes"])
+        return f"the file carries a memory plan that saves {saved} of arena and takes {growth} of flash"
+    return "TFLM's own memory plan is kept: no other saves arena within the flash"
+
+
+def _latency(found: LatencyEstimate) -> str:
+    error = f"± {100 * found.relative_error:.0f} % in instructions, at one a cycle"
+    return f"{found.latency_ms:.1f} ms (estimate, {error})"
 
 
 def _of_budget(used_bytes: int, budget_bytes: int) -> str:

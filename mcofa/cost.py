@@ -1,4 +1,4 @@
-"""What an arch costs on a board: arena, flash and MACs."""
+"""What an arch costs on a board: arena, flash, MACs and (estimated) latency."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mcofa.arch import Arch
 from mcofa.boards import Board
 from mcofa.graph import Graph, Op, OpKind, lower
+from mcofa.latency import LatencyEstimate, estimate
 from mcofa.model_file import model_file_bytes
 from mcofa.space import SearchSpace
 from mcofa.tflm import Arena, Target, account, target
@@ -18,6 +19,7 @@ class Cost:
 
     ``flash_bytes`` is the model file plus what the board reserves for the runtime's
     code and the firmware. ``model_bytes`` is the size that the exporter's file has.
+    ``latency`` is an estimate, the other figures are exact.
     """
 
     arena: Arena
@@ -25,6 +27,7 @@ class Cost:
     model_bytes: int
     flash_bytes: int
     macs: int
+    latency: LatencyEstimate
 
 
 def board_target(board: Board) -> Target:
@@ -33,7 +36,7 @@ def board_target(board: Board) -> Target:
 
 
 def cost(space: SearchSpace, arch: Arch, board: Board) -> Cost:
-    """Return the exact arena, and the flash and MACs, of ``arch`` on ``board``.
+    """Return what ``arch`` costs on ``board``.
 
     Raises:
         InvalidArchError: the arch is not in the space.
@@ -48,6 +51,7 @@ def cost(space: SearchSpace, arch: Arch, board: Board) -> Cost:
         model_bytes=model_bytes,
         flash_bytes=model_bytes + reserved_flash_bytes(board),
         macs=graph_macs(graph),
+        latency=estimate(graph, board.core, board.kernels, board.clock_hz),
     )
 
 

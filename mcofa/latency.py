@@ -80,12 +80,12 @@ def estimate(graph: Graph, core: str, kernels: str, clock_hz: float) -> LatencyE
 
 
 def op_instructions(graph: Graph, op: Op, core: str, kernels: str) -> float:
-    """Estimate the instructions of one op; all ops add up to the total.
+    """Estimate the instructions of one op, a whole number; all ops add up to the total.
 
     Raises:
         UnknownNameError: no coefficients for that core, or that kernel set on it.
     """
-    return float(op_features(graph, op) @ coefficients(core, kernels).instructions)
+    return float(np.rint(op_features(graph, op) @ coefficients(core, kernels).instructions))
 
 
 def op_features(graph: Graph, op: Op) -> npt.NDArray[np.float64]:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from mcofa.boards import Board
 from mcofa.cost import board_target, op_macs, reserved_flash_bytes
 from mcofa.graph import HEAD, STEM, BlockKey, Graph, lower_with_blocks
+from mcofa.latency import op_instructions
 from mcofa.memory import aligned
 from mcofa.model_file import OpBytes, file_bytes, op_bytes
 from mcofa.space import Genomes, SearchSpace
@@ -34,11 +35,15 @@ _ONE_SCALE_BYTES = 8
 
 @dataclass(frozen=True, slots=True)
 class PopulationCost:
-    """Costs of many archs, each field an array (archs,); ``arena_bytes`` is a lower bound."""
+    """Costs of many archs, each field an array (archs,).
+
+    ``arena_bytes`` is a lower bound, ``latency_ms`` an estimate.
+    """
 
     arena_bytes: Integers
     flash_bytes: Integers
     macs: Integers
+    latency_ms: npt.NDArray[np.float64]
 
 
 class _Block(NamedTuple):
@@ -62,6 +67,7 @@ class _Block(NamedTuple):
     file_tensor_bytes: Any
     file_buffer_bytes: Any
     macs: Any
+    instructions: Any
 
 
 class PopulationCosts:
@@ -69,8 +75,8 @@ class PopulationCosts:
 
     def __init__(self, space: SearchSpace, board: Board) -> None:
         self._space = space
+        self._board = board
         self._target = board_target(board)
-        self._reserved_flash_bytes = reserved_flash_bytes(board)
         resolutions = len(space.resolutions)
         options = (
             *(resolutions, len(space.stages), space.max_depth),
@@ -144,8 +150,9 @@ class PopulationCosts:
                 blocks.file_tensor_bytes.sum(1),
                 blocks.file_buffer_bytes.sum(1),
             )
-            + self._reserved_flash_bytes,
+            + reserved_flash_bytes(self._board),
             macs=blocks.macs.sum(1),
+            latency_ms=blocks.instructions.sum(1) / self._board.clock_hz * 1000,
         )
 
     def _chosen(self, genomes: Genomes) -> tuple[npt.NDArray[Any], ...]:
@@ -232,6 +239,7 @@ def _contribution(
         file_tensor_bytes=sum(file_ops[i].tensor_bytes for i in span),
         file_buffer_bytes=sum(file_ops[i].buffer_bytes for i in span),
         macs=sum(op_macs(graph, graph.ops[i]) for i in span),
+        instructions=sum(op_instructions(graph, graph.ops[i], on.name, on.kernels) for i in span),
     )
 
 

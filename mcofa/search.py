@@ -30,10 +30,19 @@ _MUTATION_PROBABILITY = 0.1
 
 @dataclass(frozen=True)
 class Budget:
-    """What a subnet must stay under, in bytes."""
+    """What a subnet must stay under; ``latency_ms`` is None when any latency will do."""
 
     arena_bytes: int
     flash_bytes: int
+    latency_ms: float | None = None
+
+    def met_by(self, found: Cost) -> bool:
+        """Say whether an exact cost is within the budget."""
+        return (
+            found.arena_bytes <= self.arena_bytes
+            and found.flash_bytes <= self.flash_bytes
+            and (self.latency_ms is None or found.latency.latency_ms <= self.latency_ms)
+        )
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,8 @@ class Found:
                 "model_bytes": self.cost.model_bytes,
                 "flash_bytes": self.cost.flash_bytes,
                 "macs": self.cost.macs,
+                "latency_ms_estimate": round(self.cost.latency.latency_ms, 3),
+                "latency_relative_error": round(self.cost.latency.relative_error, 3),
                 "top1_percent": round(self.top1_percent, 3),
                 "top1_std_points": round(self.std_points, 3),
             },
@@ -77,11 +88,18 @@ class Generation:
     best_top1_percent: float | None
 
 
-def board_budget(board: Board, max_arena_bytes: int | None, max_flash_bytes: int | None) -> Budget:
+def board_budget(
+    board: Board,
+    max_arena_bytes: int | None = None,
+    max_flash_bytes: int | None = None,
+    max_latency_ms: float | None = None,
+) -> Budget:
     """Return what the board leaves for a network, or less where a smaller limit is given."""
-    limits = (max_arena_bytes, board.arena_budget_bytes), (max_flash_bytes, flash_limit_bytes(board))
+    arena_bytes, flash_bytes = board.arena_budget_bytes, flash_limit_bytes(board)
     return Budget(
-        *(board_limit if limit is None else min(limit, board_limit) for limit, board_limit in limits)
+        min(arena_bytes, max_arena_bytes or arena_bytes),
+        min(flash_bytes, max_flash_bytes or flash_bytes),
+        max_latency_ms,
     )
 
 
@@ -114,7 +132,7 @@ def search(
     for genome in pool.feasible_in_order():
         arch = space.decode(genome)
         exact = cost(space, arch, board)
-        if exact.arena_bytes <= budget.arena_bytes and exact.flash_bytes <= budget.flash_bytes:
+        if budget.met_by(exact):
             prediction = predictor.predict(space, genome[None])
             return Found(
                 arch, exact, float(prediction.top1_percent[0]), float(prediction.std_points[0]), pool.seen
@@ -124,16 +142,19 @@ def search(
 
 def _refuse_impossible(space: SearchSpace, board: Board, budget: Budget) -> None:
     smallest = cost(space, space.smallest(), board)
-    for what, needed, limit, option in (
-        ("arena", smallest.arena_bytes, budget.arena_bytes, "--max-arena-bytes"),
-        ("flash", smallest.flash_bytes, budget.flash_bytes, "--max-flash-bytes"),
+    arena_bytes, flash_bytes = smallest.arena_bytes, smallest.flash_bytes
+    latency_ms = smallest.latency.latency_ms
+    for needed, limit, written, of, option in (
+        (arena_bytes, budget.arena_bytes, "{:,} B", "arena", "--max-arena-bytes"),
+        (flash_bytes, budget.flash_bytes, "{:,} B", "flash", "--max-flash-bytes"),
+        (latency_ms, budget.latency_ms or latency_ms, "{:,.2f} ms", "estimated latency", "--max-latency-ms"),
     ):
         if needed > limit:
             raise BudgetError(
-                f"no arch of {space.name} fits {board.name}: the smallest needs {needed:,} B of {what}, "
-                f"the budget is {limit:,} B (smallest arena {smallest.arena_bytes:,} B, smallest flash "
-                f"{smallest.flash_bytes:,} B of which {smallest.flash_bytes - smallest.model_bytes:,} B are "
-                "the runtime and the firmware)",
+                f"no arch of {space.name} fits {board.name}: the smallest needs {written.format(needed)} of "
+                f"{of}, the budget is {written.format(limit)} (smallest arena {arena_bytes:,} B, smallest "
+                f"flash {flash_bytes:,} B of which {flash_bytes - smallest.model_bytes:,} B are the runtime "
+                "and the firmware)",
                 f"raise {option}, or choose a board with more memory (`mcofa boards`)",
             )
 
@@ -165,11 +186,12 @@ class _Pool:
     def _evaluate(self, genomes: Genomes) -> npt.NDArray[np.float64]:
         """Predicted accuracy where the budget is met; else minus the relative excess, always below 0."""
         costs = self._costs.evaluate(genomes)
-        excess = np.maximum(costs.arena_bytes / self._budget.arena_bytes, 1) + np.maximum(
-            costs.flash_bytes / self._budget.flash_bytes, 1
-        )
+        excess = np.maximum(costs.arena_bytes / self._budget.arena_bytes - 1, 0)
+        excess += np.maximum(costs.flash_bytes / self._budget.flash_bytes - 1, 0)
+        if self._budget.latency_ms is not None:
+            excess += np.maximum(costs.latency_ms / self._budget.latency_ms - 1, 0)
         accuracy = self._predictor.predict(self._space, genomes).top1_percent
-        return np.where(excess > 2, -excess, accuracy)
+        return np.where(excess > 0, -excess, accuracy)
 
     def best(self, count: int) -> Genomes:
         """Return the best candidates, feasible ones first."""

@@ -273,7 +273,7 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
             sum((len(self._kernel_options(stage)) * self._free_expands) ** depth for depth in self.depths)
             for stage in self.stages
         )
-        return len(self.resolutions) * math.prod(per_stage)
+        return int(len(self.resolutions) * math.prod(per_stage))
 
     @property
     def _free_expands(self) -> int:

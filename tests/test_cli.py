@@ -188,7 +188,12 @@ def test_steps_out_of_order(tmp_path: Path) -> None:
 
 
 def test_usage_errors_exit_with_2(tmp_path: Path) -> None:
-    for words in (("nosuch",), ("search", "--seed", "x"), ("arena-check",), ("search", "--max-arena-bytes", "0")):
+    for words in (
+        ("nosuch",),
+        ("search", "--seed", "x"),
+        ("arena-check",),
+        ("search", "--max-arena-bytes", "0"),
+    ):
         done = mcofa(*words, cwd=tmp_path)
         assert done.returncode == 2
         assert "Traceback" not in done.stderr

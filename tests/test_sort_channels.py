@@ -24,7 +24,7 @@ by_space = pytest.mark.parametrize("space", SPACES, ids=lambda space: space.name
 
 def with_expand_ratios(space: SearchSpace, ratios: list[float], seed: int) -> Arch:
     """A random arch whose expand ratios are all among ``ratios``."""
-    narrowed = space.model_copy(update={"expand_ratios": tuple(ratios)})
+    narrowed = SearchSpace.model_validate({**space.model_dump(), "expand_ratios": ratios})
     return narrowed.decode(narrowed.sample(1, np.random.default_rng(seed))[0])
 
 
@@ -58,7 +58,9 @@ def test_subnets_with_the_largest_expand_ratio_answer_as_before(space: SearchSpa
 @by_space
 def test_the_hidden_channels_of_every_block_descend(space: SearchSpace) -> None:
     supernet = randomised(space)
-    blocks = [name.removesuffix("/project/conv/weight") for name in supernet.shared if "/project/conv" in name]
+    blocks = [
+        name.removesuffix("/project/conv/weight") for name in supernet.shared if "/project/conv" in name
+    ]
     elastic = [block for block in blocks if block.startswith("stages/")]
     assert len(elastic) == space.blocks
     assert all((np.diff(project_norms(supernet, block)) > 0).any() for block in elastic)
@@ -114,9 +116,7 @@ def test_sorting_again_changes_nothing(space: SearchSpace) -> None:
 @pytest.mark.parametrize("trained", [1, 2])
 @given(seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=3, deadline=None)
-def test_expand_ratios_already_trained_answer_as_before(
-    space: SearchSpace, trained: int, seed: int
-) -> None:
+def test_expand_ratios_already_trained_answer_as_before(space: SearchSpace, trained: int, seed: int) -> None:
     ratios = [*space.expand_ratios[-trained:]]
     arch = with_expand_ratios(space, ratios, seed)
     supernet = randomised(space, seed)
@@ -149,6 +149,4 @@ def test_a_smaller_subnet_gets_the_most_important_channels() -> None:
     norms = project_norms(supernet, "stages/1/1")
     sort_channels(supernet)
     smallest = supernet.extract(space.uniform(28, 2, 3, 2)).get_parameter("stages.1.1.project.conv.weight")
-    np.testing.assert_allclose(
-        smallest.detach().abs().sum((0, 2, 3)), np.sort(norms)[::-1][:64], rtol=1e-6
-    )
+    np.testing.assert_allclose(smallest.detach().abs().sum((0, 2, 3)), np.sort(norms)[::-1][:64], rtol=1e-6)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -24,8 +22,8 @@ BATCH = 2
 
 
 @pytest.fixture(scope="module", params=space_names())
-def supernet(request: pytest.FixtureRequest) -> Iterator[Supernet]:
-    yield randomised(load_space(request.param))
+def supernet(request: pytest.FixtureRequest) -> Supernet:
+    return randomised(load_space(request.param))
 
 
 def some_images(space: SearchSpace) -> Tensor:

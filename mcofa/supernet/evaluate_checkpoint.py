@@ -29,9 +29,9 @@ def evaluate_checkpoint(checkpoint: Path, arch_choice: str, seed: int) -> dict[s
     space = header.space
     arch = _choose(space, arch_choice, seed)
     graph = lower(space, arch)
-    data = load_data(header.config.data, arch.resolution, space.input_channels)
+    data = load_data(header.data, arch.resolution, space.input_channels)
     subnet = calibrate(supernet.extract(arch), data.train, data.preprocessing)
-    test = load_test_split(header.config.data, arch.resolution, space.input_channels)
+    test = load_test_split(header.data, arch.resolution, space.input_channels)
     return {
         "checkpoint": str(checkpoint),
         "space": space.name,

@@ -9,6 +9,7 @@ dict is one flat row of blocks, the fixed first block being number 0.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -159,6 +160,7 @@ def _published_name(key: str, blocks_per_stage: int) -> str:
     return ".".join([prefix, *("bn" if layer == "norm" else layer for layer in rest)])
 
 
+@functools.cache
 def _published_shapes(space: SearchSpace) -> dict[str, torch.Size]:
     with torch.device("meta"):
         supernet = Supernet(space.uncoupled())
@@ -192,9 +194,7 @@ def _refusal(
     more = len(misfits) - _MISFITS_SHOWN
     shown = misfits[:_MISFITS_SHOWN] + ([f"and {more} more"] if more > 0 else [])
     others = [load_space(name) for name in space_names()]
-    fitting = [
-        other.name for other in others if other.padding == "symmetric" and not _misfits(found, other)
-    ]
+    fitting = [other.name for other in others if other.padding == "symmetric" and not _misfits(found, other)]
     return FileFormatError(
         path,
         f"{len(misfits)} keys or shapes do not fit the space {space.name}:\n    " + "\n    ".join(shown),

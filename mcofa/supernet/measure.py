@@ -37,7 +37,7 @@ def measure(
             f"holds other archs than seed {seed} draws",
             "choose another --out or the seed it was made with",
         )
-    data = load_data(header.config.data, space.resolutions[-1], space.input_channels)
+    data = load_data(header.data, space.resolutions[-1], space.input_channels)
     for arch in archs[len(measured) :]:
         subnet = calibrate(supernet.extract(arch), data.train, data.preprocessing)
         measured.append((arch, top1_percent(subnet, data.validation, data.preprocessing)))

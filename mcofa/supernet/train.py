@@ -187,6 +187,10 @@ class _Run:
             FileFormatError: it belongs to another space or configuration, or is finished.
         """
         header, tensors = load_checkpoint(self.path)
+        if header.config is None:
+            raise FileFormatError(
+                self.path, f"holds weights imported from {header.origin}", "choose another --out"
+            )
         ours = {"space": self.space.model_dump(), **self.config.model_dump(exclude={"space"})}
         theirs = {"space": header.space.model_dump(), **header.config.model_dump(exclude={"space"})}
         different = [key for key in ours if ours[key] != theirs[key]]
