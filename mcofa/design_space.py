@@ -22,7 +22,7 @@ import numpy as np
 import yaml
 
 from mcofa.boards import Board
-from mcofa.cost import Cost, board_target, cost, reserved_flash_bytes
+from mcofa.cost import Cost, board_target, cost, flash_limit_bytes
 from mcofa.errors import BudgetError, McofaError
 from mcofa.files import write_atomic
 from mcofa.population_cost import PopulationCosts
@@ -209,8 +209,9 @@ def space_yaml(report: DesignReport) -> str:
     comments = [f"Made by mcofa design-space for {report.board}: what it assumed."]
     comments += report.assumptions
     comments += [
-        f"{which}: arena {found.arena_bytes:,} B, model {found.model_bytes:,} B, {found.macs / 1e6:.2f} M MACs."
-        for which, found in (("Smallest subnet", report.smallest), ("Largest subnet", report.largest))
+        f"The {which} subnet: arena {found.arena_bytes:,} B, model {found.model_bytes:,} B, "
+        f"{found.macs / 1e6:.2f} M MACs."
+        for which, found in (("smallest", report.smallest), ("largest", report.largest))
     ]
     comments += [
         f"Stage {number}: {stage.arena_bytes:,} B of arena, {stage.flash_bytes:,} B of flash (held by "
@@ -495,8 +496,7 @@ def _stage_memory(stage: Stage, input_width: int, side: int, on: Target) -> Bloc
 def _fitting_fraction(space: SearchSpace, board: Board) -> float:
     """The part of random archs that fits the board, by the lower bound of their arenas."""
     found = PopulationCosts(space, board).evaluate(space.sample(_SAMPLED_ARCHS, np.random.default_rng(0)))
-    flash_bytes = board.flash_budget_bytes + reserved_flash_bytes(board)
-    fits = (found.arena_bytes <= board.arena_budget_bytes) & (found.flash_bytes <= flash_bytes)
+    fits = (found.arena_bytes <= board.arena_budget_bytes) & (found.flash_bytes <= flash_limit_bytes(board))
     return float(fits.mean())
 
 
@@ -512,8 +512,8 @@ def _assumptions(
         f"the next would be below {_LAST_SIDE} pixels.",
         f"Depths {_listed(DEPTHS)}; expand ratios {_listed(EXPAND_RATIOS)}; "
         f"kernel sizes {_listed(KERNEL_SIZES)}; widths are multiples of {WIDTH_STEP}.",
-        f"Hard-swish and squeeze-excite in stages that read {_HARD_SWISH_SIDE} pixels or less a side; before, "
-        "ReLU, which costs no memory.",
+        f"Hard-swish and squeeze-excite in stages that read {_HARD_SWISH_SIDE} pixels or less a side; "
+        "ReLU, which costs no memory, before.",
         "First block: a third of stage 1's width; stem: twice the first block's; final expand: twice the "
         "last stage's; feature mix: the last stage's.",
     )

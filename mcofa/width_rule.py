@@ -25,7 +25,7 @@ def memory_constant_widths(
     Raises:
         ValueError: an argument is not positive.
 
-    Source: Girard et al., Memory-Constant Once-For-All Network, arXiv 2409.05900, and its
+    Source: Girard et al., Memory-Optimized Once-For-All Network, arXiv 2409.05900, and its
     published implementation.
     """
     if min(start_width, start_side, expand_ratio, stages, kernel_size) <= 0:

@@ -92,7 +92,13 @@ LISTINGS = {
 TINY = Network(
     (8, 8, 8, 16, 16, 8), (1, 1, 2), ("relu", "relu", "h_swish"), (False, False, True), 1.5, 2, 1, 3
 )
-TINY_SPACE = SearchSpace.model_validate({**tiny_space().model_dump(), "padding": "symmetric"})
+TINY_SPACE = SearchSpace.model_validate(
+    {
+        **tiny_space().model_dump(),
+        "padding": "symmetric",
+        "stem": {**tiny_space().stem.model_dump(), "activation": "hard_swish"},
+    }
+)
 
 
 def make_divisible(value: float) -> int:

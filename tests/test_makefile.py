@@ -55,7 +55,7 @@ def test_demo_runs_the_chain_in_order(repo_root: Path) -> None:
         "evaluate runs/r",
         "arena-check runs/r --board b",
         "firmware runs/r --board b",
-        "summary runs/r",
+        "report runs/r",
     ]
 
 

@@ -174,7 +174,7 @@ def test_manifest_section(tiny_space: SearchSpace, board: Board, synthetic_predi
     section = found.to_json(tiny_space, board, budget, 3)
     assert arch_from_json(section["arch"], "manifest.json") == found.arch
     assert (section["space"], section["board"], section["seed"]) == ("tiny", "stm32f746", 3)
-    assert section["budget"] == {"arena_bytes": 9_000, "flash_bytes": UNLIMITED}
+    assert section["budget"] == {"arena_bytes": 9_000, "flash_bytes": UNLIMITED, "latency_ms": None}
     assert section["predicted"]["arena_bytes"] == found.cost.arena_bytes
     assert section["predicted"]["top1_percent"] == round(found.top1_percent, 3)
 

@@ -33,8 +33,8 @@ def some_images(space: SearchSpace) -> Tensor:
 
 
 def archs(space: SearchSpace) -> list[Arch]:
-    """The smallest, the largest and three random ones."""
-    genomes = space.sample(3, np.random.default_rng(0))
+    """The smallest, the largest and five random ones."""
+    genomes = space.sample(5, np.random.default_rng(0))
     return [space.smallest(), space.largest(), *(space.decode(genome) for genome in genomes)]
 
 
