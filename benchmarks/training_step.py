@@ -113,9 +113,9 @@ def cases(space: str) -> Iterator[Case]:
 
 
 def main() -> None:
-    load = os.getloadavg()[0]
     print(
-        f"batch {BATCH}, at most {LARGEST_SIDE} pixels, one thread; load of the machine at the start: {load:.1f}"
+        f"batch {BATCH}, at most {LARGEST_SIDE} pixels, one thread; "
+        f"load of the machine at the start: {os.getloadavg()[0]:.1f}"
     )
     print("space         subnet             weights    channels_last  images/s  peak MiB")
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
