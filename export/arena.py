@@ -12,6 +12,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,14 +45,25 @@ def measure(data: bytes, name: str = "the model") -> MeasuredArena:
         FileFormatError: TFLM cannot load the model, or crashes on it.
         McofaError: the wheel is not installed.
     """
-    log = _run("measure", data, b"", name, _MEASURE_SECONDS).stderr.decode("utf-8", "replace")
-    found = {what: int(size) for what, size in _ALLOCATION.findall(log)}
-    if found.keys() != {"total", "head", "tail"}:
+    (measured,) = measure_many([data], name)
+    return measured
+
+
+def measure_many(models: Sequence[bytes], name: str = "the models") -> list[MeasuredArena]:
+    """Return what ``measure`` does for each of ``models``, starting TFLM only once.
+
+    If TFLM refuses one of them, there is no answer for any. Raises as ``measure`` does.
+    """
+    request = b"".join(map(_framed, models))
+    log = _run("measure", request, name, _MEASURE_SECONDS).stderr.decode("utf-8", "replace")
+    sizes = [(part, int(size)) for part, size in _ALLOCATION.findall(log)]
+    if [part for part, _ in sizes] != ["total", "head", "tail"] * len(models):
         raise McofaError(
             f"the TFLM wheel did not report its arena for {name}",
             f"install the version that mcofa reads: {constants()['wheel']}",
         )
-    return MeasuredArena(found["head"], found["tail"], found["total"])
+    totals, heads, tails = ([size for _, size in sizes[first::3]] for first in range(3))
+    return [MeasuredArena(*parts) for parts in zip(heads, tails, totals, strict=True)]
 
 
 def invoke(
@@ -73,19 +85,23 @@ def invoke(
     """
     if not len(images) or images.dtype != np.int8:
         raise ValueError(f"{len(images)} images of type {images.dtype}; int8 images are needed")
-    request = io.BytesIO()
-    np.save(request, np.ascontiguousarray(images), allow_pickle=False)
-    answer = _run("invoke", data, request.getvalue(), name, timeout_seconds)
+    payload = io.BytesIO()
+    np.save(payload, np.ascontiguousarray(images), allow_pickle=False)
+    answer = _run("invoke", _framed(data) + payload.getvalue(), name, timeout_seconds)
     outputs: np.ndarray[Any, np.dtype[np.int8]] = np.load(io.BytesIO(answer.stdout), allow_pickle=False)
     return outputs
 
 
+def _framed(model: bytes) -> bytes:
+    """Return ``model`` after its length, as the child reads it."""
+    return len(model).to_bytes(8, "little") + model
+
+
 def _run(
-    task: str, model: bytes, payload: bytes, name: str, timeout_seconds: float | None
+    task: str, request: bytes, name: str, timeout_seconds: float | None
 ) -> subprocess.CompletedProcess[bytes]:
     if importlib.util.find_spec("tflite_micro") is None:
         raise McofaError(f"{constants()['wheel']} is not installed", "run `make setup`")
-    request = len(model).to_bytes(8, "little") + model + payload
     try:
         answer = subprocess.run(
             [sys.executable, "-P", str(_CHILD), task],

@@ -1,8 +1,9 @@
-"""One TFLM interpreter in a process of its own; run as a script by ``export.arena``.
+"""TFLM in a process of its own; run as a script by ``export.arena``.
 
 TFLM trusts its model file: a corrupt one may end the process. Here that ends only this
-one. Reads from stdin the model's length (8 bytes, little endian), the model and, to
-invoke, the images as .npy; writes the outputs as .npy to stdout. TFLM logs to stderr.
+one. To measure, reads from stdin any number of models, each after its length (8 bytes,
+little endian). To invoke, reads one model like that, then the images as .npy, and writes
+the outputs as .npy to stdout. TFLM logs to stderr.
 Imports nothing of this project, so that it also runs where only the wheel is installed.
 """
 
@@ -20,15 +21,23 @@ ARENA_BYTES = 1 << 28
 
 
 def main(task: str) -> None:
-    """Do ``task``: ``measure`` prints the allocations on stderr, ``invoke`` runs images."""
-    request = sys.stdin.buffer.read()
-    model_bytes = int.from_bytes(request[:8], "little")
-    model, images = request[8 : 8 + model_bytes], request[8 + model_bytes :]
-    interpreter = runtime.Interpreter.from_bytes(model, arena_size=ARENA_BYTES)
+    """Do ``task``: ``measure`` prints each model's allocations on stderr, ``invoke`` runs images."""
     if task == "measure":
-        interpreter.print_allocations()
+        while (model := _next_model()) is not None:
+            _interpreter(model).print_allocations()
     else:
-        np.save(sys.stdout.buffer, _invoke(interpreter, np.load(io.BytesIO(images))), allow_pickle=False)
+        interpreter = _interpreter(_next_model() or b"")
+        images = np.load(io.BytesIO(sys.stdin.buffer.read()))
+        np.save(sys.stdout.buffer, _invoke(interpreter, images), allow_pickle=False)
+
+
+def _next_model() -> bytes | None:
+    length = sys.stdin.buffer.read(8)
+    return sys.stdin.buffer.read(int.from_bytes(length, "little")) if length else None
+
+
+def _interpreter(model: bytes) -> Any:
+    return runtime.Interpreter.from_bytes(model, arena_size=ARENA_BYTES)
 
 
 def _invoke(interpreter: Any, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -362,6 +362,29 @@ def fit_predictor(table: Path, space_name: str, out: Path, note: str, as_json: b
     )
 
 
+@cli.command("import-ofa")
+@click.argument("published", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--space", "space_name", default="ofa", show_default=True, help="Name or space file.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Checkpoint; default runs/import/FILE.safetensors."
+)
+@_json_option
+def import_ofa(published: Path, space_name: str, out: Path | None, as_json: bool) -> None:
+    """Turn published weights of MIT OFA, CompOFA or memory-constant OFA into a checkpoint.
+
+    FILE is a state dict as torch.save wrote it. Every key and shape must fit the space.
+    """
+    from mcofa.space import load_space
+    from mcofa.supernet.import_ofa import import_checkpoint
+
+    checkpoint = out or Path("runs/import") / f"{published.name}.safetensors"
+    header = import_checkpoint(published, load_space(space_name), checkpoint)
+    if as_json:
+        _print_json({"checkpoint": str(checkpoint), **header.model_dump()})
+        return
+    click.echo(f"{checkpoint}: {header.space.name}, {header.space.padding} padding, from {header.origin}")
+
+
 # The chain
 
 
@@ -518,13 +541,14 @@ def export(run_folder: Path | None, checkpoint: Path | None, as_json: bool) -> N
     help="Of a CHECKPOINT: largest, smallest, random or a file with the arch as JSON.",
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="For --arch random.")
+@click.option("--data", help="Of a CHECKPOINT: a data set other than the one it was trained on.")
 @_json_option
-def evaluate(subject: Path | None, arch: str, seed: int, as_json: bool) -> None:
+def evaluate(subject: Path | None, arch: str, seed: int, data: str | None, as_json: bool) -> None:
     """Measure accuracy on the test images: of a run's models, or of a subnet of a CHECKPOINT."""
     if subject is not None and (subject.is_file() or subject.suffix == ".safetensors"):
         from mcofa.supernet.evaluate_checkpoint import evaluate_checkpoint
 
-        result = evaluate_checkpoint(subject, arch, seed)
+        result = evaluate_checkpoint(subject, arch, seed, data)
         if as_json:
             _print_json(result)
             return

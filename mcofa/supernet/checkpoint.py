@@ -46,7 +46,7 @@ class Header(pydantic.BaseModel, frozen=True, extra="forbid"):
             raise FileFormatError(
                 self.origin,
                 "imported weights, which name no data set",
-                "evaluate them on images of yours from Python, with mcofa.supernet.evaluate",
+                "name one, as in `mcofa evaluate CHECKPOINT --data FOLDER`",
             )
         return self.config.data
 

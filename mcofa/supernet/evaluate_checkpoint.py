@@ -17,8 +17,12 @@ from mcofa.supernet.data import load_data, load_test_split
 from mcofa.supernet.evaluate import calibrate, top1_percent
 
 
-def evaluate_checkpoint(checkpoint: Path, arch_choice: str, seed: int) -> dict[str, Any]:
+def evaluate_checkpoint(
+    checkpoint: Path, arch_choice: str, seed: int, data_name: str | None = None
+) -> dict[str, Any]:
     """Return the float test accuracy of the subnet ``largest``, ``smallest``, ``random`` or in a JSON file.
+
+    ``data_name`` stands in for the data set that the checkpoint was trained on.
 
     Raises:
         MissingFileError: checkpoint, arch file or data set missing.
@@ -29,9 +33,10 @@ def evaluate_checkpoint(checkpoint: Path, arch_choice: str, seed: int) -> dict[s
     space = header.space
     arch = _choose(space, arch_choice, seed)
     graph = lower(space, arch)
-    data = load_data(header.data, arch.resolution, space.input_channels)
+    name = data_name or header.data
+    data = load_data(name, arch.resolution, space.input_channels)
     subnet = calibrate(supernet.extract(arch), data.train, data.preprocessing)
-    test = load_test_split(header.data, arch.resolution, space.input_channels)
+    test = load_test_split(name, arch.resolution, space.input_channels)
     return {
         "checkpoint": str(checkpoint),
         "space": space.name,

@@ -79,7 +79,13 @@ class Supernet(nn.Module):
 
 @functools.lru_cache(maxsize=64)
 def _skeleton(space: SearchSpace, arch: Arch) -> Subnet:
-    return Subnet(space, arch).train()
+    """Return the subnet's structure alone: no weights, no statistics."""
+    with torch.device("meta"):
+        subnet = Subnet(space, arch).train()
+    for module in subnet.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+    return subnet
 
 
 @functools.lru_cache(maxsize=64)
