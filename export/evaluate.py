@@ -39,7 +39,7 @@ def evaluate_run(run: Run, report: Callable[[str], None] = lambda _: None) -> di
     float_classes = _onnx_classes(run.read(exported["onnx"]), np.ascontiguousarray(normalised))
     report(f"int8 model (LiteRT, reference kernels) on {len(targets):,} test images")
     litert_outputs = litert.invoke(tflite, quantized)
-    report(f"int8 model (TFLM) on {TFLM_IMAGES:,} test images")
+    report(f"int8 model (TFLM) on {min(TFLM_IMAGES, len(targets)):,} test images")
     tflm_outputs = arena.invoke(tflite, quantized[:TFLM_IMAGES])
 
     section = {

@@ -814,7 +814,7 @@ def _plan_words(plan: dict[str, Any]) -> str:
     if plan["used"]:
         saved, growth = _bytes(plan["saved_bytes"]), _bytes(plan["growth_bytes"])
         return f"the file carries a memory plan that saves {saved} of arena and takes {growth} of flash"
-    return "TFLM's own memory plan is kept: no other saves arena within the flash"
+    return "TFLM's own memory plan is kept, as none that fits the flash saves arena"
 
 
 def _latency(found: LatencyEstimate) -> str:

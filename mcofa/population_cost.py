@@ -3,15 +3,15 @@
 In a search space every block contributes to the arena and the model file on its
 own, whatever its neighbours are, so tables with one row per (resolution, stage,
 block, kernel size, expand ratio), filled from a few graphs, hold everything. The
-result equals ``mcofa.cost.cost`` but for one thing: instead of TFLM's plan of the
-head it takes the most bytes that are live at one step, which no plan can go below.
-``arena_bytes`` is therefore a lower bound, met whenever the planner is optimal.
+results equal ``mcofa.cost.cost``. There are two arenas: a lower bound, which takes
+for the head the most bytes that are live at one step and is met whenever TFLM's plan
+is optimal, and the exact one, which makes TFLM's plan and takes ten times as long.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-from collections import defaultdict
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -25,12 +25,25 @@ from mcofa.graph import HEAD, STEM, BlockKey, Graph, lower_with_blocks
 from mcofa.latency import op_instructions
 from mcofa.memory import aligned
 from mcofa.model_file import OpBytes, file_bytes, op_bytes
+from mcofa.population_planner import BlockBuffers, PopulationPlanner, block_buffers
 from mcofa.space import Genomes, SearchSpace
-from mcofa.tflm import OpMemory, Target, account, op_memory, planned_buffers, requests_per_op, structs
+from mcofa.tflm import (
+    OpMemory,
+    Target,
+    account,
+    op_memory,
+    planned_buffers,
+    planned_tensors,
+    requests_per_op,
+    structs,
+)
 
 Integers = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.intp]
 
 _ONE_SCALE_BYTES = 8
+_CHUNK_ARCHS = 1_024
+"""Archs evaluated at once: their arrays stay in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +65,15 @@ class _Block(NamedTuple):
     ``live_bytes``: planned bytes live at the fullest step; ``allocated_bytes``: eval
     tensors, nodes and builtin data; ``preparing_bytes``: the most that the block's own
     kernel arrays, scratch requests and temporary tensors take while one of its ops is
-    prepared.
+    prepared; ``prepared_bytes``: the kernel arrays and scratch requests that it leaves.
     """
 
     live_bytes: Any
+    preparing_bytes: Any
+    prepared_bytes: Any
     allocated_bytes: Any
     op_data_bytes: Any
     kernel_array_bytes: Any
-    preparing_bytes: Any
     scratch_buffers: Any
     tensors: Any
     planned_buffers: Any
@@ -77,108 +91,121 @@ class PopulationCosts:
         self._space = space
         self._board = board
         self._target = board_target(board)
-        resolutions = len(space.resolutions)
-        options = (
-            *(resolutions, len(space.stages), space.max_depth),
-            *(len(space.kernel_sizes), len(space.expand_ratios)),
+        self._elastic_rows = np.zeros(
+            (
+                *(len(space.resolutions), len(space.stages), space.max_depth),
+                *(len(space.kernel_sizes), len(space.expand_ratios)),
+            ),
+            np.intp,
         )
-        self._elastic = np.zeros((*options, len(_Block._fields)), np.int64)
-        self._fixed = {key: np.zeros((resolutions, len(_Block._fields)), np.int64) for key in (STEM, HEAD)}
-        shared: dict[Hashable, int] = {}
-        elastic_uses: dict[tuple[int, ...], set[Hashable]] = {}
-        fixed_uses: dict[int, set[Hashable]] = defaultdict(set)
+        self._fixed_rows = {key: np.zeros(len(space.resolutions), np.intp) for key in (STEM, HEAD)}
+        # Row 0 stands for the blocks that an arch does not have.
+        contributions = [_Block(*[0] * len(_Block._fields))]
+        buffers = [block_buffers([], [], None)]
+        uses: list[dict[Hashable, int]] = [{}]
         for (r, resolution), (k, kernel), (e, expand) in itertools.product(
             enumerate(space.resolutions), enumerate(space.kernel_sizes), enumerate(space.expand_ratios)
         ):
             arch = space.uniform(resolution, space.max_depth, kernel, expand)
             graph, blocks = lower_with_blocks(space.uncoupled(), arch)
-            for key, (contribution, uses) in _contributions(graph, blocks, self._target).items():
-                shared |= uses
-                if key in self._fixed:
-                    self._fixed[key][r] = contribution
-                    fixed_uses[r] |= uses.keys()
+            buffers += _block_buffers(graph, blocks, self._target)
+            for key, (contribution, shared) in _contributions(graph, blocks, self._target).items():
+                if key in self._fixed_rows:
+                    self._fixed_rows[key][r] = len(contributions)
                 else:
-                    self._elastic[r, *key, k, e] = contribution
-                    elastic_uses[r, *key, k, e] = set(uses)
+                    self._elastic_rows[r, *key, k, e] = len(contributions)
+                contributions.append(contribution)
+                uses.append(shared)
+        self._contributions = np.array(contributions, np.int64)
+        self._planner = PopulationPlanner(buffers)
         # Which shared things a block uses, one bit each.
-        column = {key: number for number, key in enumerate(shared)}
-        self._shared_bytes = np.array(list(shared.values()), np.float64)
-        elastic = np.zeros((*options, len(shared)), np.bool_)
-        for index, used in elastic_uses.items():
-            elastic[index][[column[key] for key in used]] = True
-        fixed = np.zeros((resolutions, len(shared)), np.bool_)
-        for r, used in fixed_uses.items():
-            fixed[r, [column[key] for key in used]] = True
-        self._elastic_uses, self._fixed_uses = np.packbits(elastic, -1), np.packbits(fixed, -1)
+        everything = {key: size for shared in uses for key, size in shared.items()}
+        self._shared_bytes = np.array(list(everything.values()), np.float64)
+        self._uses = np.packbits([[key in shared for key in everything] for shared in uses], axis=1)
         # Where the additive parts start: an allocation's end is rounded up to its alignment, and only
         # the first op's OpData can start at an end that is not a multiple of 16.
         self._first_op_data_bytes = op_memory(graph, graph.ops[0], self._target).op_data_bytes
         self._fixed_bytes = account(graph, self._target).breakdown["fixed"]
 
     def evaluate(self, genomes: Genomes) -> PopulationCost:
-        """Return the costs of ``genomes``, (archs, genes)."""
-        blocks = self._look_up(genomes)
+        """Return the costs of ``genomes``, (archs, genes), with a lower bound of the arena."""
+        chunks = [self._evaluate(self._rows(chunk)) for chunk in _chunks(genomes)]
+        fields = (field.name for field in dataclasses.fields(PopulationCost))
+        return PopulationCost(**{name: np.concatenate([getattr(c, name) for c in chunks]) for name in fields})
+
+    def exact_arena_bytes(self, genomes: Genomes) -> Integers:
+        """Return the minimum arena of ``genomes``, (archs, genes), in bytes, (archs,)."""
+        return np.concatenate([self._exact_arena_bytes(self._rows(chunk)) for chunk in _chunks(genomes)])
+
+    def _rows(self, genomes: Genomes) -> Rows:
+        """Return the rows of the tables, (archs, blocks): stem, stage blocks (0 where inactive), head."""
+        space = self._space
+        stage, block = np.indices((len(space.stages), space.max_depth))
+        resolution, kernels, expands = genomes[:, 0], space.kernel_genes(genomes), space.expand_genes(genomes)
+        elastic = self._elastic_rows[resolution[:, None, None], stage, block, kernels, expands]
+        return np.concatenate(
+            [
+                self._fixed_rows[STEM][resolution, None],
+                (elastic * space.active(genomes)).reshape(len(genomes), space.blocks),
+                self._fixed_rows[HEAD][resolution, None],
+            ],
+            axis=1,
+        )
+
+    def _evaluate(self, rows: Rows) -> PopulationCost:
+        blocks = self._contributions[rows]
+        sums = _Block(*blocks.sum(1).T)
+        return PopulationCost(
+            arena_bytes=self._arena_bytes(
+                blocks, sums, _Block(*np.moveaxis(blocks, -1, 0)).live_bytes.max(1)
+            ),
+            flash_bytes=file_bytes(
+                sums.file_operator_bytes + self._shared_file_bytes(rows),
+                sums.file_tensor_bytes,
+                sums.file_buffer_bytes,
+            )
+            + reserved_flash_bytes(self._board),
+            macs=sums.macs,
+            latency_ms=sums.instructions / self._board.clock_hz * 1000,
+        )
+
+    def _exact_arena_bytes(self, rows: Rows) -> Integers:
+        blocks = self._contributions[rows]
+        return self._arena_bytes(blocks, _Block(*blocks.sum(1).T), self._planner.head_bytes(rows))
+
+    def _arena_bytes(self, blocks: Integers, sums: _Block, head_bytes: Integers) -> Integers:
+        """The minimum arena around a head: the largest of what its three causes need."""
         sizes = structs(self._target.abi)
-        scratch = blocks.scratch_buffers.sum(1)
+        scratch = sums.scratch_buffers
         prepared_from = (
-            _round_up(self._fixed_bytes + blocks.allocated_bytes.sum(1) + self._first_op_data_bytes, 16)
-            + blocks.op_data_bytes.sum(1)
+            _round_up(self._fixed_bytes + sums.allocated_bytes + self._first_op_data_bytes, 16)
+            + sums.op_data_bytes
             - aligned(self._first_op_data_bytes)
         )
-        planned_from = prepared_from + blocks.kernel_array_bytes.sum(1) + sizes.scratch_handle * scratch
-        resident = blocks.live_bytes.max(1) + self._with_ends(planned_from)
+        planned_from = prepared_from + sums.kernel_array_bytes + sizes.scratch_handle * scratch
+        resident = head_bytes + self._with_ends(planned_from)
         planning = (
             _round_up(planned_from, 16)
             + _round_up(
                 sizes.scratch_request * (scratch + requests_per_op())
                 + sizes.subgraph_offset
-                + sizes.allocation_info * (blocks.tensors.sum(1) + scratch),
+                + sizes.allocation_info * (sums.tensors + scratch),
                 16,
             )
-            + sizes.planner_buffer * blocks.planned_buffers.sum(1)
+            + sizes.planner_buffer * sums.planned_buffers
         )
-        before = _before(blocks.kernel_array_bytes) + sizes.scratch_request * _before(blocks.scratch_buffers)
+        by_block = _Block(*np.moveaxis(blocks, -1, 0))
+        before = np.cumsum(by_block.prepared_bytes, axis=1) - by_block.prepared_bytes
         preparing = (
             prepared_from
             + sizes.scratch_request * requests_per_op()
-            + (before + blocks.preparing_bytes).max(1)
+            + (before + by_block.preparing_bytes).max(1)
         )
-        return PopulationCost(
-            arena_bytes=_round_up(np.maximum(np.maximum(resident, planning), preparing), 16),
-            flash_bytes=file_bytes(
-                blocks.file_operator_bytes.sum(1) + self._shared_file_bytes(genomes),
-                blocks.file_tensor_bytes.sum(1),
-                blocks.file_buffer_bytes.sum(1),
-            )
-            + reserved_flash_bytes(self._board),
-            macs=blocks.macs.sum(1),
-            latency_ms=blocks.instructions.sum(1) / self._board.clock_hz * 1000,
-        )
+        return _round_up(np.maximum(np.maximum(resident, planning), preparing), 16)
 
-    def _chosen(self, genomes: Genomes) -> tuple[npt.NDArray[Any], ...]:
-        """Return the index into the elastic tables for every block, active or not."""
-        space = self._space
-        stage, block = np.indices((len(space.stages), space.max_depth))
-        kernels, expands = space.kernel_genes(genomes), space.expand_genes(genomes)
-        return genomes[:, 0, None, None], stage, block, kernels, expands
-
-    def _look_up(self, genomes: Genomes) -> _Block:
-        """Return arrays (archs, blocks): stem, stage blocks (0 where inactive), head."""
-        rows = self._elastic[self._chosen(genomes)] * self._space.active(genomes)[..., None]
-        sequence = np.concatenate(
-            [
-                self._fixed[STEM][genomes[:, 0], None],
-                rows.reshape(len(genomes), self._space.blocks, len(_Block._fields)),
-                self._fixed[HEAD][genomes[:, 0], None],
-            ],
-            axis=1,
-        )
-        return _Block(*np.moveaxis(sequence, -1, 0))
-
-    def _shared_file_bytes(self, genomes: Genomes) -> Integers:
+    def _shared_file_bytes(self, rows: Rows) -> Integers:
         """Sum, for each arch, what the ops of its file share."""
-        uses = self._elastic_uses[self._chosen(genomes)] * self._space.active(genomes)[..., None]
-        used = np.bitwise_or.reduce(uses, (1, 2)) | self._fixed_uses[genomes[:, 0]]
+        used = np.bitwise_or.reduce(self._uses[rows], 1)
         sums = np.unpackbits(used, axis=1, count=len(self._shared_bytes)) @ self._shared_bytes
         return sums.astype(np.int64)
 
@@ -189,6 +216,27 @@ class PopulationCosts:
         for _ in ("input", "output"):
             tail_bytes = _round_up(tail_bytes + sizes.pointer, 16) + sizes.tensor + quantization
         return tail_bytes
+
+
+def _chunks(genomes: Genomes) -> list[Genomes]:
+    """Split ``genomes``; of none, one empty chunk."""
+    return [genomes[i : i + _CHUNK_ARCHS] for i in range(0, max(len(genomes), 1), _CHUNK_ARCHS)]
+
+
+def _block_buffers(graph: Graph, blocks: dict[BlockKey, range], on: Target) -> list[BlockBuffers]:
+    """The planned buffers of each block, in the order of ``blocks``, which is that of the network."""
+    buffers = planned_buffers(graph, [op_memory(graph, op, on) for op in graph.ops])
+    tensors, scratch = buffers[: len(planned_tensors(graph))], buffers[len(planned_tensors(graph)) :]
+    found = []
+    block_input = None
+    for span in blocks.values():
+        # Op i is step i + 1, and the graph's input, there from step 0, belongs to the stem.
+        steps = range(span.start + (span.start > 0), span.stop + 1)
+        own_tensors = [tensor for tensor in tensors if tensor.first_step in steps]
+        own_scratch = [buffer for buffer in scratch if buffer.first_step in steps]
+        found.append(block_buffers(own_tensors, own_scratch, block_input))
+        block_input = own_tensors[-1]
+    return found
 
 
 def _contributions(
@@ -226,12 +274,13 @@ def _contribution(
     )
     return _Block(
         live_bytes=live[span.start + 1 : span.stop + 1].max(),
+        preparing_bytes=preparing,
+        prepared_bytes=arrays + sizes.scratch_request * scratch,
         allocated_bytes=tensors * sizes.eval_tensor
         + len(span) * sizes.node_and_registration
         + sum(aligned(ops[i].builtin_data_bytes, sizes.pointer) for i in span),
         op_data_bytes=sum(aligned(ops[i].op_data_bytes) for i in span),
         kernel_array_bytes=arrays,
-        preparing_bytes=preparing,
         scratch_buffers=scratch,
         tensors=tensors,
         planned_buffers=brings_input + len(span) + scratch,
@@ -241,11 +290,6 @@ def _contribution(
         macs=sum(op_macs(graph, graph.ops[i]) for i in span),
         instructions=sum(op_instructions(graph, graph.ops[i], on.name, on.kernels) for i in span),
     )
-
-
-def _before(values: Integers) -> Integers:
-    """Sums over the blocks before each block, (archs, blocks)."""
-    return np.cumsum(values, axis=1) - values
 
 
 def _round_up(values: Integers, alignment: int) -> Integers:

@@ -62,15 +62,15 @@ def block_buffers(
     def following(buffer: Buffer, later: Sequence[Buffer]) -> int:
         return sum(other.first_step <= buffer.last_step for other in later)
 
-    before = [buffers[:i] if block_input is None else [block_input, *buffers[:i]] for i in range(len(buffers))]
+    before = [
+        buffers[:i] if block_input is None else [block_input, *buffers[:i]] for i in range(len(buffers))
+    ]
     return BlockBuffers(
         units=tuple(aligned(buffer.bytes) // HEAD_ALIGNMENT_BYTES for buffer in buffers),
         is_scratch=tuple(is_scratch for _, is_scratch, _ in listed),
         following=tuple(following(buffer, buffers[i + 1 :]) for i, buffer in enumerate(buffers)),
         preceding=tuple(
-            tuple(
-                len(earlier) - j for j, other in enumerate(earlier) if other.last_step >= buffer.first_step
-            )
+            tuple(len(earlier) - j for j, other in enumerate(earlier) if other.last_step >= buffer.first_step)
             for buffer, earlier in zip(buffers, before, strict=True)
         ),
         input_following=0 if block_input is None else following(block_input, buffers),
@@ -132,7 +132,9 @@ class PopulationPlanner:
         per_arch = counts.sum(1)
         lengths = counts.ravel()
         ends = np.cumsum(lengths)
-        listed = np.repeat(self._starts[blocks].ravel() - (ends - lengths), lengths) + np.arange(lengths.sum())
+        listed = np.repeat(self._starts[blocks].ravel() - (ends - lengths), lengths) + np.arange(
+            lengths.sum()
+        )
         positions = per_arch.max(initial=0)
         buffers = np.full((len(blocks), positions), len(self._units) - 1, np.int32)
         buffers[np.arange(positions) < per_arch[:, None]] = listed

@@ -32,6 +32,7 @@ def _search_rows(found: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
         ("minimum arena, board, predicted", _of(predicted["arena_bytes"], budget["arena_bytes"])),
         ("flash, board, predicted", _of(predicted["flash_bytes"], budget["flash_bytes"])),
         ("MACs", f"{predicted['macs'] / 1e6:.2f} M"),
+        ("latency, board, estimated", _latency(predicted)),
         ("accuracy, predicted", f"{predicted['top1_percent']:.1f} ± {std:.1f} % (validation)"),
     ]
 
@@ -57,6 +58,11 @@ def _accuracy_rows(measured: dict[str, Any], _: Path) -> list[tuple[str, str]]:
 def _file_rows(exported: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
     artefacts = [exported["onnx"], exported["tflite"], *exported["c_arrays"]]
     return [("file", f"{folder / a['file']} ({a['bytes']:,} B)") for a in artefacts]
+
+
+def _latency(predicted: dict[str, Any]) -> str:
+    error = 100 * predicted["latency_relative_error"]
+    return f"{predicted['latency_ms_estimate']:.1f} ms (± {error:.0f} % in instructions, one a cycle assumed)"
 
 
 def _of(used_bytes: int, budget_bytes: int) -> str:

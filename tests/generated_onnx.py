@@ -53,7 +53,9 @@ class _Network:
         self.sides = self._constant(np.array([2, 3]))
 
     def finish(self, classes: int) -> onnx.ModelProto:
-        self._node("Reshape", self.value, self._constant(np.array([-1, classes])), output="logits", allowzero=1)
+        self._node(
+            "Reshape", self.value, self._constant(np.array([-1, classes])), output="logits", allowzero=1
+        )
         graph = helper.make_graph(
             self.nodes,
             "generated",
@@ -66,7 +68,12 @@ class _Network:
         return model
 
     def conv_block(
-        self, width: int, kernel: int = 1, stride: int = 1, groups: int = 1, activation: Activation | None = None
+        self,
+        width: int,
+        kernel: int = 1,
+        stride: int = 1,
+        groups: int = 1,
+        activation: Activation | None = None,
     ) -> None:
         self.conv(width, kernel, stride, groups)
         self.activate(activation)
@@ -125,7 +132,9 @@ class _Network:
 
     def _node(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> None:
         self.value = output or f"value_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, inputs, [self.value], name=f"node_{len(self.nodes)}", **attributes))
+        self.nodes.append(
+            helper.make_node(kind, inputs, [self.value], name=f"node_{len(self.nodes)}", **attributes)
+        )
 
     def _constant(self, array: np.ndarray[Any, Any]) -> str:
         name = f"constant_{len(self.constants)}"

@@ -15,7 +15,7 @@ import onnx
 import pytest
 from generated_onnx import generated_onnx
 
-from export.arena import MeasuredArena, invoke, measure_many
+from export.arena import invoke, measure_many
 from export.layers import read_layers
 from export.offline_plan import with_offline_plan
 from export.parse_tflite import parse_tflite
@@ -67,12 +67,6 @@ def generated(space_name: str) -> tuple[Model, ...]:
     return tuple(models)
 
 
-def predicted_arena(data: bytes) -> MeasuredArena:
-    arena = account(parse_tflite(data, "model"), X86)
-    head_bytes, tail_bytes = arena.head_bytes, arena.recording_tail_bytes
-    return MeasuredArena(head_bytes, tail_bytes, head_bytes + tail_bytes)
-
-
 def assert_promise_kept(models: tuple[Model, ...]) -> None:
     for model, measured in zip(models, measure_many([model.data for model in models]), strict=True):
         graph = lower(model.space, model.arch)
@@ -93,5 +87,90 @@ def test_generated_networks(space_name: str) -> None:
 @each_space
 def test_offline_plans(space_name: str) -> None:
     """Where a better plan exists, the wheel uses what was predicted for the file that carries it."""
-    planned = [with_offline_plan(model.data, str(model.arch), X86) for model in generated(space_name)]
-    print(space_name, sum(p.saved_bytes > 0 for p in planned), [p.saved_bytes for p in planned if p.saved_bytes], all(p.proven_optimal for p in planned))
+    models = generated(space_name)
+    files = [with_offline_plan(model.data, str(model.arch), X86) for model in models]
+    planned = [(model, file) for model, file in zip(models, files, strict=True) if file.saved_bytes]
+    assert len(planned) >= 20
+    for (model, file), measured in zip(
+        planned, measure_many([file.data for _, file in planned]), strict=True
+    ):
+        before = account(lower(model.space, model.arch), X86)
+        assert file.head_bytes_before == before.head_bytes
+        assert measured.head_bytes == file.head_bytes_after < before.head_bytes, model.arch
+        assert measured.recording_tail_bytes == before.recording_tail_bytes
+        assert account(parse_tflite(file.data, "planned"), X86).head_bytes == measured.head_bytes
+
+
+def test_offline_plans_change_no_output() -> None:
+    model = generated("compofa-micro")[1]
+    planned = with_offline_plan(model.data, str(model.arch), X86)
+    assert planned.saved_bytes == 3136
+    side = model.arch.resolution
+    images = np.random.default_rng(0).integers(-128, 128, (5, side, side, 1), dtype=np.int8)
+    outputs = invoke(model.data, images)
+    assert len(np.unique(outputs, axis=0)) == len(images)
+    np.testing.assert_array_equal(invoke(planned.data, images), outputs)
+
+
+def random_subnet(space: SearchSpace, arch: Arch) -> Subnet:
+    """The torch module with random weights and batch norms that do something."""
+    import torch
+
+    from mcofa.supernet.subnet import Subnet
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        subnet = Subnet(space, arch).eval()
+        for module in subnet.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                for values in (module.weight, module.running_var):
+                    torch.nn.init.uniform_(values, 0.5, 1.5)  # type: ignore[arg-type]
+                for values in (module.bias, module.running_mean):
+                    torch.nn.init.normal_(values)  # type: ignore[arg-type]
+    return subnet
+
+
+@functools.cache
+def exported(space_name: str) -> tuple[tuple[Model, onnx.ModelProto], ...]:
+    """Archs through torch, its exporter and calibration, as ``mcofa export`` does."""
+    from export.to_onnx import to_onnx
+
+    space, rng = load_space(space_name), np.random.default_rng(7)
+    found = []
+    for arch in distinct_archs(space, EXPORTED_PER_SPACE, rng):
+        model = to_onnx(random_subnet(space, arch), arch.resolution)
+        images = rng.normal(size=(4, space.input_channels, arch.resolution, arch.resolution))
+        found.append((Model(space, arch, to_tflite(model, images.astype(np.float32)).data), model))
+    return tuple(found)
+
+
+@pytest.mark.torch
+@pytest.mark.slow
+@each_space
+def test_exported_networks(space_name: str) -> None:
+    models = tuple(model for model, _ in exported(space_name))
+    assert len({model.arch for model in models}) == EXPORTED_PER_SPACE
+    assert_promise_kept(models)
+
+
+@pytest.mark.torch
+@pytest.mark.slow
+@each_space
+def test_generated_networks_are_those_of_the_exporter(space_name: str) -> None:
+    for model, onnx_model in exported(space_name):
+        made_up = generated_onnx(model.space, model.arch, np.random.default_rng(0))
+        assert nodes(made_up) == nodes(onnx_model), model.arch
+
+
+def nodes(model: onnx.ModelProto) -> list[tuple[Any, ...]]:
+    """The nodes in order: op type, inputs (constants by their shape, values by their place), attributes."""
+    sources: dict[str, Any] = {model.graph.input[0].name: "images"}
+    sources |= {constant.name: tuple(constant.dims) for constant in model.graph.initializer}
+    found = []
+    for place, node in enumerate(model.graph.node):
+        attributes = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
+        if "alpha" in attributes:
+            attributes["alpha"] = round(attributes["alpha"], 6)
+        found.append((node.op_type, [sources[name] for name in node.input], attributes))
+        sources[node.output[0]] = place
+    return found
