@@ -166,13 +166,12 @@ def spaces_show(name: str, as_json: bool) -> None:
     from dataclasses import asdict
 
     from mcofa.space import load_space
-    from mcofa.stage_memory import memory_profiles, text_bars
+    from mcofa.stage_memory import memory_profile, text_bars
 
     space = load_space(name)
-    profiles = memory_profiles(space)
+    profile = memory_profile(space)
     if as_json:
-        stage_memory = [asdict(profile) for profile in profiles]
-        _print_json({**space.model_dump(), "archs": space.count(), "stage_memory": stage_memory})
+        _print_json({**space.model_dump(), "archs": space.count(), "stage_memory": asdict(profile)})
         return
     click.echo(f"{space.name}: {space.title}; {space.count():,} archs")
     click.echo(
@@ -190,12 +189,11 @@ def spaces_show(name: str, as_json: bool) -> None:
     table.add_row("feature mix", str(head.feature_width), "", head.activation, "")
     table.add_row("classifier", str(space.classes), "", "", "")
     _print(table)
-    for profile in profiles:
-        click.echo(f"{profile.measure}; the fullest stage has {profile.levelness:.2f} times the emptiest")
-        bars = _table("part", profile.unit, "", right=(1,))
-        for row, bar in zip(profile.rows, text_bars(profile), strict=True):
-            bars.add_row(row.name, f"{row.total:,}", bar)
-        _print(bars)
+    click.echo(f"{profile.measure}; the fullest stage has {profile.levelness:.2f} times the emptiest")
+    bars = _table("part", profile.unit, "", right=(1,))
+    for row, bar in zip(profile.rows, text_bars(profile), strict=True):
+        bars.add_row(row.name, f"{row.total:,}", bar)
+    _print(bars)
 
 
 @spaces.command("draw")
@@ -206,9 +204,9 @@ def spaces_draw(names: tuple[str, ...], out: Path, as_json: bool) -> None:
     """Draw the memory of each stage of the spaces NAMES (or space files), to compare them."""
     from mcofa.files import write_atomic
     from mcofa.space import load_space
-    from mcofa.stage_memory import as_svg, memory_profiles
+    from mcofa.stage_memory import as_svg, memory_profile
 
-    profiles = [profile for name in names for profile in memory_profiles(load_space(name))]
+    profiles = [memory_profile(load_space(name)) for name in names]
     write_atomic(out, as_svg(profiles).encode())
     if as_json:
         _print_json({"svg": str(out)})

@@ -80,16 +80,15 @@ class MemoryProfile:
         return max(totals) / min(totals)
 
 
-def memory_profiles(space: SearchSpace) -> tuple[MemoryProfile, ...]:
-    """Return what to show of a space: peak items and, if it is made for devices, the arena too.
+def memory_profile(space: SearchSpace) -> MemoryProfile:
+    """Return what to show of a space: the arena, or peak items for one that no device can hold.
 
-    Spaces with symmetric padding, those of the paper, are not made for devices. The arena is
-    that of a Cortex-M7 with CMSIS-NN kernels.
+    Those are the paper's spaces, which have symmetric padding. The arena is that of a
+    Cortex-M7 with CMSIS-NN kernels.
     """
-    peak_items = peak_items_profile(space)
     if space.padding == "symmetric":
-        return (peak_items,)
-    return peak_items, arena_profile(space, target("cortex-m7", "cmsis-nn"))
+        return peak_items_profile(space)
+    return arena_profile(space, target("cortex-m7", "cmsis-nn"))
 
 
 def peak_items_profile(space: SearchSpace) -> MemoryProfile:

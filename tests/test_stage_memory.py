@@ -22,7 +22,7 @@ from mcofa.stage_memory import (
     as_svg,
     block_memories,
     combined,
-    memory_profiles,
+    memory_profile,
     peak_items_profile,
     text_bars,
 )
@@ -100,8 +100,15 @@ def test_blocks_add_up_to_the_arena(name: str, core: str, kernels: str, seed: in
 def test_arena_rows_are_stem_stages_and_head() -> None:
     profile = arena_profile(load_space("mcofa-micro"), target("cortex-m7", "cmsis-nn"))
     assert [row.name for row in profile.rows] == ["stem", "stage 1", "stage 2", "stage 3", "head"]
-    # Input, expanded, and its depthwise output of 32 channels, and scratch of a 7×7: 2·32·49.
-    assert profile.rows[1].peak == 14**2 * (8 + 32 + 32) + 2 * 32 * 49
+    # Input, expanded, and its depthwise output of 64 channels, and scratch of a 7×7: 2·64·49.
+    assert profile.rows[1].peak == 14**2 * (16 + 64 + 64) + 2 * 64 * 49
+
+
+def test_memory_constant_spaces_are_level_and_those_with_ofa_widths_are_not() -> None:
+    levels = {name: memory_profile(load_space(name)).levelness for name in PICTURED}
+    assert max(levels[name] for name in ("mcofa-v1", "mcofa-v3", "mcofa-micro")) < 1.2
+    assert levels["ofa"] > 6
+    assert levels["ofa-micro"] > 1.4
 
 
 def test_combined_takes_the_fullest_head_and_sums_the_rest() -> None:
@@ -117,9 +124,9 @@ def test_keys_are_those_of_the_graph() -> None:
 # What is shown
 
 
-def test_device_spaces_are_measured_both_ways() -> None:
-    assert [profile.unit for profile in memory_profiles(load_space("ofa"))] == ["items"]
-    assert [profile.unit for profile in memory_profiles(load_space("ofa-micro"))] == ["items", "B"]
+def test_spaces_for_devices_are_measured_in_bytes() -> None:
+    assert memory_profile(load_space("ofa")).unit == "items"
+    assert memory_profile(load_space("ofa-micro")).unit == "B"
 
 
 def test_text_bars() -> None:
@@ -146,5 +153,5 @@ def test_svg_heights_are_proportional_and_inside_the_page() -> None:
 
 def test_the_picture_in_docs_is_up_to_date() -> None:
     """Made by: mcofa spaces draw ofa mcofa-v1 mcofa-v3 ofa-micro mcofa-micro --out docs/stage-memory.svg."""
-    drawn = as_svg([profile for name in PICTURED for profile in memory_profiles(load_space(name))])
+    drawn = as_svg([memory_profile(load_space(name)) for name in PICTURED])
     assert PICTURE.read_text(encoding="utf-8").splitlines() == drawn.splitlines(), os.fspath(PICTURE)
