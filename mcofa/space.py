@@ -10,7 +10,9 @@ depth are always 0, so that equal networks have equal rows.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +28,7 @@ Genomes = npt.NDArray[np.int8]
 Activation = Literal["relu", "hard_swish"]
 
 _FOLDER = Path(__file__).parent / "spaces"
+_LARGEST_ENUMERATION = 2_000_000
 
 
 class Stage(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -177,6 +180,42 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
         found = np.unique(self._canonical(np.stack(rows)), axis=0)
         others: Genomes = found[(found != genome).any(axis=1)]
         return others
+
+    def enumerate(self) -> Genomes:
+        """Return every genome of the space, (archs, genes).
+
+        Raises:
+            InvalidArchError: the space has more than two million archs.
+        """
+        if self.count() > _LARGEST_ENUMERATION:
+            raise InvalidArchError(
+                f"{self.name} has {self.count():,} archs, at most {_LARGEST_ENUMERATION:,} can be enumerated",
+                "sample it instead, or reduce its options",
+            )
+        stages = [list(self._enumerate_stage(stage)) for stage in self.stages]
+        genomes = np.zeros((self.count(), len(self._options_per_gene)), np.int8)
+        kernels, expands = self.kernel_genes(genomes), self.expand_genes(genomes)
+        for row, (resolution, *choices) in enumerate(
+            itertools.product(range(len(self.resolutions)), *stages)
+        ):
+            genomes[row, 0] = resolution
+            for s, (depth, kernel_choice, expand_choice) in enumerate(choices):
+                genomes[row, 1 + s] = depth
+                kernels[row, s, : len(kernel_choice)] = kernel_choice
+                expands[row, s, : len(expand_choice)] = expand_choice
+        return genomes
+
+    def _enumerate_stage(self, stage: Stage) -> Iterator[tuple[int, tuple[int, ...], tuple[int, ...]]]:
+        """Yield the depth, kernel and expand genes of every choice for one stage."""
+        kernels = [self.kernel_sizes.index(size) for size in self._kernel_options(stage)]
+        for gene, depth in enumerate(self.depths):
+            expands = [self.expand_ratios.index(ratio) for ratio in self._expand_options(depth)]
+            expand_choices = (
+                [tuple(expands * depth)] if self.coupled else list(itertools.product(expands, repeat=depth))
+            )
+            for kernel_choice in itertools.product(kernels, repeat=depth):
+                for expand_choice in expand_choices:
+                    yield gene, kernel_choice, expand_choice
 
     def decode(self, genome: Genomes) -> Arch:
         """Turn one genome, (genes,), into an arch."""

@@ -56,6 +56,40 @@ def test_count_equals_enumeration(tiny_space: SearchSpace) -> None:
     assert len(set(archs)) == len(archs) == tiny_space.count() == 800
 
 
+def test_enumerate_gives_every_arch_once(tiny_space: SearchSpace) -> None:
+    genomes = tiny_space.enumerate()
+    assert len(genomes) == tiny_space.count()
+    assert {tiny_space.decode(genome) for genome in genomes} == set(enumerate_archs(tiny_space))
+
+
+def test_coupled_spaces_with_fixed_kernels_are_enumerated_and_sampled_alike() -> None:
+    """CompOFA's fixed-kernel variant: 243 choices of depths at each of 4 resolutions."""
+    space = load_space("compofa-fixed-kernel")
+    archs = {space.decode(genome) for genome in space.enumerate()}
+    assert len(archs) == space.count() == 4 * 243
+    rng = np.random.default_rng(0)
+    assert {space.decode(genome) for genome in space.sample(20_000, rng)} == archs
+    for arch in archs:
+        space.check(arch)
+        for depth, kernels, expands, stage in zip(
+            arch.depths, arch.kernel_sizes, arch.expand_ratios, space.stages, strict=True
+        ):
+            assert set(kernels) == {stage.kernel_size}
+            assert set(expands) == {{2: 3.0, 3: 4.0, 4: 6.0}[depth]}
+
+
+def test_mutation_and_crossover_keep_the_coupling() -> None:
+    space, rng = load_space("compofa"), np.random.default_rng(1)
+    first, second = space.sample(300, rng), space.sample(300, rng)
+    for genome in [*space.mutate(first, 0.3, rng), *space.crossover(first, second, rng)]:
+        space.check(space.decode(genome))
+
+
+def test_large_spaces_are_not_enumerated() -> None:
+    with pytest.raises(InvalidArchError, match="at most 2,000,000 can be enumerated"):
+        load_space("ofa").enumerate()
+
+
 def test_count_of_the_published_once_for_all_space(tiny_space: SearchSpace) -> None:
     """((3·3)² + (3·3)³ + (3·3)⁴)⁵ ≈ 2·10¹⁹ (Cai et al., arXiv 1908.09791, section 3)."""
     options = {
