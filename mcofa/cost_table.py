@@ -10,10 +10,12 @@ from typing import Any
 
 from mcofa.arch import Arch
 from mcofa.boards import Board
-from mcofa.cost import Cost, cost
+from mcofa.cost import cost, reserved_flash_bytes
 from mcofa.peak_items import macs, params, peak_items
+from mcofa.population_cost import PopulationCosts
 from mcofa.space import Genomes, SearchSpace
 
+_REPORTED_ARCHS = 2_048
 _ARENA_KEYS = (
     "head_bytes",
     "tail_bytes",
@@ -35,7 +37,7 @@ def arch_cost(space: SearchSpace, arch: Arch, board: Board | None) -> dict[str, 
     found: dict[str, Any] = {name: values[0] for name, values in _anywhere(space, genomes).items()}
     if board is not None:
         on_board = cost(space, arch, board)
-        found |= _on_board(on_board)
+        found |= {name: getattr(on_board, name) for name in ("arena_bytes", "model_bytes", "flash_bytes")}
         found["arena"] = {key: getattr(on_board.arena, key) for key in _ARENA_KEYS}
     return found
 
@@ -47,15 +49,26 @@ def arch_costs(
 
     The keys are ``peak_items``, ``macs`` and ``params``; with a board also ``arena_bytes`` (the
     minimum arena, exact), ``model_bytes`` (the .tflite file) and ``flash_bytes`` (model and
-    runtime). ``report`` is told how many archs are done.
+    runtime). ``report`` is told now and then how many archs are done.
     """
     columns = _anywhere(space, genomes)
     if board is not None:
-        on_board = []
-        for done, genome in enumerate(genomes, 1):
-            on_board.append(_on_board(cost(space, space.decode(genome), board)))
-            report(done)
-        columns |= {name: [found[name] for found in on_board] for name in on_board[0]}
+        columns |= _on_board(space, genomes, board, report)
+    return columns
+
+
+def _on_board(
+    space: SearchSpace, genomes: Genomes, board: Board, report: Callable[[int], None]
+) -> dict[str, list[int]]:
+    costs = PopulationCosts(space, board)
+    columns: dict[str, list[int]] = {"arena_bytes": [], "model_bytes": [], "flash_bytes": []}
+    for start in range(0, len(genomes), _REPORTED_ARCHS):
+        some = genomes[start : start + _REPORTED_ARCHS]
+        flash_bytes = costs.evaluate(some).flash_bytes
+        columns["arena_bytes"] += costs.exact_arena_bytes(some).tolist()
+        columns["model_bytes"] += (flash_bytes - reserved_flash_bytes(board)).tolist()
+        columns["flash_bytes"] += flash_bytes.tolist()
+        report(start + len(some))
     return columns
 
 
@@ -64,14 +77,6 @@ def _anywhere(space: SearchSpace, genomes: Genomes) -> dict[str, list[int]]:
         "peak_items": peak_items(space, genomes).tolist(),
         "macs": macs(space, genomes).tolist(),
         "params": params(space, genomes).tolist(),
-    }
-
-
-def _on_board(found: Cost) -> dict[str, int]:
-    return {
-        "arena_bytes": found.arena_bytes,
-        "model_bytes": found.model_bytes,
-        "flash_bytes": found.flash_bytes,
     }
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from mcofa.boards import Board
 from mcofa.cost import board_target, op_macs, reserved_flash_bytes
 from mcofa.graph import HEAD, STEM, BlockKey, Graph, lower_with_blocks
 from mcofa.latency import op_instructions
-from mcofa.memory import aligned
+from mcofa.memory import Buffer, aligned
 from mcofa.model_file import OpBytes, file_bytes, op_bytes
 from mcofa.population_planner import BlockBuffers, PopulationPlanner, block_buffers
 from mcofa.space import Genomes, SearchSpace
@@ -108,8 +108,11 @@ class PopulationCosts:
         ):
             arch = space.uniform(resolution, space.max_depth, kernel, expand)
             graph, blocks = lower_with_blocks(space.uncoupled(), arch)
-            buffers += _block_buffers(graph, blocks, self._target)
-            for key, (contribution, shared) in _contributions(graph, blocks, self._target).items():
+            ops = [op_memory(graph, op, self._target) for op in graph.ops]
+            planned = planned_buffers(graph, ops)
+            buffers += _block_buffers(planned, len(planned_tensors(graph)), blocks)
+            contributed = _contributions(graph, blocks, ops, planned, self._target)
+            for key, (contribution, shared) in contributed.items():
                 if key in self._fixed_rows:
                     self._fixed_rows[key][r] = len(contributions)
                 else:
@@ -124,7 +127,7 @@ class PopulationCosts:
         self._uses = np.packbits([[key in shared for key in everything] for shared in uses], axis=1)
         # Where the additive parts start: an allocation's end is rounded up to its alignment, and only
         # the first op's OpData can start at an end that is not a multiple of 16.
-        self._first_op_data_bytes = op_memory(graph, graph.ops[0], self._target).op_data_bytes
+        self._first_op_data_bytes = ops[0].op_data_bytes
         self._fixed_bytes = account(graph, self._target).breakdown["fixed"]
 
     def evaluate(self, genomes: Genomes) -> PopulationCost:
@@ -223,10 +226,11 @@ def _chunks(genomes: Genomes) -> list[Genomes]:
     return [genomes[i : i + _CHUNK_ARCHS] for i in range(0, max(len(genomes), 1), _CHUNK_ARCHS)]
 
 
-def _block_buffers(graph: Graph, blocks: dict[BlockKey, range], on: Target) -> list[BlockBuffers]:
+def _block_buffers(
+    planned: Sequence[Buffer], tensor_count: int, blocks: dict[BlockKey, range]
+) -> list[BlockBuffers]:
     """The planned buffers of each block, in the order of ``blocks``, which is that of the network."""
-    buffers = planned_buffers(graph, [op_memory(graph, op, on) for op in graph.ops])
-    tensors, scratch = buffers[: len(planned_tensors(graph))], buffers[len(planned_tensors(graph)) :]
+    tensors, scratch = planned[:tensor_count], planned[tensor_count:]
     found = []
     block_input = None
     for span in blocks.values():
@@ -240,13 +244,16 @@ def _block_buffers(graph: Graph, blocks: dict[BlockKey, range], on: Target) -> l
 
 
 def _contributions(
-    graph: Graph, blocks: dict[BlockKey, range], on: Target
+    graph: Graph,
+    blocks: dict[BlockKey, range],
+    ops: list[OpMemory],
+    planned: Sequence[Buffer],
+    on: Target,
 ) -> dict[BlockKey, tuple[_Block, dict[Hashable, int]]]:
     """For each block, what it contributes, and what its ops share with others in the model file."""
-    ops = [op_memory(graph, op, on) for op in graph.ops]
     file_ops = op_bytes(graph)
     live = np.zeros(len(ops) + 1, np.int64)
-    for buffer in planned_buffers(graph, ops):
+    for buffer in planned:
         live[buffer.first_step : buffer.last_step + 1] += aligned(buffer.bytes)
     found = {}
     for key, span in blocks.items():

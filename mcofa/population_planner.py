@@ -123,8 +123,8 @@ class PopulationPlanner:
             units = self._units[buffer]
             candidate = _lowest_fit(units, start[neighbours], end[neighbours])
             start[at], end[at] = candidate, candidate + units
-        heads = end.reshape(positions, archs).max(0)
-        return heads.astype(np.int64) * HEAD_ALIGNMENT_BYTES
+        heads: Integers = end.reshape(positions, archs).max(0).astype(np.int64)
+        return heads * HEAD_ALIGNMENT_BYTES
 
     def _by_position(self, blocks: npt.NDArray[np.intp]) -> npt.NDArray[np.int32]:
         """The buffers of each arch, (positions, archs), filled up with the one without size."""
@@ -156,13 +156,13 @@ def _lowest_fit(
     units: npt.NDArray[np.int32], start: npt.NDArray[np.int32], end: npt.NDArray[np.int32]
 ) -> npt.NDArray[np.int32]:
     """The lowest offset, (archs,), where ``units`` fit between neighbours, (neighbours, archs)."""
-    candidate = np.zeros_like(units)
+    candidate: npt.NDArray[np.int32] = np.zeros_like(units)
     while True:
         in_the_way = (start < candidate + units) & (end > candidate)
-        moved = np.where(in_the_way, end, candidate).max(0)
-        if (moved == candidate).all():
+        blocked_up_to = np.where(in_the_way, end, 0).max(0, initial=0)
+        if not blocked_up_to.any():
             return candidate
-        candidate = moved
+        candidate = np.maximum(candidate, blocked_up_to)
 
 
 def _flat(rows: Sequence[Sequence[int]]) -> npt.NDArray[np.int32]:

@@ -35,7 +35,8 @@ def arena_by_bound(space: SearchSpace, arch: Any, board: Board, exact: Cost) -> 
 
 
 def assert_equal_to_scalar_costs(space: SearchSpace, board: Board, genomes: Genomes) -> list[Cost]:
-    population = PopulationCosts(space, board).evaluate(genomes)
+    costs = PopulationCosts(space, board)
+    population = costs.evaluate(genomes)
     archs = [space.decode(genome) for genome in genomes]
     exact = [cost(space, arch, board) for arch in archs]
     assert population.macs.tolist() == [one.macs for one in exact]
@@ -44,6 +45,8 @@ def assert_equal_to_scalar_costs(space: SearchSpace, board: Board, genomes: Geno
         arena_by_bound(space, arch, board, one) for arch, one in zip(archs, exact, strict=True)
     ]
     assert (population.arena_bytes <= [one.arena_bytes for one in exact]).all()
+    assert costs.exact_arena_bytes(genomes).tolist() == [one.arena_bytes for one in exact]
+    assert population.latency_ms.tolist() == [one.latency.latency_ms for one in exact]
     return exact
 
 
@@ -59,6 +62,36 @@ def test_micro_space_on_a_board(name: str) -> None:
     assert slack.max() < 1.2
 
 
+@pytest.mark.parametrize("name", ["compofa-micro", "ofa-micro"])
+@pytest.mark.parametrize(
+    ("core", "kernels"),
+    [("cortex-m7", "cmsis-nn"), ("cortex-m55", "cmsis-nn"), ("cortex-m0plus", "reference")],
+)
+def test_other_micro_spaces(name: str, core: str, kernels: str) -> None:
+    space = load_space(name)
+    assert_equal_to_scalar_costs(
+        space, board_with(core, kernels), space.sample(100, np.random.default_rng(4))
+    )
+
+
+@pytest.mark.parametrize("name", ["compofa-fixed-kernel", "mcofa-v3", "ofa"])
+def test_spaces_of_the_paper(name: str) -> None:
+    space = load_space(name)
+    assert_equal_to_scalar_costs(space, load_board("stm32f746"), space.sample(8, np.random.default_rng(5)))
+
+
+def test_every_arch_of_many_chunks() -> None:
+    """The same archs, shuffled over chunks, cost the same."""
+    space = load_space("mcofa-micro")
+    costs = PopulationCosts(space, load_board("stm32f746"))
+    genomes = space.sample(100, np.random.default_rng(6))
+    index = np.random.default_rng(7).integers(0, len(genomes), 3_000)
+    many, few = costs.evaluate(genomes[index]), costs.evaluate(genomes)
+    for name in ("arena_bytes", "flash_bytes", "macs", "latency_ms"):
+        assert (getattr(many, name) == getattr(few, name)[index]).all()
+    assert (costs.exact_arena_bytes(genomes[index]) == costs.exact_arena_bytes(genomes)[index]).all()
+
+
 @pytest.mark.parametrize("name", BOARDS)
 def test_tiny_space_on_a_board(tiny_space: SearchSpace, name: str) -> None:
     genomes = np.unique(tiny_space.sample(20_000, np.random.default_rng(0)), axis=0)
@@ -67,7 +100,8 @@ def test_tiny_space_on_a_board(tiny_space: SearchSpace, name: str) -> None:
 
 def test_no_archs_have_no_costs(tiny_space: SearchSpace) -> None:
     none = tiny_space.sample(0, np.random.default_rng(0))
-    assert len(PopulationCosts(tiny_space, load_board("rp2040")).evaluate(none).arena_bytes) == 0
+    costs = PopulationCosts(tiny_space, load_board("rp2040"))
+    assert len(costs.evaluate(none).arena_bytes) == len(costs.exact_arena_bytes(none)) == 0
 
 
 # Any space
