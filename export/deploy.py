@@ -51,10 +51,11 @@ def export_run(run: Run, checkpoint: Path) -> dict[str, Any]:
     """
     searched = run.section("search")
     header, supernet = load_supernet(checkpoint)
-    if header.space.name != searched["space"]:
+    if header.space.fingerprint != searched["space_fingerprint"]:
         raise FileFormatError(
             checkpoint,
-            f"holds the space {header.space.name}, the run searched {searched['space']}",
+            f"holds the space {header.space.name} ({header.space.fingerprint}), the run searched "
+            f"{searched['space']} ({searched['space_fingerprint']})",
             "name the checkpoint of that space with --checkpoint",
         )
     arch = arch_from_json(searched["arch"], f"{run.folder}/manifest.json")

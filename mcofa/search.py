@@ -57,6 +57,7 @@ class Found:
         """Return the manifest's search section."""
         return {
             "space": space.name,
+            "space_fingerprint": space.fingerprint,
             "board": board.name,
             "core": board.core,
             "kernels": board.kernels,

@@ -10,6 +10,7 @@ depth are always 0, so that equal networks have equal rows.
 from __future__ import annotations
 
 import functools
+import hashlib
 import itertools
 import math
 from collections.abc import Iterator
@@ -195,9 +196,8 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
         stages = [list(self._enumerate_stage(stage)) for stage in self.stages]
         genomes = np.zeros((self.count(), len(self._options_per_gene)), np.int8)
         kernels, expands = self.kernel_genes(genomes), self.expand_genes(genomes)
-        for row, (resolution, *choices) in enumerate(
-            itertools.product(range(len(self.resolutions)), *stages)
-        ):
+        archs = itertools.product(range(len(self.resolutions)), itertools.product(*stages))
+        for row, (resolution, choices) in enumerate(archs):
             genomes[row, 0] = resolution
             for s, (depth, kernel_choice, expand_choice) in enumerate(choices):
                 genomes[row, 1 + s] = depth
@@ -285,6 +285,11 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
 
     def _expand_options(self, depth: int) -> tuple[float, ...]:
         return (self.expand_ratios[self.depths.index(depth)],) if self.coupled else self.expand_ratios
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of everything that defines the space; two spaces of one name may differ."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
     def uncoupled(self) -> SearchSpace:
         """Return the space in which every block is free: no fixed kernel sizes, no coupling."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny_models import ModelBuilder, one_op, schema, small_network
 
-from export.arena import MeasuredArena, invoke, measure
+from export.arena import MeasuredArena, invoke, measure, measure_many
 from export.parse_tflite import parse_tflite
 from mcofa.errors import FileFormatError
 from mcofa.graph import OpKind
@@ -23,6 +23,13 @@ def predicted(data: bytes) -> MeasuredArena:
 
 def test_a_network_is_measured_as_predicted() -> None:
     assert measure(small_network()) == predicted(small_network()) == MeasuredArena(768, 1952, 2720)
+
+
+def test_many_models_are_measured_as_each_alone() -> None:
+    models = [small_network(), one_op("MEAN"), small_network()]
+    assert measure_many(models) == [measure(model) for model in models]
+    with pytest.raises(FileFormatError, match="the models: TFLM"):
+        measure_many([*models, small_network()[:200], small_network()])
 
 
 @pytest.mark.slow

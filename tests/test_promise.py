@@ -90,7 +90,7 @@ def test_offline_plans(space_name: str) -> None:
     models = generated(space_name)
     files = [with_offline_plan(model.data, str(model.arch), X86) for model in models]
     planned = [(model, file) for model, file in zip(models, files, strict=True) if file.saved_bytes]
-    assert len(planned) >= 20
+    assert len(planned) >= 10
     for (model, file), measured in zip(
         planned, measure_many([file.data for _, file in planned]), strict=True
     ):
@@ -102,9 +102,8 @@ def test_offline_plans(space_name: str) -> None:
 
 
 def test_offline_plans_change_no_output() -> None:
-    model = generated("compofa-micro")[1]
-    planned = with_offline_plan(model.data, str(model.arch), X86)
-    assert planned.saved_bytes == 3136
+    files = ((model, with_offline_plan(model.data, "model", X86)) for model in generated("compofa-micro"))
+    model, planned = next((model, file) for model, file in files if file.saved_bytes)
     side = model.arch.resolution
     images = np.random.default_rng(0).integers(-128, 128, (5, side, side, 1), dtype=np.int8)
     outputs = invoke(model.data, images)
