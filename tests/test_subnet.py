@@ -116,10 +116,10 @@ def test_parameters_are_those_of_the_stage_table(space: SearchSpace) -> None:
 def test_parameters_of_the_smallest_micro_subnet_by_hand() -> None:
     space = load_space("mcofa-micro")
     stem = 9 * 16 + 32 + (9 * 16 + 32 + 16 * 8 + 16)
-    stage_1 = 8 * 16 + 32 + 9 * 16 + 32 + 16 * 8 + 16
-    stage_2 = 8 * 16 + 32 + 9 * 16 + 32 + 16 * 32 + 64
-    stage_3 = 32 * 64 + 128 + 9 * 64 + 128 + (64 * 16 + 16 + 16 * 64 + 64) + 64 * 64 + 128
-    head = 64 * 128 + 256 + 128 * 64 + (64 * 10 + 10)
+    stage_1 = 8 * 16 + 32 + 9 * 16 + 32 + 16 * 16 + 32
+    stage_2 = 16 * 32 + 64 + 9 * 32 + 64 + 32 * 32 + 64
+    stage_3 = 32 * 64 + 128 + 9 * 64 + 128 + (64 * 16 + 16 + 16 * 64 + 64) + 64 * 40 + 80
+    head = 40 * 64 + 128 + 64 * 32 + (32 * 10 + 10)
     total = sum(p.numel() for p in Subnet(space, space.smallest()).parameters())
     assert total == stem + stage_1 + stage_2 + stage_3 + head
 
