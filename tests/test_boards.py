@@ -104,7 +104,7 @@ class TestShippedBoard:
             assert source.commit is None or len(source.commit) == 40
 
     def test_covers_measured_stack_and_ram(self, name: str) -> None:
-        # tflm_arena.md: stack at most 1,448 B while invoking, 624 B of static RAM with 7 ops
+        # Measured in QEMU: stack at most 1,448 B while invoking, 624 B of static RAM with 7 ops
         reserved = load_board(name).reserved
         assert reserved.stack_bytes > 1448
         assert reserved.runtime_ram_bytes > 624
