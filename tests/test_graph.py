@@ -1,16 +1,12 @@
 from __future__ import annotations
 
-import csv
-import itertools
 import math
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 from mcofa.arch import Arch
-from mcofa.arch_table import read_measured
 from mcofa.cost import graph_macs, op_macs
 from mcofa.errors import InvalidArchError
 from mcofa.graph import HEAD, STEM, DType, Graph, Op, OpKind, lower, lower_with_blocks
@@ -187,90 +183,3 @@ def test_convolutions_equal_those_that_torch_runs(space: SearchSpace) -> None:
             tensor.bytes for tensor in graph.tensors if tensor.constant and len(tensor.shape) == 4
         )
         assert filter_bytes == sum(math.prod(convolution.filter) for convolution in seen)
-
-
-# The published spaces
-
-PUBLISHED = {
-    "ofa": {
-        "widths": [16, 16, 24, 40, 80, 112, 160, 960, 1280],
-        "strides": [2, 2, 2, 1, 2],
-        "swish": [False, False, True, True, True],
-        "squeeze": [False, True, False, True, True],
-        "expand_ratios": [3, 4, 6],
-    },
-    "mcofa_v3": {
-        "widths": [3, 8, 24, 96, 288, 360, 384, 392, 392],
-        "strides": [2, 2, 2, 2, 2],
-        "swish": [True, True, True, False, True],
-        "squeeze": [False, True, True, False, True],
-        "expand_ratios": [2, 3, 4],
-    },
-}  # fmt: skip
-
-
-def published_space(name: str) -> SearchSpace:
-    table: dict[str, Any] = PUBLISHED[name]
-    stem, first_block, *stages, final_expand, feature = table["widths"]
-    activations = ["hard_swish" if swish else "relu" for swish in table["swish"]]
-    return SearchSpace.model_validate(
-        {
-            "name": name,
-            "title": name,
-            "input_channels": 3,
-            "classes": 1000,
-            "padding": "same",
-            "resolutions": [128, 160, 192, 224],
-            "kernel_sizes": [3, 5, 7],
-            "expand_ratios": table["expand_ratios"],
-            "depths": [2, 3, 4],
-            "stem": {
-                "width": stem,
-                "stride": 2,
-                "activation": "hard_swish",
-                "first_block_width": first_block,
-                "first_block_activation": "relu",
-            },
-            "stages": [
-                {"width": width, "stride": stride, "activation": activation, "squeeze_excite": squeeze}
-                for width, stride, activation, squeeze in zip(
-                    stages, table["strides"], activations, table["squeeze"], strict=True
-                )
-            ],
-            "head": {
-                "final_expand_width": final_expand,
-                "feature_width": feature,
-                "activation": "hard_swish",
-            },
-        }
-    )
-
-
-def peak_items(graph: Graph) -> int:
-    """Input, output and weights of the largest convolution; a depthwise one also holds the shortcut.
-
-    Left out, as in the published measurement: squeeze-excite, feature mix and classifier.
-    """
-    shortcuts = {op.inputs[1]: op.inputs[0] for op in graph.ops if op.kind is OpKind.ADD}
-    largest = shortcut_items = 0
-    for op in reversed(graph.ops):
-        output = op.outputs[0]
-        if op.kind not in CONVOLUTIONS or graph.tensors[output].shape[1] == 1:
-            continue
-        items = sum(graph.tensors[i].items for i in (*op.inputs[:2], output))
-        if op.kind is OpKind.DEPTHWISE_CONV_2D:
-            largest = max(largest, items + shortcut_items)
-        else:
-            largest = max(largest, items)
-            shortcut_items = graph.tensors[shortcuts[output]].items if output in shortcuts else 0
-    return largest
-
-
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_peak_items_equal_the_published_measurements(shared_data: Path, name: str) -> None:
-    space = published_space(name)
-    path = shared_data / "imagenet_subnets" / f"{name}.csv"
-    with path.open(newline="") as file:
-        published = [int(row["peak_items"]) for row in itertools.islice(csv.DictReader(file), 300)]
-    archs = [arch for arch, _ in read_measured(path, space)[: len(published)]]
-    assert [peak_items(lower(space, arch)) for arch in archs] == published

@@ -163,7 +163,7 @@ def test_int8_logits_follow_the_float_ones(arch: Arch) -> None:
     # A random network is far more sensitive to rounding than a trained one; guessing is right in 0.1.
     assert np.corrcoef(expected.ravel(), found.ravel())[0, 1] > 0.9
     right = [(logits.argmax(1) == targets(count)).mean() for logits in (expected, found)]
-    assert right[0] > 0.2
+    assert right[0] > 0.25
     assert abs(right[0] - right[1]) < 0.06
 
 
