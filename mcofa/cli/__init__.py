@@ -1,0 +1,68 @@
+"""The command line: parse, call, print.
+
+One module a topic. Everything heavy is imported inside the command that needs it.
+Results go to stdout (one JSON document with ``--json``), progress and messages to stderr.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from mcofa import __version__
+from mcofa.cli import arena, boards, cost, export, firmware, report, search, spaces, train
+from mcofa.errors import McofaError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="mcofa")
+def cli() -> None:
+    """Find a neural network that fits a microcontroller's memory, and turn it into firmware.
+
+    The usual way: search, export, evaluate, arena-check, firmware. A RUN is the folder
+    that `mcofa search` made; without it the newest one in runs/ is taken.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code: 0 done, 1 failed, 2 usage."""
+    try:
+        result = cli.main(arguments, prog_name="mcofa", standalone_mode=False)
+    except McofaError as error:
+        click.echo(f"error: {error}", err=True)
+        return 1
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return 130
+    except ModuleNotFoundError as error:
+        click.echo(
+            f"error: the Python package {error.name} is not installed\n  next: run `make setup`", err=True
+        )
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+for _command in (
+    boards.boards,
+    spaces.spaces,
+    spaces.design_space,
+    train.train,
+    train.measure,
+    train.fit_predictor,
+    train.import_ofa,
+    cost.cost,
+    search.search,
+    export.export,
+    export.evaluate,
+    arena.arena,
+    arena.arena_check,
+    firmware.firmware,
+    report.report,
+):
+    cli.add_command(_command)

@@ -1,0 +1,116 @@
+"""What the commands share: options, reading files, tables, progress."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from mcofa.run import Run
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+run_argument = click.argument("run_folder", metavar="[RUN]", required=False, type=click.Path(path_type=Path))
+
+
+def open_run(folder: Path | None) -> Run:
+    """Return the run in ``folder``, or the newest one."""
+    from mcofa.run import Run, newest_run
+
+    if folder is not None:
+        return Run(folder)
+    run = newest_run()
+    click.echo(f"using the newest run, {run.folder}", err=True)
+    return run
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a model file."""
+    from mcofa.errors import FileFormatError, MissingFileError
+
+    if not path.is_file():
+        raise MissingFileError(path, "model", "name a .tflite file, or make one with `mcofa export`")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise FileFormatError(
+            path, f"cannot be read: {error.strerror}", "check the file's permissions"
+        ) from error
+
+
+def read_text(path: Path, what: str) -> str:
+    """Read a text file; ``what`` names it in errors."""
+    from mcofa.errors import FileFormatError, MissingFileError
+
+    if not path.is_file():
+        raise MissingFileError(path, what, "write one as JSON: resolution, kernel_sizes, expand_ratios")
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise FileFormatError(
+            path, f"cannot be read: {error.strerror}", "check the file's permissions"
+        ) from error
+
+
+@contextlib.contextmanager
+def progress(title: str) -> Iterator[Callable[[int, int, str], None]]:
+    """Show a progress bar on stderr; call what is yielded with (done, total, text) to move it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Progress(TextColumn(title), *columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total, text: bar.update(task, completed=done, total=total, description=text)
+
+
+def table_of(*columns: str, right: Sequence[int] = ()) -> Table:
+    """Return an empty table; the columns in ``right`` are aligned right."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for index, column in enumerate(columns):
+        justify: Literal["left", "right"] = "right" if index in right else "left"
+        table.add_column(column, justify=justify, no_wrap=index < len(columns) - 1)
+    return table
+
+
+def print_table(table: Table) -> None:
+    """Print a table to stdout."""
+    from rich.console import Console
+
+    Console(file=sys.stdout, width=terminal_width()).print(table)
+
+
+def terminal_width() -> int:
+    """Return the columns of the terminal; 140 when stdout is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 140
+
+
+def print_json(document: object) -> None:
+    """Print one JSON document to stdout."""
+    click.echo(json.dumps(document, indent=2))
+
+
+def in_bytes(count: int) -> str:
+    """Write a count of bytes."""
+    return f"{count:,} B"
+
+
+def numbers(values: Sequence[float]) -> str:
+    """Write numbers with slashes between them."""
+    return "/".join(f"{value:g}" for value in values)
+
+
+def of_budget(used_bytes: int, budget_bytes: int) -> str:
+    """Write how much of a budget is used."""
+    return f"{used_bytes:,} of {budget_bytes:,} B"
