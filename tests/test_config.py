@@ -36,13 +36,21 @@ def test_configurations_that_come_with_mcofa_are_valid(path: Path) -> None:
 
 
 def test_values_are_those_of_the_file(micro: dict[str, Any]) -> None:
-    assert load_config(MICRO).model_dump() == micro
+    micro["phases"][0]["phase"] = 1
+    assert load_config(MICRO).model_dump() == {**micro, "phases": tuple(micro["phases"])}
 
 
 @pytest.mark.parametrize("key", sorted(yaml.safe_load(MICRO.read_text())))
 def test_every_key_is_needed(tmp_path: Path, micro: dict[str, Any], key: str) -> None:
     del micro[key]
     with pytest.raises(FileFormatError, match=f"config.yaml: {key}: Field required"):
+        load_config(written(tmp_path, micro))
+
+
+@pytest.mark.parametrize("key", sorted(set(yaml.safe_load(MICRO.read_text())["phases"][0])))
+def test_every_key_of_a_phase_is_needed(tmp_path: Path, micro: dict[str, Any], key: str) -> None:
+    del micro["phases"][0][key]
+    with pytest.raises(FileFormatError, match=rf"config.yaml: phases.0.{key}: Field required"):
         load_config(written(tmp_path, micro))
 
 
@@ -54,21 +62,20 @@ def test_an_unknown_key_is_refused(tmp_path: Path, micro: dict[str, Any]) -> Non
 @pytest.mark.parametrize(
     ("key", "value", "problem"),
     [
-        ("epochs", "many", "valid integer"),
-        ("epochs", 1.5, "valid integer"),
-        ("epochs", 0, "greater than 0"),
         ("batch_size", 1, "greater than 1"),
+        ("batch_size", 1.5, "valid integer"),
+        ("micro_batch_size", 1, "greater than 1"),
         ("seed", -1, "greater than or equal to 0"),
-        ("random_subnets", -1, "greater than or equal to 0"),
-        ("learning_rate", 0, "greater than 0"),
-        ("learning_rate", [0.1], "valid number"),
-        ("warmup_steps", -1, "greater than or equal to 0"),
+        ("mixed_precision", "sometimes", "valid boolean"),
         ("momentum", 1, "less than 1"),
         ("weight_decay", -1e-5, "greater than or equal to 0"),
         ("label_smoothing", 1, "less than 1"),
         ("max_gradient_norm", 0, "greater than 0"),
         ("flip", "sometimes", "valid boolean"),
         ("shift_pixels", -1, "greater than or equal to 0"),
+        ("crop_area", 0, "greater than 0"),
+        ("crop_area", 1.1, "less than or equal to 1"),
+        ("phases", [], "must be one of step sandwich"),
         ("space", 3, "valid string"),
         ("data", None, "valid string"),
     ],
@@ -80,9 +87,86 @@ def test_a_bad_value_is_named(
         load_config(written(tmp_path, {**micro, key: value}))
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("step", "width", "Input should be 'sandwich', 'teacher', 'kernel', 'depth' or 'expand'"),
+        ("phase", 0, "greater than or equal to 1"),
+        ("epochs", "many", "valid number"),
+        ("epochs", 0, "greater than 0"),
+        ("warmup_epochs", -1, "greater than or equal to 0"),
+        ("base_learning_rate", 0, "greater than 0"),
+        ("base_learning_rate", [0.1], "valid number"),
+        ("subnets", 0, "greater than or equal to 1"),
+    ],
+)
+def test_a_bad_value_of_a_phase_is_named(
+    tmp_path: Path, micro: dict[str, Any], key: str, value: object, problem: str
+) -> None:
+    micro["phases"][0][key] = value
+    with pytest.raises(FileFormatError, match=rf"config.yaml: phases.0.{key}: .*{problem}"):
+        load_config(written(tmp_path, micro))
+
+
+def test_a_sandwich_has_two_sides(tmp_path: Path, micro: dict[str, Any]) -> None:
+    micro["phases"][0]["subnets"] = 1
+    with pytest.raises(FileFormatError, match=r"phases.0: .*subnets must be at least 2"):
+        load_config(written(tmp_path, micro))
+
+
+def test_micro_batches_fill_a_batch(tmp_path: Path, micro: dict[str, Any]) -> None:
+    with pytest.raises(FileFormatError, match="micro_batch_size 48 does not divide batch_size 128"):
+        load_config(written(tmp_path, {**micro, "micro_batch_size": 48}))
+
+
+@pytest.mark.parametrize(
+    ("phases", "problem"),
+    [
+        (["sandwich", "sandwich"], r"step sandwich has the phases \[1, 2\], expected \[1\]"),
+        (["teacher"], "must be one of"),
+        (["teacher", "kernel", "expand"], "must be one of"),
+        (["teacher", "depth", "kernel", "expand"], "must be one of"),
+        (["kernel", "depth", "expand"], "must be one of"),
+        (["teacher", "kernel", "depth", "expand", "depth"], "must be one of"),
+        (["sandwich", "teacher", "kernel", "depth"], "must be one of"),
+        (["teacher", "teacher", "kernel", "depth"], r"step teacher has the phases \[1, 2\]"),
+    ],
+)
+def test_phases_out_of_order_are_refused(
+    tmp_path: Path, micro: dict[str, Any], phases: list[str], problem: str
+) -> None:
+    micro["phases"] = [
+        {**micro["phases"][0], "step": step, "phase": phases[: index + 1].count(step)}
+        for index, step in enumerate(phases)
+    ]
+    with pytest.raises(FileFormatError, match=f"config.yaml: phases: .*{problem}"):
+        load_config(written(tmp_path, micro))
+
+
+def test_the_papers_values() -> None:
+    """config_MOOFA.yaml in MaximeGirard/memory-optimized-once-for-all at db7c247."""
+    config = load_config(data_folder("configs") / "mcofa-v3.yaml")
+    assert config.phase_names == ("teacher", "kernel-1", "depth-1", "depth-2", "expand-1", "expand-2")
+    assert [phase.epochs for phase in config.phases] == [180, 120, 25, 120, 25, 120]
+    assert [phase.warmup_epochs for phase in config.phases] == [0, 5, 0, 5, 0, 5]
+    assert [phase.subnets for phase in config.phases] == [1, 1, 2, 2, 4, 4]
+    rates = [phase.base_learning_rate for phase in config.phases]
+    assert rates == [3e-2, 3e-3, 2.5e-4, 7.5e-4, 2.5e-4, 2.5e-4]
+    assert (config.weight_decay, config.label_smoothing, config.crop_area) == (3e-5, 0.1, 0.08)
+    ofa = load_config(data_folder("configs") / "ofa.yaml")
+    assert ofa.model_dump(exclude={"space"}) == config.model_dump(exclude={"space"})
+
+
+def test_the_micro_spaces_share_one_recipe() -> None:
+    configs = [
+        load_config(data_folder("configs") / f"{name}-micro.yaml") for name in ("ofa", "compofa", "mcofa")
+    ]
+    assert len({config.model_dump_json(exclude={"space"}) for config in configs}) == 1
+
+
 def test_all_bad_keys_are_named_at_once(tmp_path: Path, micro: dict[str, Any]) -> None:
-    with pytest.raises(FileFormatError, match=r"epochs: .*; momentum: "):
-        load_config(written(tmp_path, {**micro, "epochs": 0, "momentum": 2}))
+    with pytest.raises(FileFormatError, match=r"batch_size: .*; momentum: "):
+        load_config(written(tmp_path, {**micro, "batch_size": 0, "momentum": 2}))
 
 
 @pytest.mark.parametrize("content", [b"epochs: [", b"a: b: c", b"\xff\xfe\x00", b"\x00\x01"])

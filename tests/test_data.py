@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
+import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import numpy.typing as npt
 import pytest
 import torch
 from tiny_training import CLASSES, write_image
+from torchvision.datasets import CIFAR10
 
 from mcofa.errors import FileFormatError, MissingFileError
 from mcofa.supernet import data as data_module
@@ -355,3 +358,80 @@ def test_a_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
     path.write_bytes(os.urandom(10))
     with pytest.raises(MissingFileError, match=f"data set not found: {path}"):
         load_data(str(path), 8, 1)
+
+
+# Sets too large for memory
+
+
+def test_of_a_large_folder_a_sample_is_kept_and_every_file_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path / "train", 24)
+    fill(tmp_path / "val", 1)
+    small = load_data(str(tmp_path), 8, 1)
+    monkeypatch.setattr(data_module, "_LARGEST_BYTES_IN_MEMORY", 64 * 8 * 8)
+    monkeypatch.setattr(data_module, "_SAMPLED_IMAGES", 5)
+    large = load_data(str(tmp_path), 8, 1)
+    assert brightness(large.train.images) == [brightness(small.train.images)[i] for i in (0, 16, 32, 48, 65)]
+    assert torch.equal(large.validation.images, small.validation.images)
+    for data in (large, small):
+        assert data.train_files is not None
+        assert torch.equal(data.train_files.targets, small.train.targets)
+        everything = data.train_files.read(torch.arange(66), 8, 1)
+        assert torch.equal(everything, small.train.images)
+
+
+def test_of_more_than_120_000_images_about_10_000_validate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path, 24)
+    monkeypatch.setattr(data_module, "_MOST_VALIDATION_IMAGES", 3)
+    assert len(load_data(str(tmp_path), 8, 1).validation) == 3
+
+
+def test_another_resolution_keeps_the_preprocessing(tmp_path: Path) -> None:
+    fill(tmp_path, 24)
+    data = load_data(str(tmp_path), 8, 1)
+    smaller = data.at(6)
+    assert smaller.train.images.shape[1:] == smaller.validation.images.shape[1:] == (1, 6, 6)
+    assert brightness(smaller.train.images) == brightness(data.train.images)
+    assert smaller.preprocessing == data.preprocessing
+    assert data.at(8).train.images is data.train.images
+
+
+# CIFAR-10
+
+
+def test_cifar_10_is_read_from_its_published_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five training files and a test file of rows of 3072 bytes, red before green before blue."""
+    folder = tmp_path / CIFAR10.base_folder
+    folder.mkdir()
+    hashes = {}
+    for number, name in enumerate(["data_batch_1", "data_batch_2", "test_batch"]):
+        rows = np.random.default_rng(number).integers(0, 256, (24, 3072)).astype(np.uint8)
+        (folder / name).write_bytes(pickle.dumps({"data": rows, "labels": [i % 10 for i in range(24)]}))
+        hashes[name] = hashlib.md5((folder / name).read_bytes()).hexdigest()
+    names = [*"abcdefghij"]
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": names}))
+    meta = hashlib.md5((folder / "batches.meta").read_bytes()).hexdigest()
+    monkeypatch.setattr(
+        CIFAR10, "train_list", [[f"data_batch_{i}", hashes[f"data_batch_{i}"]] for i in (1, 2)]
+    )
+    monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", hashes["test_batch"]]])
+    monkeypatch.setattr(CIFAR10, "meta", {**CIFAR10.meta, "md5": meta})
+    monkeypatch.setenv("MCOFA_DATASETS", str(tmp_path))
+    data = load_data("cifar-10", 32, 3)
+    assert (len(data.train), len(data.validation), data.labels) == (44, 4, tuple(names))
+    rows = np.random.default_rng(0).integers(0, 256, (24, 3072)).astype(np.uint8)
+    np.testing.assert_array_equal(data.train.images[0].numpy(), rows[0].reshape(3, 32, 32))
+    np.testing.assert_array_equal(data.validation.images[0].numpy(), rows[11].reshape(3, 32, 32))
+    assert len(load_test_split("cifar-10", 32, 3)) == 24
+
+
+def test_missing_cifar_10_says_where_it_belongs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCOFA_DATASETS", str(tmp_path))
+    with pytest.raises(
+        MissingFileError, match=rf"CIFAR-10 not found: {tmp_path}.*\n  next: unpack"
+    ) as caught:
+        load_data("cifar-10", 32, 3)
+    assert "MCOFA_DATASETS" in caught.value.next_step

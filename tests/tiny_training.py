@@ -46,23 +46,36 @@ def tiny_space() -> SearchSpace:
     return SearchSpace.model_validate(TINY)
 
 
+SANDWICH = {"step": "sandwich", "epochs": 1.5, "warmup_epochs": 0.5, "base_learning_rate": 0.4, "subnets": 3}
+SHRINKING: list[dict[str, Any]] = [
+    {"step": "teacher", "epochs": 1, "warmup_epochs": 0, "base_learning_rate": 0.4, "subnets": 1},
+    {"step": "kernel", "epochs": 0.5, "warmup_epochs": 0.25, "base_learning_rate": 0.4, "subnets": 1},
+    {"step": "depth", "epochs": 0.5, "warmup_epochs": 0, "base_learning_rate": 0.4, "subnets": 2},
+    {"step": "expand", "epochs": 0.5, "warmup_epochs": 0, "base_learning_rate": 0.4, "subnets": 2},
+]
+
+
 def config(folder: Path, **changes: Any) -> TrainConfig:
-    """A run of 2 epochs of 8 steps; its space file and its images lie in ``folder``."""
+    """A run of 2 epochs of 8 steps; its space file and its images lie in ``folder``.
+
+    ``changes`` are keys of the configuration, or of its only phase.
+    """
+    phase = {key: changes.pop(key, value) for key, value in SANDWICH.items()}
     values: dict[str, Any] = {
         "space": str(folder / "tiny.yaml"),
         "data": str(folder / "images"),
-        "epochs": 2,
-        "batch_size": 16,
         "seed": 0,
-        "random_subnets": 1,
-        "learning_rate": 0.1,
-        "warmup_steps": 4,
+        "batch_size": 16,
+        "micro_batch_size": changes.get("batch_size", 16),
+        "mixed_precision": False,
         "momentum": 0.9,
         "weight_decay": 4e-5,
         "label_smoothing": 0.1,
         "max_gradient_norm": 5.0,
         "flip": True,
         "shift_pixels": 1,
+        "crop_area": None,
+        "phases": [phase],
     }
     return TrainConfig.model_validate({**values, **changes})
 
@@ -106,6 +119,7 @@ def header(space: SearchSpace, train_config: TrainConfig, **changes: Any) -> Hea
     values: dict[str, Any] = {
         "space": space,
         "config": train_config,
+        "phase": "sandwich",
         "step": 3,
         "seconds": 1.5,
         "mcofa_version": "0",

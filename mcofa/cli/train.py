@@ -1,4 +1,4 @@
-"""`mcofa train`, `measure`, `fit-predictor` and `import-ofa`."""
+"""`mcofa train` and `import-ofa`."""
 
 from __future__ import annotations
 
@@ -7,95 +7,67 @@ from pathlib import Path
 import click
 
 from mcofa.cli.output import json_option, print_json, progress
+from mcofa.errors import McofaError
 
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Checkpoint; default runs/train/CONFIG.safetensors."
+    "--step",
+    type=click.Choice(["sandwich", "teacher", "kernel", "depth", "expand"]),
+    help="Train only this step; it starts from the one before. Default: all that are left.",
+)
+@click.option(
+    "--phase", default=1, show_default=True, type=click.IntRange(min=1), help="Which phase of --step."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Checkpoint of the last phase, the others lie beside it; default runs/train/CONFIG.safetensors.",
 )
 @json_option
-def train(config: Path, out: Path | None, as_json: bool) -> None:
-    """Train a supernet as CONFIG says. The same command again resumes an interrupted run."""
-    from mcofa.supernet.config import load_config
+def train(config: Path, step: str | None, phase: int, out: Path | None, as_json: bool) -> None:
+    """Train a supernet as CONFIG says. The same command again resumes an interrupted run.
+
+    Under torchrun (`torchrun --nproc-per-node N train.py CONFIG`) N processes share the work.
+    """
+    from mcofa.supernet.config import load_config, phase_name
+    from mcofa.supernet.distributed import is_first_process
+    from mcofa.supernet.phases import PhaseFiles
     from mcofa.supernet.train import Progress
     from mcofa.supernet.train import train as train_supernet
 
+    if phase > 1 and step is None:
+        raise click.UsageError("--phase needs --step")
     loaded = load_config(config)
     checkpoint = out or Path("runs/train") / f"{config.stem}.safetensors"
+    chosen = None if step is None else phase_name(step, phase)
+    if not is_first_process():
+        try:
+            train_supernet(loaded, checkpoint, phase=chosen)
+        except McofaError as error:  # The first process says what is wrong.
+            raise click.exceptions.Exit(1) from error
+        return
+    saved_in: list[Path] = []
     with progress("training") as update:
 
-        def report(progress: Progress) -> None:
-            speed = f"loss {progress.loss:.3f}, {progress.images_per_second:,.0f} images/s"
-            update(progress.step, progress.steps, speed)
+        def report(now: Progress) -> None:
+            saved_in[:] = [checkpoint.parent]
+            seen = f"loss {now.loss:.3f}, accuracy {now.top1_percent:.1f} %"
+            update(now.step, now.steps, f"{now.phase}: {seen}, {now.images_per_second:,.0f} images/s")
 
         try:
-            header = train_supernet(loaded, checkpoint, report)
+            header = train_supernet(loaded, checkpoint, report, chosen)
         except KeyboardInterrupt:
-            if checkpoint.is_file():
-                click.echo(
-                    f"interrupted; saved to {checkpoint}, the same command goes on from there", err=True
-                )
+            for folder in saved_in:
+                click.echo(f"interrupted; saved in {folder}, the same command goes on from there", err=True)
             raise
+    path = PhaseFiles(loaded, header.space, checkpoint).path(loaded.phase_names.index(header.phase))
     if as_json:
-        print_json({"checkpoint": str(checkpoint), **header.model_dump()})
+        print_json({"checkpoint": str(path), **header.model_dump()})
         return
     accuracies = ", ".join(f"{name} {top1:.2f} %" for name, top1 in header.validation_top1_percent.items())
-    click.echo(f"{checkpoint}: {header.step} steps, validation top-1: {accuracies}")
-
-
-@click.command()
-@click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option("--count", default=200, show_default=True, type=click.IntRange(min=1), help="Archs to measure.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
-@click.option("--out", type=click.Path(path_type=Path), help="CSV; default runs/measure/CHECKPOINT.csv.")
-@json_option
-def measure(checkpoint: Path, count: int, seed: int, out: Path | None, as_json: bool) -> None:
-    """Measure the validation accuracy of random subnets of CHECKPOINT; resumable."""
-    from mcofa.supernet.measure import measure as measure_subnets
-
-    table = out or Path("runs/measure") / f"{checkpoint.stem}.csv"
-    with progress("measuring") as update:
-        measured = measure_subnets(checkpoint, count, seed, table, lambda done: update(done, count, ""))
-    accuracies = [top1 for _, top1 in measured]
-    summary = {
-        "csv": str(table),
-        "archs": len(measured),
-        "lowest_top1_percent": min(accuracies),
-        "highest_top1_percent": max(accuracies),
-    }
-    if as_json:
-        print_json(summary)
-        return
-    click.echo(f"{table}: {len(measured)} archs, {min(accuracies):.2f} to {max(accuracies):.2f} % top-1")
-
-
-@click.command("fit-predictor")
-@click.argument("table", metavar="CSV", type=click.Path(path_type=Path))
-@click.option("--space", "space_name", default="mcofa-micro", show_default=True)
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The .npz file to write.")
-@click.option("--note", default="", help="On which checkpoint and data the archs were measured.")
-@json_option
-def fit_predictor(table: Path, space_name: str, out: Path, note: str, as_json: bool) -> None:
-    """Fit an accuracy predictor on the measured archs in CSV."""
-    from dataclasses import asdict
-
-    from mcofa.arch_table import read_measured
-    from mcofa.fit_predictor import fit_predictor as fit
-    from mcofa.predictor import save_predictor
-    from mcofa.space import load_space
-
-    space = load_space(space_name)
-    predictor = fit(space, read_measured(table, space), note or table.name)
-    save_predictor(out, predictor)
-    provenance = predictor.provenance
-    if as_json:
-        print_json({"predictor": str(out), **asdict(provenance)})
-        return
-    click.echo(
-        f"{out}: {provenance.measured_archs} archs; cross-validated: "
-        f"RMSE {provenance.rmse_points:.2f} points, Kendall tau {provenance.kendall_tau:.2f}"
-    )
+    click.echo(f"{path}: {header.step} steps, validation top-1: {accuracies}")
 
 
 @click.command("import-ofa")

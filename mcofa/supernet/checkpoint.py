@@ -17,23 +17,33 @@ from mcofa.supernet.config import TrainConfig
 from mcofa.supernet.supernet import Supernet
 
 _HEADER_KEY = "mcofa"
+MOMENTUM = "momentum."
 
 
 class Header(pydantic.BaseModel, frozen=True, extra="forbid"):
     """What a checkpoint says of itself.
 
-    ``config`` is that of the training run; imported weights have none, ``origin`` names their file.
+    ``config`` is that of the training run and ``phase`` the part of it that has come so far; imported
+    weights have neither, ``origin`` names their file. ``step`` counts the steps of the phase;
+    ``seconds`` and ``training_macs`` (see ``training_compute``) are those of the run up to here.
     """
 
     space: SearchSpace
     config: TrainConfig | None = None
+    phase: str = ""
     origin: str = ""
     step: int
     seconds: float
+    training_macs: int = 0
     mcofa_version: str
     torch_version: str
     hardware: str
     validation_top1_percent: dict[str, float]
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the phase was trained to its end: only then its accuracy is measured."""
+        return bool(self.validation_top1_percent)
 
     @property
     def data(self) -> str:
@@ -90,6 +100,11 @@ def load_checkpoint(path: Path) -> tuple[Header, dict[str, Tensor]]:
         raise FileFormatError(path, f"checkpoint with an unreadable header: {error}", step) from error
 
 
+def weights_of(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return a checkpoint's weights without the optimizer's momentum."""
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(MOMENTUM)}
+
+
 def load_supernet(path: Path) -> tuple[Header, Supernet]:
     """Read a checkpoint and rebuild its supernet.
 
@@ -99,9 +114,8 @@ def load_supernet(path: Path) -> tuple[Header, Supernet]:
     """
     header, tensors = load_checkpoint(path)
     supernet = Supernet(header.space)
-    weights = {name: tensor for name, tensor in tensors.items() if not name.startswith("momentum.")}
     try:
-        supernet.load_state_dict(weights)
+        supernet.load_state_dict(weights_of(tensors))
     except RuntimeError as error:
         raise FileFormatError(
             path,

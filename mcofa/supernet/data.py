@@ -1,7 +1,8 @@
-"""Image data sets as tensors: Fashion-MNIST, or any folder of images.
+"""Image data sets as tensors: Fashion-MNIST, CIFAR-10, or any folder of images.
 
 Splits are fixed. Of the training images every twelfth (indices 11, 23, …) is the
-validation split; the test split is read by ``mcofa evaluate`` alone.
+validation split, of more than 120,000 one in so many that about 10,000 are; the test
+split is read by ``mcofa evaluate`` alone.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import functools
 import gzip
 import os
 import zlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,8 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mcofa.errors import FileFormatError, MissingFileError
-
-SplitName = Literal["train", "validation", "test"]
+from mcofa.supernet.image_folder import ImageFiles, list_images
 
 _DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 _FASHION_LABELS = (
@@ -32,7 +33,11 @@ _FASHION_FILES = {
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", 10_000),
 }
 _VALIDATION_PERIOD = 12
-_IMAGE_FOLDER_PERIOD = 6
+_MOST_VALIDATION_IMAGES = 10_000
+# Of a folder with more bytes than this only some images are kept in memory.
+_LARGEST_BYTES_IN_MEMORY = 4 * 2**30
+_SAMPLED_IMAGES = 2_048
+_RESIZED_AT_ONCE = 1_024
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,14 @@ class Split:
     def take(self, index: Tensor | slice) -> Split:
         """Return the chosen images."""
         return Split(self.images[index], self.targets[index])
+
+    def to(self, device: torch.device) -> Split:
+        """Return the split on a device."""
+        return Split(self.images.to(device), self.targets.to(device))
+
+    def resized(self, side: int) -> Split:
+        """Return the split with all images ``side`` pixels high and wide."""
+        return Split(_resize(self.images, side), self.targets)
 
     def spread(self, count: int) -> Split:
         """Return ``count`` images (or all, if there are fewer) evenly spread over the split."""
@@ -73,35 +86,64 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class ImageData:
-    """One data set: its class labels, preprocessing (from training images alone), and splits."""
+    """One data set: its class labels, preprocessing (from training images alone), and splits.
+
+    ``train`` holds all training images, or 2,048 of a folder too large for memory; of a folder,
+    ``train_files`` are all of them.
+    """
 
     name: str
     labels: tuple[str, ...]
     train: Split
     validation: Split
     preprocessing: Preprocessing
+    train_files: ImageFiles | None = None
+
+    def at(self, resolution: int) -> ImageData:
+        """Return the data set at another resolution, preprocessing unchanged."""
+        return replace(
+            self, train=self.train.resized(resolution), validation=self.validation.resized(resolution)
+        )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The training or the test images of a data set; ``read`` gives the chosen ones as uint8."""
+
+    labels: tuple[str, ...]
+    targets: Tensor
+    read: Callable[[Tensor], Tensor]
+    files: ImageFiles | None = None
 
 
 def load_data(name: str, resolution: int, channels: int) -> ImageData:
     """Load the training and validation splits.
 
-    ``name`` is ``fashion-mnist`` or the path of a folder with one subfolder of images a
-    class (or with such folders in ``train`` and ``test`` or ``val``).
+    ``name`` is ``fashion-mnist``, ``cifar-10`` or the path of a folder with one subfolder of images
+    a class (or with such folders in ``train`` and ``test`` or ``val``, as ImageNet has).
 
     Raises:
         MissingFileError: the data is not there.
         FileFormatError: a file is damaged, or too few images.
     """
-    labels, images, targets = _load_part(name, "train", resolution, channels)
-    held_out = torch.arange(len(targets)) % _VALIDATION_PERIOD == _VALIDATION_PERIOD - 1
+    part = _open_part(name, "train", resolution, channels)
+    count = len(part.targets)
+    period = max(_VALIDATION_PERIOD, count // _MOST_VALIDATION_IMAGES)
+    held_out = torch.arange(count) % period == period - 1
     if not held_out.any():
         raise FileFormatError(
-            name, f"{len(targets)} training images, at least {_VALIDATION_PERIOD} needed", "add images"
+            name, f"{count} training images, at least {_VALIDATION_PERIOD} needed", "add images"
         )
-    train = Split(images[~held_out], targets[~held_out])
+    files = None if part.files is None else part.files.take((~held_out).nonzero()[:, 0])
+    kept = (~held_out).nonzero()[:, 0]
+    if len(kept) * channels * resolution**2 > _LARGEST_BYTES_IN_MEMORY:
+        kept = kept[torch.linspace(0, len(kept) - 1, _SAMPLED_IMAGES).long()]
+    train, validation = (
+        Split(part.read(index), part.targets[index]) for index in (kept, held_out.nonzero()[:, 0])
+    )
     pixels = train.images.to(torch.float32) / 255
     preprocessing = Preprocessing(round(pixels.mean().item(), 4), round(max(pixels.std().item(), 1e-3), 4))
-    return ImageData(name, labels, train, Split(images[held_out], targets[held_out]), preprocessing)
+    return ImageData(name, part.labels, train, validation, preprocessing, files)
 
 
 def load_test_split(name: str, resolution: int, channels: int) -> Split:
@@ -111,29 +153,36 @@ def load_test_split(name: str, resolution: int, channels: int) -> Split:
         MissingFileError: the data is not there.
         FileFormatError: a file is damaged.
     """
-    _, images, targets = _load_part(name, "test", resolution, channels)
-    return Split(images, targets)
+    part = _open_part(name, "test", resolution, channels)
+    return Split(part.read(torch.arange(len(part.targets))), part.targets)
 
 
-def _load_part(
-    name: str, part: Literal["train", "test"], resolution: int, channels: int
-) -> tuple[tuple[str, ...], Tensor, Tensor]:
-    if name == "fashion-mnist":
-        labels, images, targets = _read_fashion_mnist(part)
-    else:
-        labels, images, targets = _read_image_folder(Path(name), part, resolution, channels)
+def _open_part(name: str, part: Literal["train", "test"], resolution: int, channels: int) -> _Part:
+    if name not in _IN_MEMORY:
+        labels, files = list_images(Path(name), part)
+        return _Part(labels, files.targets, lambda index: files.read(index, resolution, channels), files)
+    labels, images, targets = _IN_MEMORY[name](part)
     if images.shape[1] != channels:
         raise FileFormatError(
             name,
             f"images have {images.shape[1]} channel(s), the search space takes {channels}",
             "choose a space with that many input channels (`mcofa spaces`)",
         )
-    if images.shape[-1] != resolution:
-        resized = functional.interpolate(
-            images.to(torch.float32), size=(resolution, resolution), mode="bilinear", antialias=True
-        )
-        images = resized.round_().clamp_(0, 255).to(torch.uint8)
-    return labels, images, targets
+    return _Part(labels, targets, lambda index: _resize(images[index], resolution))
+
+
+def _resize(images: Tensor, side: int) -> Tensor:
+    """Return uint8 images (n, channels, h, w) ``side`` pixels high and wide."""
+    if images.shape[-1] == side:
+        return images
+    resized = [
+        functional.interpolate(some.to(torch.float32), size=(side, side), mode="bilinear", antialias=True)
+        .round_()
+        .clamp_(0, 255)
+        .to(torch.uint8)
+        for some in images.split(_RESIZED_AT_ONCE)
+    ]
+    return torch.cat(resized)
 
 
 def _read_fashion_mnist(part: Literal["train", "test"]) -> tuple[tuple[str, ...], Tensor, Tensor]:
@@ -201,54 +250,22 @@ def _read_idx(folder: Path, name: str, shape: tuple[int, ...]) -> np.ndarray:
     return np.frombuffer(raw, np.uint8, offset=len(header)).reshape(shape).copy()
 
 
-def _read_image_folder(
-    folder: Path, part: Literal["train", "test"], resolution: int, channels: int
-) -> tuple[tuple[str, ...], Tensor, Tensor]:
-    """Read a folder of images through torchvision's ImageFolder, resized and centre-cropped."""
-    from torchvision.datasets import ImageFolder
-    from torchvision.datasets.folder import find_classes
-    from torchvision.transforms import v2
+def _read_cifar_10(part: Literal["train", "test"]) -> tuple[tuple[str, ...], Tensor, Tensor]:
+    from torchvision.datasets import CIFAR10
 
-    if not folder.is_dir():
+    chosen = os.environ.get("MCOFA_DATASETS")
+    root = _cache_folder() if chosen is None else Path(chosen)
+    try:
+        found = CIFAR10(str(root), train=part == "train", download=chosen is None)
+    except (OSError, RuntimeError) as error:
         raise MissingFileError(
-            folder, "data set", "name `fashion-mnist` or a folder with one subfolder of images a class"
-        )
-    held_out = [folder / name for name in ("test", "val") if (folder / name).is_dir()]
-    separate = (folder / "train").is_dir() and bool(held_out)
-    root = folder
-    if separate:
-        root = folder / "train" if part == "train" else held_out[0]
-    transform = v2.Compose(
-        [
-            v2.Grayscale() if channels == 1 else v2.RGB(),
-            v2.Resize(resolution),
-            v2.CenterCrop(resolution),
-            v2.PILToTensor(),
-        ]
-    )
-    try:
-        found = ImageFolder(str(root), transform, loader=_read_image)
-        indices = [
-            i for i in range(len(found)) if separate or (i % _IMAGE_FOLDER_PERIOD == 0) == (part == "test")
-        ]
-        images = torch.stack([found[i][0] for i in indices])
-    except (OSError, RuntimeError, FileNotFoundError) as error:
-        raise FileFormatError(
-            root, f"cannot be read as images: {error}", "give each class a subfolder with its images"
+            root / CIFAR10.base_folder,
+            "CIFAR-10",
+            "unpack cifar-10-python.tar.gz and set MCOFA_DATASETS to the folder that holds "
+            f"{CIFAR10.base_folder}",
         ) from error
-    if separate and found.classes != (expected := find_classes(str(folder / "train"))[0]):
-        raise FileFormatError(
-            root,
-            f"holds the classes {found.classes}, train holds {expected}",
-            "give both the same subfolders",
-        )
-    return tuple(found.classes), images, torch.tensor([found.targets[i] for i in indices])
+    images = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()
+    return tuple(found.classes), images, torch.tensor(found.targets)
 
 
-def _read_image(path: str) -> object:
-    from torchvision.datasets.folder import default_loader
-
-    try:
-        return default_loader(path)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise FileFormatError(path, f"cannot be read as an image: {error}", "replace or remove it") from error
+_IN_MEMORY = {"fashion-mnist": _read_fashion_mnist, "cifar-10": _read_cifar_10}

@@ -30,12 +30,12 @@ def calibrate(subnet: Subnet, train: Split, preprocessing: Preprocessing) -> Sub
     return subnet.eval()
 
 
-def top1_percent(subnet: Subnet, split: Split, preprocessing: Preprocessing) -> float:
+def top1_percent(network: nn.Module, split: Split, preprocessing: Preprocessing) -> float:
     """Return the share of images whose largest logit is the right class, in percent."""
     correct = 0
     with torch.inference_mode():
         for images, targets in zip(split.images.split(_BATCH), split.targets.split(_BATCH), strict=True):
-            correct += int((subnet(preprocessing.normalise(images)).argmax(1) == targets).sum())
+            correct += int((network(preprocessing.normalise(images)).argmax(1) == targets).sum())
     return 100 * correct / len(split)
 
 

@@ -34,7 +34,7 @@ def evaluate_checkpoint(
     arch = _choose(space, arch_choice, seed)
     graph = lower(space, arch)
     name = data_name or header.data
-    data = load_data(name, arch.resolution, space.input_channels)
+    data = load_data(name, space.resolutions[-1], space.input_channels).at(arch.resolution)
     subnet = calibrate(supernet.extract(arch), data.train, data.preprocessing)
     test = load_test_split(name, arch.resolution, space.input_channels)
     return {

@@ -9,6 +9,7 @@ which slices of its parameters stand for the subnet's.
 
 from __future__ import annotations
 
+import copy
 import functools
 
 import torch
@@ -79,9 +80,38 @@ class Supernet(nn.Module):
 
 @functools.lru_cache(maxsize=64)
 def _skeleton(space: SearchSpace, arch: Arch) -> Subnet:
-    """Return the subnet's structure alone: no weights, no statistics."""
+    """Return the subnet's structure alone: no weights, no statistics.
+
+    Its modules come from subnets whose blocks are all alike, as building modules takes longer
+    than running them.
+    """
+    space.check(arch)
+    subnet = copy.copy(_uniform_skeleton(space, space.kernel_sizes[-1], space.expand_ratios[-1]))
+    subnet._modules = {
+        **subnet._modules,
+        "stages": nn.Sequential(
+            *(
+                nn.Sequential(
+                    *(
+                        _uniform_skeleton(space, kernel, expand).stages[stage][block]  # type: ignore[index]
+                        for block, (kernel, expand) in enumerate(zip(kernels, expands, strict=True))
+                    )
+                )
+                for stage, (kernels, expands) in enumerate(
+                    zip(arch.kernel_sizes, arch.expand_ratios, strict=True)
+                )
+            )
+        ),
+    }
+    return subnet
+
+
+@functools.lru_cache(maxsize=256)
+def _uniform_skeleton(space: SearchSpace, kernel_size: int, expand_ratio: float) -> Subnet:
+    """Return the structure of the deepest subnet whose blocks are all alike."""
+    arch = space.uniform(space.resolutions[-1], space.max_depth, kernel_size, expand_ratio)
     with torch.device("meta"):
-        subnet = Subnet(space, arch).train()
+        subnet = Subnet(space.uncoupled(), arch).train()
     for module in subnet.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean = module.running_var = module.num_batches_tracked = None

@@ -1,63 +1,102 @@
-"""Training a supernet in one stage: sandwich rule with in-place distillation.
+"""Training a supernet, phase by phase: the one loop that every recipe and every number of processes share.
 
-After Yu et al., BigNAS (arXiv 2003.11142). Every random choice is drawn from a
-generator seeded with (seed, epoch or step), so a resumed run goes on exactly as
-the uninterrupted one would have.
+Every random choice is drawn from a generator seeded with (seed, phase, epoch or step), so a resumed
+run goes on exactly as the uninterrupted one would have.
 """
 
 from __future__ import annotations
 
-import contextlib
-import math
-import platform
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
-
-from mcofa.arch import Arch
-from mcofa.errors import FileFormatError
-from mcofa.space import SearchSpace, load_space
-from mcofa.supernet.checkpoint import Header, load_checkpoint, save_checkpoint
+from mcofa.errors import FileFormatError, McofaError
+from mcofa.files import write_atomic
+from mcofa.space import load_space
+from mcofa.supernet.batches import train_images
+from mcofa.supernet.checkpoint import Header
 from mcofa.supernet.config import TrainConfig
+from mcofa.supernet.curve_svg import curves_svg
+from mcofa.supernet.curves import Curves, Point
 from mcofa.supernet.data import ImageData, load_data
-from mcofa.supernet.evaluate import calibrate, top1_percent
-from mcofa.supernet.supernet import Supernet
+from mcofa.supernet.distributed import World, joined
+from mcofa.supernet.phase_run import PhaseRun
+from mcofa.supernet.phases import PhaseFiles
+from mcofa.supernet.schedule import check_recipe
 
 _SECONDS_BETWEEN_SAVES = 60.0
+_MOST_POINTS = 2_000
+# Reading the loss waits for the device, so a GPU is asked less often.
+_STEPS_BETWEEN_REPORTS = {"cpu": 1, "cuda": 10}
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training run stands."""
+    """Where a phase stands; loss and accuracy are those of the latest batch."""
 
+    phase: str
     step: int
     steps: int
     loss: float
+    top1_percent: float
     images_per_second: float
 
 
-def train(
-    config: TrainConfig, checkpoint: Path, report: Callable[[Progress], None] = lambda _: None
-) -> Header:
-    """Train to the end and write ``checkpoint``; start from it when it holds an unfinished run.
+Report = Callable[[Progress], None]
 
-    ``report`` is called after every step. An interrupt (Ctrl-C) saves the state first.
+
+def train(
+    config: TrainConfig, checkpoint: Path, report: Report = lambda _: None, phase: str | None = None
+) -> Header:
+    """Train all phases that are not finished, or the one named; write ``checkpoint`` (see ``PhaseFiles``).
+
+    An unfinished phase goes on where it stopped. ``report`` is called after every step, after every few
+    on a GPU or in a long run. An interrupt (Ctrl-C) saves the state first. Under torchrun every process
+    calls this, and the first one reports and saves.
 
     Raises:
-        FileFormatError: ``checkpoint`` is damaged, or belongs to another configuration; or the
-            data set has other classes than the space, or fewer images than a batch.
+        McofaError: the configuration has no such phase, or its recipe does not fit the space.
+        FileFormatError: a checkpoint is damaged, finished already, or belongs to another configuration;
+            or the data set has other classes than the space, or fewer images than a batch.
+        MissingFileError: the phase before has not been trained.
         DiskWriteError: the checkpoint could not be written; the earlier one stays.
     """
     space = load_space(config.space)
+    check_recipe(config, space)
+    names = config.phase_names
+    if phase is not None and phase not in names:
+        raise McofaError(
+            f"the configuration has no phase {phase}; it has {', '.join(names)}",
+            "choose another --step and --phase, or add the phase to the configuration",
+        )
+    files = PhaseFiles(config, space, checkpoint)
+    with joined() as world:
+        chosen = [names.index(phase)] if phase is not None else _left(files, world)
+        world.from_first(lambda: _check_start(files, chosen[0]))
+        with world.first_goes_first():
+            data = _load(files)
+        for index in chosen:
+            header = _train_phase(PhaseRun(files, index, data, world), report)
+    return header
+
+
+def _left(files: PhaseFiles, world: World) -> list[int]:
+    """Return the phases that are still to be trained; the last one at least."""
+    last = len(files.config.phases) - 1
+    done = world.from_first(lambda: [files.is_finished(index) for index in range(last)])
+    return [index for index in range(last) if not done[index]] + [last]
+
+
+def _check_start(files: PhaseFiles, index: int) -> None:
+    """Refuse before the data are loaded what would be refused after."""
+    files.unfinished(index)
+    if index > 0:
+        files.finished(index - 1)
+
+
+def _load(files: PhaseFiles) -> ImageData:
+    config, space = files.config, files.space
     data = load_data(config.data, space.resolutions[-1], space.input_channels)
     if len(data.labels) != space.classes:
         raise FileFormatError(
@@ -65,197 +104,101 @@ def train(
             f"has {len(data.labels)} classes, the search space {space.name} has {space.classes}",
             "choose a space with that many classes (`mcofa spaces`)",
         )
-    torch.manual_seed(config.seed)
-    run = _Run(config, space, data, checkpoint)
-    if checkpoint.exists():
-        run.resume()
-    saved_at = time.monotonic()
+    if train_images(data) < config.batch_size:
+        raise FileFormatError(
+            config.data,
+            f"{train_images(data)} training images are fewer than one batch of {config.batch_size}",
+            "lower batch_size in the configuration",
+        )
+    return data
+
+
+def _train_phase(run: PhaseRun, report: Report) -> Header:
+    world, plan = run.world, run.plan
+    watch = _Watch(run, report) if world.first else None
+    interval = max(_STEPS_BETWEEN_REPORTS[world.device.type], -(-plan.steps // _MOST_POINTS))
+    batches = run.batches.start(run.step)
     try:
-        while run.step < run.steps:
-            started = time.monotonic()
-            loss = run.advance()
-            run.seconds += time.monotonic() - started
-            speed = config.batch_size / (time.monotonic() - started)
-            report(Progress(run.step, run.steps, loss, speed))
-            if time.monotonic() - saved_at > _SECONDS_BETWEEN_SAVES:
-                run.save({})
-                saved_at = time.monotonic()
-        return run.save(run.measure())
+        while run.step < plan.steps:
+            seen = run.advance(batches)
+            reported = run.step % interval == 0 or run.step == plan.steps
+            if reported:
+                seen = world.add_up(seen)
+            if watch is not None:
+                watch.after_step(seen.tolist() if reported else None)
+        return world.from_first(lambda: _end(watch))
     except KeyboardInterrupt:
-        run.save({})
+        if watch is not None:
+            watch.save({})
         raise
 
 
-class _Run:
-    """The state of one training run."""
+def _end(watch: _Watch | None) -> Header:
+    assert watch is not None
+    return watch.end()
 
-    def __init__(self, config: TrainConfig, space: SearchSpace, data: ImageData, path: Path) -> None:
-        self.config, self.space, self.data, self.path = config, space, data, path
-        self.supernet = Supernet(space).to(memory_format=torch.channels_last)
-        self.optimizer = torch.optim.SGD(
-            _parameter_groups(self.supernet, config.weight_decay),
-            lr=config.learning_rate,
-            momentum=config.momentum,
-            nesterov=True,
+
+class _Watch:
+    """What the first process shows, draws and saves while a phase runs."""
+
+    def __init__(self, run: PhaseRun, report: Report) -> None:
+        self.run, self.report = run, report
+        self.curves = Curves(run.path.with_suffix(".csv"), run.step)
+        self.saved_at = time.monotonic()
+        self._restart_clock()
+
+    def _restart_clock(self) -> None:
+        self.clock, self.clock_step = time.monotonic(), self.run.step
+
+    def after_step(self, seen: list[float] | None) -> None:
+        """Report the batch's loss and right answers, if given; measure after an epoch; save in time."""
+        run = self.run
+        if seen is not None:
+            self._show(*seen)
+        if run.plan.epoch_ends_at(run.step) and run.step < run.plan.steps:
+            self._measure()
+            self._restart_clock()
+        if time.monotonic() - self.saved_at > _SECONDS_BETWEEN_SAVES:
+            self.save({})
+            self.saved_at = time.monotonic()
+
+    def _show(self, loss: float, correct: float) -> None:
+        run = self.run
+        images = (run.step - self.clock_step) * run.config.batch_size
+        progress = Progress(
+            phase=run.phase.name,
+            step=run.step,
+            steps=run.plan.steps,
+            loss=loss,
+            top1_percent=100 * correct / run.config.batch_size,
+            images_per_second=images / (time.monotonic() - self.clock),
         )
-        self.steps_per_epoch = len(data.train) // config.batch_size
-        if self.steps_per_epoch == 0:
-            raise FileFormatError(
-                config.data,
-                f"{len(data.train)} training images are fewer than one batch of {config.batch_size}",
-                "lower batch_size in the configuration",
+        self._restart_clock()
+        self.curves.add(
+            Point(
+                run.step,
+                learning_rate=run.plan.learning_rate(run.step - 1),
+                loss=loss,
+                train_top1_percent=progress.top1_percent,
+                images_per_second=round(progress.images_per_second, 1),
             )
-        self.steps = self.steps_per_epoch * config.epochs
-        self.step = 0
-        self.seconds = 0.0
+        )
+        self.report(progress)
 
-    def advance(self) -> float:
-        """Train one step and return the largest subnet's loss."""
-        images, targets = self._batch()
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate()
-        self.optimizer.zero_grad()
-        logits = self.supernet(images, self.space.largest())
-        loss = functional.cross_entropy(logits, targets, label_smoothing=self.config.label_smoothing)
-        loss.backward()
-        teacher = logits.detach().softmax(1)
-        for arch in self._students():
-            functional.cross_entropy(self.supernet(images, arch), teacher).backward()
-        nn.utils.clip_grad_norm_(self.supernet.parameters(), self.config.max_gradient_norm)
-        with _interrupt_waits():
-            self.optimizer.step()
-            self.step += 1
-        return loss.item()
-
-    def _students(self) -> list[Arch]:
-        rng = np.random.default_rng((self.config.seed, self.step))
-        random = self.space.sample(self.config.random_subnets, rng)
-        return [self.space.smallest(), *(self.space.decode(genome) for genome in random)]
-
-    def _batch(self) -> tuple[Tensor, Tensor]:
-        epoch, position = divmod(self.step, self.steps_per_epoch)
-        order = torch.randperm(len(self.data.train), generator=_generator(self.config.seed, epoch, 0))
-        size = self.config.batch_size
-        batch = self.data.train.take(order[position * size : (position + 1) * size])
-        images = _augment(batch.images, self.config, _generator(self.config.seed, self.step, 1))
-        return self.data.preprocessing.normalise(images), batch.targets
-
-    def _learning_rate(self) -> float:
-        warmup = min(1.0, (self.step + 1) / max(1, self.config.warmup_steps))
-        cosine = 0.5 * (1 + math.cos(math.pi * self.step / self.steps))
-        return self.config.learning_rate * warmup * cosine
-
-    def measure(self) -> dict[str, float]:
-        """Return the validation accuracy, in percent, of the smallest and the largest subnet."""
-        return {
-            name: round(
-                top1_percent(
-                    calibrate(self.supernet.extract(arch), self.data.train, self.data.preprocessing),
-                    self.data.validation,
-                    self.data.preprocessing,
-                ),
-                2,
-            )
-            for name, arch in (("smallest", self.space.smallest()), ("largest", self.space.largest()))
-        }
+    def _measure(self) -> dict[str, float]:
+        measured = self.run.measure()
+        named = {f"{name}_top1_percent": top1 for name, top1 in measured.items()}
+        self.curves.add(Point(self.run.step, **named))
+        return measured
 
     def save(self, validation_top1_percent: dict[str, float]) -> Header:
-        """Write the checkpoint; with the optimizer's momentum while the run is unfinished."""
-        header = Header(
-            space=self.space,
-            config=self.config,
-            step=self.step,
-            seconds=round(self.seconds, 1),
-            mcofa_version=version("mcofa"),
-            torch_version=torch.__version__,
-            hardware=f"{platform.machine()} CPU, {torch.get_num_threads()} threads",
-            validation_top1_percent=validation_top1_percent,
-        )
-        tensors = {name: tensor.contiguous() for name, tensor in self.supernet.state_dict().items()}
-        if not validation_top1_percent:
-            for name, parameter in self.supernet.named_parameters():
-                momentum = self.optimizer.state[parameter].get("momentum_buffer")
-                if momentum is not None:
-                    tensors[f"momentum.{name}"] = momentum.contiguous()
-        save_checkpoint(self.path, header, tensors)
-        return header
+        """Write curves and checkpoint."""
+        self.curves.save()
+        return self.run.save(validation_top1_percent)
 
-    def resume(self) -> None:
-        """Take up the run that the checkpoint holds.
-
-        Raises:
-            FileFormatError: it belongs to another space or configuration, or is finished.
-        """
-        header, tensors = load_checkpoint(self.path)
-        if header.config is None:
-            raise FileFormatError(
-                self.path, f"holds weights imported from {header.origin}", "choose another --out"
-            )
-        ours = {"space": self.space.model_dump(), **self.config.model_dump(exclude={"space"})}
-        theirs = {"space": header.space.model_dump(), **header.config.model_dump(exclude={"space"})}
-        different = [key for key in ours if ours[key] != theirs[key]]
-        if different:
-            values = ", ".join(
-                key if key == "space" else f"{key} ({theirs[key]} there, {ours[key]} here)"
-                for key in different
-            )
-            raise FileFormatError(
-                self.path,
-                f"belongs to a run with another configuration: {values}",
-                "choose another --out, or move that file away",
-            )
-        if header.validation_top1_percent:
-            raise FileFormatError(
-                self.path,
-                f"training is already finished ({header.step} steps)",
-                "choose another --out, or move that file away",
-            )
-        self.supernet.load_state_dict(
-            {name: tensor for name, tensor in tensors.items() if not name.startswith("momentum.")}
-        )
-        for name, parameter in self.supernet.named_parameters():
-            if f"momentum.{name}" in tensors:
-                self.optimizer.state[parameter]["momentum_buffer"] = tensors[f"momentum.{name}"]
-        self.step, self.seconds = header.step, header.seconds
-
-
-@contextlib.contextmanager
-def _interrupt_waits() -> Iterator[None]:
-    """Let Ctrl-C take effect only after the block, so that no half-done update is saved."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    received: list[int] = []
-    handler = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    if received:
-        signal.raise_signal(signal.SIGINT)
-
-
-def _parameter_groups(supernet: Supernet, weight_decay: float) -> list[dict[str, object]]:
-    decayed = [parameter for parameter in supernet.parameters() if parameter.ndim > 1]
-    kept = [parameter for parameter in supernet.parameters() if parameter.ndim <= 1]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
-
-
-def _generator(seed: int, index: int, stream: int) -> torch.Generator:
-    state = np.random.SeedSequence((seed, index, stream)).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(state[0]))
-
-
-def _augment(images: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
-    """Mirror and shift a batch of uint8 images, each in its own way."""
-    count, _, height, width = images.shape
-    shift = config.shift_pixels
-    padded = functional.pad(images, (shift, shift, shift, shift))
-    offsets = torch.randint(0, 2 * shift + 1, (2, count, 1), generator=generator)
-    rows = offsets[0] + torch.arange(height)
-    columns = offsets[1] + torch.arange(width)
-    if config.flip:
-        mirrored = torch.rand(count, 1, generator=generator) < 0.5
-        columns = torch.where(mirrored, columns.flip(1), columns)
-    index = torch.arange(count)[:, None, None]
-    return padded.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    def end(self) -> Header:
+        """Measure, draw the curves and save the finished phase."""
+        measured = self._measure()
+        title = f"{self.run.space.name} on {self.run.data.name}, {self.run.phase.name}"
+        write_atomic(self.run.path.with_suffix(".svg"), curves_svg(title, self.curves.points).encode())
+        return self.save(measured)

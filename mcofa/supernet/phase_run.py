@@ -1,0 +1,213 @@
+"""The state of one training phase: its weights and optimizer, one step at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mcofa.arch import Arch
+from mcofa.supernet.batches import Batches, train_images
+from mcofa.supernet.checkpoint import MOMENTUM, Header, save_checkpoint, weights_of
+from mcofa.supernet.data import ImageData
+from mcofa.supernet.distributed import World
+from mcofa.supernet.evaluate import CALIBRATION_IMAGES, calibrate, top1_percent
+from mcofa.supernet.phases import PhaseFiles
+from mcofa.supernet.recipes import (
+    draw_archs,
+    learn_from_the_largest,
+    learn_from_the_teacher,
+    teaching_arch,
+)
+from mcofa.supernet.schedule import allowed_archs, schedule
+from mcofa.supernet.sort_channels import sort_channels
+from mcofa.supernet.supernet import Supernet
+from mcofa.supernet.training_compute import step_macs
+
+
+class PhaseRun:
+    """One phase in this process: resumed from its checkpoint, or begun where the phase before ended.
+
+    Raises:
+        FileFormatError: a checkpoint is damaged, belongs to another run, or is finished already; or the
+            data set does not fit the configuration.
+        MissingFileError: the phase before has not been trained.
+    """
+
+    def __init__(self, files: PhaseFiles, index: int, data: ImageData, world: World) -> None:
+        config = self.config = files.config
+        self.files, self.index, self.data, self.world = files, index, data, world
+        self.path, self.space, self.phase = files.path(index), files.space, config.phases[index]
+        self.allowed = allowed_archs(self.space, config, index)
+        self.plan = schedule(config, self.phase, train_images(data))
+        self.batches = Batches(config, data, index, self.plan, world)
+        torch.manual_seed(config.seed)
+        self.supernet = _on(world.device, Supernet(self.space))
+        self.optimizer = torch.optim.SGD(
+            _parameter_groups(self.supernet, config.weight_decay),
+            lr=self.plan.peak_learning_rate,
+            momentum=config.momentum,
+            nesterov=True,
+        )
+        self.step, self.training_macs, self.seconds = 0, 0, 0.0
+        state = world.from_first(lambda: files.unfinished(index))
+        if state is not None:
+            self._resume(*state)
+        elif index > 0:
+            self._begin()
+        self.teacher = self._load_teacher() if index > 0 else None
+        self._clock = time.monotonic()
+
+    def advance(self, batches: Iterator[tuple[Tensor, Tensor]]) -> Tensor:
+        """Train one step; return this process's share of the first arch's loss, and its right answers."""
+        archs = draw_archs(
+            self.allowed, self.phase, np.random.default_rng((self.config.seed, self.index, self.step))
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.plan.learning_rate(self.step)
+        self.optimizer.zero_grad()
+        share = self.config.micro_batch_size / self.config.batch_size
+        seen = torch.zeros(2, device=self.world.device)
+        for _ in range(self.batches.per_step):
+            images, targets = next(batches)
+            logits, loss = self._backward(images, targets, archs, share)
+            seen += torch.stack([share * loss, (logits.argmax(1) == targets).sum().to(loss.dtype)])
+        self.world.add_up_gradients(self.supernet.parameters())
+        if self.config.max_gradient_norm is not None:
+            nn.utils.clip_grad_norm_(self.supernet.parameters(), self.config.max_gradient_norm)
+        with _interrupt_waits():
+            self.optimizer.step()
+            self.step += 1
+            self.training_macs += self.config.batch_size * step_macs(self.space, self.phase.step, archs)
+        return seen
+
+    def _backward(
+        self, images: Tensor, targets: Tensor, archs: Sequence[Arch], share: float
+    ) -> tuple[Tensor, Tensor]:
+        smoothing = self.config.label_smoothing
+        if self.phase.step == "sandwich":
+            return learn_from_the_largest(
+                lambda arch: self._logits(self.supernet, images, arch), archs, targets, smoothing, share
+            )
+        answers = None
+        if self.teacher is not None:
+            with torch.no_grad():
+                answers = self._logits(self.teacher, images, teaching_arch(self.space, archs)).softmax(1)
+        return learn_from_the_teacher(
+            lambda arch: self._logits(self.supernet, images, arch), archs, targets, smoothing, share, answers
+        )
+
+    def _logits(self, supernet: Supernet, images: Tensor, arch: Arch) -> Tensor:
+        """Return the logits of an arch for images resized to its resolution."""
+        if images.shape[-1] != arch.resolution:
+            size = (arch.resolution, arch.resolution)
+            images = functional.interpolate(images, size=size, mode="bilinear", antialias=True)
+            images = images.contiguous(memory_format=torch.channels_last)
+        mixed = self.config.mixed_precision and self.world.device.type == "cuda"
+        with torch.autocast(self.world.device.type, torch.bfloat16, enabled=mixed):
+            logits: Tensor = supernet(images, arch)
+        return logits.float()
+
+    def measure(self) -> dict[str, float]:
+        """Return the validation accuracy, in percent, of the smallest and the largest allowed subnet."""
+        device = self.world.device
+        found = {}
+        for name, arch in (("smallest", self.allowed.smallest()), ("largest", self.allowed.largest())):
+            if name == "smallest" and self.phase.step == "teacher":
+                continue
+            data = replace(self.data, train=self.data.train.spread(CALIBRATION_IMAGES)).at(arch.resolution)
+            subnet = self.supernet.extract(arch).to(device).to(memory_format=torch.channels_last)
+            calibrated = calibrate(subnet, data.train.to(device), data.preprocessing)
+            top1 = top1_percent(calibrated, data.validation.to(device), data.preprocessing)
+            found[name] = round(top1, 2)
+        return found
+
+    def save(self, validation_top1_percent: dict[str, float]) -> Header:
+        """Write the checkpoint; with the optimizer's momentum while the phase is unfinished."""
+        now = time.monotonic()
+        self.seconds, self._clock = self.seconds + now - self._clock, now
+        header = Header(
+            space=self.space,
+            config=self.config,
+            phase=self.phase.name,
+            step=self.step,
+            seconds=round(self.seconds, 1),
+            training_macs=self.training_macs,
+            mcofa_version=version("mcofa"),
+            torch_version=torch.__version__,
+            hardware=_hardware(self.world),
+            validation_top1_percent=validation_top1_percent,
+        )
+        tensors = dict(self.supernet.state_dict())
+        if not validation_top1_percent:
+            for name, parameter in self.supernet.named_parameters():
+                momentum = self.optimizer.state[parameter].get("momentum_buffer")
+                if momentum is not None:
+                    tensors[f"{MOMENTUM}{name}"] = momentum
+        save_checkpoint(self.path, header, {name: t.cpu().contiguous() for name, t in tensors.items()})
+        return header
+
+    def _resume(self, header: Header, tensors: dict[str, Tensor]) -> None:
+        self.supernet.load_state_dict(weights_of(tensors))
+        for name, parameter in self.supernet.named_parameters():
+            if (momentum := tensors.get(f"{MOMENTUM}{name}")) is not None:
+                buffer = torch.empty_like(parameter).copy_(momentum)
+                self.optimizer.state[parameter]["momentum_buffer"] = buffer
+        self.step, self.training_macs, self.seconds = header.step, header.training_macs, header.seconds
+
+    def _begin(self) -> None:
+        """Start from the phase before; sort hidden channels when smaller expand ratios are added."""
+        header, tensors = self.world.from_first(lambda: self.files.finished(self.index - 1))
+        self.supernet.load_state_dict(weights_of(tensors))
+        self.training_macs, self.seconds = header.training_macs, header.seconds
+        before = allowed_archs(self.space, self.config, self.index - 1)
+        if self.allowed.expand_ratios != before.expand_ratios:
+            sort_channels(self.supernet, before.expand_ratios)
+
+    def _load_teacher(self) -> Supernet:
+        _, tensors = self.world.from_first(lambda: self.files.finished(0))
+        teacher = Supernet(self.space)
+        teacher.load_state_dict(weights_of(tensors))
+        return _on(self.world.device, teacher)
+
+
+def _on(device: torch.device, supernet: Supernet) -> Supernet:
+    return supernet.to(device).to(memory_format=torch.channels_last)
+
+
+def _hardware(world: World) -> str:
+    if world.device.type == "cuda":
+        return f"{world.size} × {torch.cuda.get_device_name(world.device)}"
+    return f"{world.size} × {platform.machine()} CPU, {torch.get_num_threads()} threads"
+
+
+@contextlib.contextmanager
+def _interrupt_waits() -> Iterator[None]:
+    """Let Ctrl-C take effect only after the block, so that no half-done update is saved."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if received:
+        signal.raise_signal(signal.SIGINT)
+
+
+def _parameter_groups(supernet: Supernet, weight_decay: float) -> list[dict[str, object]]:
+    decayed = [parameter for parameter in supernet.parameters() if parameter.ndim > 1]
+    kept = [parameter for parameter in supernet.parameters() if parameter.ndim <= 1]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]

@@ -1,0 +1,138 @@
+"""Which archs a phase trains, and at which learning rate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny_training import SHRINKING, config
+
+from mcofa.errors import McofaError
+from mcofa.resources import data_folder
+from mcofa.space import SearchSpace, load_space
+from mcofa.supernet.config import TrainConfig, load_config
+from mcofa.supernet.recipes import draw_archs
+from mcofa.supernet.schedule import allowed_archs, check_recipe, schedule
+from mcofa.supernet.training_compute import planned_macs, step_macs
+
+pytestmark = pytest.mark.torch
+
+CONFIGS = data_folder("configs")
+
+
+def read(name: str) -> TrainConfig:
+    return load_config(CONFIGS / f"{name}.yaml")
+
+
+@pytest.mark.parametrize(
+    ("phase", "kernel_sizes", "depths", "expand_ratios"),
+    [
+        ("kernel-1", {3, 5, 7}, {4}, {6}),
+        ("depth-1", {3, 5, 7}, {3, 4}, {6}),
+        ("depth-2", {3, 5, 7}, {2, 3, 4}, {6}),
+        ("expand-1", {3, 5, 7}, {2, 3, 4}, {4, 6}),
+        ("expand-2", {3, 5, 7}, {2, 3, 4}, {3, 4, 6}),
+    ],
+)
+def test_options_grow_as_published(
+    phase: str, kernel_sizes: set[int], depths: set[int], expand_ratios: set[float]
+) -> None:
+    """``ks_list``, ``depth_list`` and ``expand_list`` in train_ofa_net.py of MIT OFA at f03b267."""
+    archs = drawn("ofa", phase)
+    assert {kernel for arch in archs for stage in arch.kernel_sizes for kernel in stage} == kernel_sizes
+    assert {depth for arch in archs for depth in arch.depths} == depths
+    assert {ratio for arch in archs for stage in arch.expand_ratios for ratio in stage} == expand_ratios
+    assert {arch.resolution for arch in archs} == {128, 160, 192, 224}
+
+
+def drawn(name: str, phase: str, steps: int = 40) -> list[Any]:
+    train_config = read(name)
+    space, index = load_space(train_config.space), train_config.phase_names.index(phase)
+    allowed = allowed_archs(space, train_config, index)
+    archs = []
+    for step in range(steps):
+        of_step = draw_archs(allowed, train_config.phases[index], np.random.default_rng(step))
+        assert len(of_step) == train_config.phases[index].subnets
+        assert len({arch.resolution for arch in of_step}) == 1
+        archs += of_step
+    for arch in archs:
+        space.check(arch)
+    return archs
+
+
+def test_the_teacher_is_the_largest_arch_at_every_resolution() -> None:
+    largest = load_space("ofa").largest()
+    archs = drawn("ofa", "teacher")
+    assert {(arch.kernel_sizes, arch.expand_ratios) for arch in archs} == {
+        (largest.kernel_sizes, largest.expand_ratios)
+    }
+    assert {arch.resolution for arch in archs} == {128, 160, 192, 224}
+
+
+@pytest.mark.parametrize("phase", ["depth-1", "depth-2"])
+def test_a_coupled_space_opens_depths_and_expand_ratios_together(phase: str) -> None:
+    archs = drawn("compofa", phase)
+    pairs = {
+        (depth, *set(ratios))
+        for arch in archs
+        for depth, ratios in zip(arch.depths, arch.expand_ratios, strict=True)
+    }
+    assert pairs == {(2, 3), (3, 4), (4, 6)}
+
+
+def test_a_sandwich_has_both_ends_each_at_its_own_resolution() -> None:
+    space, train_config = load_space("ofa"), read("mcofa-micro")
+    archs = draw_archs(space, train_config.phases[0], np.random.default_rng(0))
+    assert archs[:2] == [space.largest(), space.smallest()]
+    assert len(archs) == 4
+
+
+def test_a_recipe_that_does_not_fit_the_space_is_refused() -> None:
+    with pytest.raises(McofaError, match="compofa couples expand ratios to depths"):
+        check_recipe(read("ofa"), load_space("compofa"))
+    with pytest.raises(McofaError, match="has no step expand, so ofa would keep untrained"):
+        check_recipe(read("compofa"), load_space("ofa"))
+    for name in ("ofa", "compofa", "mcofa-micro"):
+        check_recipe(read("mcofa-micro"), load_space(name))
+
+
+def test_warm_up_comes_on_top_and_the_cosine_ends_at_zero() -> None:
+    train_config = config(Path(), epochs=3, warmup_epochs=0.5, base_learning_rate=0.02, batch_size=128)
+    plan = schedule(train_config, train_config.phases[0], 1_300)
+    assert (plan.steps_per_epoch, plan.warmup_steps, plan.steps) == (10, 5, 35)
+    rates = [plan.learning_rate(step) for step in range(plan.steps)]
+    assert rates[:6] == pytest.approx([0.008, 0.016, 0.024, 0.032, 0.04, 0.04])
+    assert rates[5 + 15] == pytest.approx(0.02)
+    assert rates[5:] == sorted(rates[5:], reverse=True)
+    assert 0 < rates[-1] < 2e-4
+    assert [step for step in range(1, 36) if plan.epoch_ends_at(step)] == [10, 20, 30, 35]
+
+
+def test_macs_of_a_step_by_hand(tiny_space: SearchSpace) -> None:
+    """A trained arch costs three forward passes, a teacher's answer one."""
+    largest, smallest = tiny_space.largest(), tiny_space.smallest()
+    big, small = (step_macs(tiny_space, "sandwich", [arch]) // 3 for arch in (largest, smallest))
+    assert small < big
+    assert step_macs(tiny_space, "sandwich", [largest, smallest]) == 3 * (big + small)
+    at_12 = step_macs(tiny_space, "sandwich", [tiny_space.uniform(12, 2, 5, 2)]) // 3
+    assert step_macs(tiny_space, "kernel", [smallest, smallest]) == 6 * small + at_12
+
+
+def test_the_two_micro_recipes_take_the_same_computing() -> None:
+    space = load_space("mcofa-micro")
+    sandwich, shrinking = (
+        planned_macs(read(name), space, 55_000) for name in ("mcofa-micro", "mcofa-micro-progressive")
+    )
+    assert shrinking == pytest.approx(sandwich, rel=0.03)
+
+
+def test_planned_macs_of_a_teacher_are_exact(tiny_space: SearchSpace) -> None:
+    train_config = config(Path(), phases=SHRINKING)
+    one = train_config.model_copy(update={"phases": train_config.phases[:1]})
+    per_resolution = [
+        step_macs(tiny_space, "teacher", [tiny_space.uniform(side, 2, 5, 2)]) for side in (12, 16)
+    ]
+    planned = planned_macs(one, tiny_space, 160)
+    assert 160 * min(per_resolution) < planned < 160 * max(per_resolution)
