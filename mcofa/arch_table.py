@@ -2,7 +2,8 @@
 
 Columns: ``kernel_sizes`` and ``expand_ratios`` (one number a block of the largest
 network, apart by spaces, those of inactive blocks without meaning), ``depths`` (one
-a stage), ``image_size``; for measured archs ``top1_percent``. Other columns are kept.
+a stage), ``image_size``; for measured archs ``top1_percent``, and where it is known the
+``measurement_batch`` (any label) and the ``checkpoint`` (a hash). Other columns are kept.
 """
 
 from __future__ import annotations
@@ -23,42 +24,80 @@ from mcofa.space import Genomes, SearchSpace
 
 _ARCH_COLUMNS = ("kernel_sizes", "expand_ratios", "depths", "image_size")
 _MEASURED_COLUMNS = (*_ARCH_COLUMNS, "top1_percent")
+_BATCH_COLUMN = "measurement_batch"
+_CHECKPOINT_COLUMN = "checkpoint"
 
 Floats = npt.NDArray[np.float64]
 
 
-def write_measured(path: Path, space: SearchSpace, measured: list[tuple[Arch, float]]) -> None:
-    """Write archs of ``space`` and their accuracies in percent.
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Measured archs: genomes (archs, genes) and top-1 accuracies in percent (archs,).
+
+    ``batches`` are the labels of the batches in which they were measured, and ``checkpoint`` is the
+    hash of the weights, where the file says so.
+    """
+
+    genomes: Genomes
+    top1_percent: Floats
+    batches: tuple[str, ...] | None = None
+    checkpoint: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.genomes)
+
+    def take(self, rows: npt.NDArray[np.intp]) -> Measured:
+        """Return the archs in ``rows``."""
+        batches = None if self.batches is None else tuple(self.batches[row] for row in rows)
+        return Measured(self.genomes[rows], self.top1_percent[rows], batches, self.checkpoint)
+
+
+def arch_cells(space: SearchSpace, genome: Genomes) -> dict[str, str]:
+    """Return the cells that describe one genome, (genes,), by column."""
+    kernels = [str(space.kernel_sizes[gene]) for gene in space.kernel_genes(genome[None]).flat]
+    expands = [f"{space.expand_ratios[gene]:g}" for gene in space.expand_genes(genome[None]).flat]
+    depths = [str(space.depths[gene]) for gene in space.depth_genes(genome[None]).flat]
+    cells = " ".join(kernels), " ".join(expands), " ".join(depths), str(space.resolutions[genome[0]])
+    return dict(zip(_ARCH_COLUMNS, cells, strict=True))
+
+
+def write_rows(path: Path, rows: list[dict[str, str]]) -> None:
+    """Write rows with the same columns.
 
     Raises:
         DiskWriteError: the operating system refused to write.
     """
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_MEASURED_COLUMNS)
-    for arch, top1_percent in measured:
-        writer.writerow(
-            [
-                " ".join(_padded(arch.kernel_sizes, space.kernel_sizes[0], space.max_depth)),
-                " ".join(_padded(arch.expand_ratios, space.expand_ratios[0], space.max_depth)),
-                " ".join(map(str, arch.depths)),
-                arch.resolution,
-                f"{top1_percent:.2f}",
-            ]
-        )
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     write_atomic(path, text.getvalue().encode())
 
 
-def _padded(stages: tuple[tuple[float, ...], ...], filler: float, max_depth: int) -> list[str]:
-    return [f"{value:g}" for stage in stages for value in (*stage, *[filler] * (max_depth - len(stage)))]
+def write_measured(path: Path, space: SearchSpace, measured: Measured) -> None:
+    """Write archs of ``space`` and their accuracies.
+
+    Raises:
+        DiskWriteError: the operating system refused to write.
+    """
+    rows = []
+    for i, genome in enumerate(measured.genomes):
+        row = arch_cells(space, genome) | {"top1_percent": f"{measured.top1_percent[i]:.3f}"}
+        if measured.batches is not None:
+            row[_BATCH_COLUMN] = measured.batches[i]
+        if measured.checkpoint is not None:
+            row[_CHECKPOINT_COLUMN] = measured.checkpoint
+        rows.append(row)
+    write_rows(path, rows)
 
 
-def read_measured(path: Path, space: SearchSpace) -> list[tuple[Arch, float]]:
-    """Read what ``write_measured`` wrote.
+def read_measured(path: Path, space: SearchSpace) -> Measured:
+    """Read measured archs, as ``write_measured`` writes them.
 
     Raises:
         MissingFileError: there is no such file.
-        FileFormatError: a column is missing, or a row is no arch of ``space`` or has no accuracy.
+        FileFormatError: a column is missing, or a row is no arch of ``space``, has no accuracy, or
+            comes from another checkpoint than the first.
     """
     step = f"measure archs with `mcofa measure CHECKPOINT --out {path}`"
     table = _read_table(path, space, _MEASURED_COLUMNS, step)
@@ -66,7 +105,12 @@ def read_measured(path: Path, space: SearchSpace) -> list[tuple[Arch, float]]:
     accuracies = _numbers(table, "top1_percent", 1)[:, 0]
     for row in np.flatnonzero(~((accuracies >= 0) & (accuracies <= 100))).tolist():
         raise table.refused(row, f"top1_percent {accuracies[row]}, expected 0 to 100")
-    return [(space.decode(genome), float(top1)) for genome, top1 in zip(genomes, accuracies, strict=True)]
+    batches, checkpoints = table.column(_BATCH_COLUMN), table.column(_CHECKPOINT_COLUMN)
+    first = checkpoints[0] if checkpoints else None
+    for row, checkpoint in enumerate(checkpoints or ()):
+        if checkpoint != first:
+            raise table.refused(row, f"measured on checkpoint {checkpoint}, row 1 on {first}")
+    return Measured(genomes, accuracies, batches, first)
 
 
 def read_archs(path: Path, space: SearchSpace) -> tuple[list[dict[str, str]], Genomes]:
@@ -96,6 +140,10 @@ class _Table:
     def refused(self, row: int, detail: str) -> FileFormatError:
         """Return the error that says what is wrong in a row, counted from 0."""
         return self.damaged(f"row {row + 1} (line {self.lines[row]}): {detail}")
+
+    def column(self, name: str) -> tuple[str, ...] | None:
+        """Return the cells of a column, None where the file has no such column."""
+        return tuple(row[name] for row in self.rows) if name in self.rows[0] else None
 
     def damaged(self, detail: object) -> FileFormatError:
         return FileFormatError(self.path, f"not a table of archs of {self.space}: {detail}", self.step)

@@ -1,60 +1,160 @@
-"""Fitting an accuracy predictor on measured archs (scikit-learn)."""
+"""Fitting an accuracy predictor on measured archs.
+
+Kernel ridge regression with the kernel (x · y + 30)², which is ridge regression on all products of
+two features. Both groups of features (options and sums by stage) are scaled to a mean square of a
+half. Where archs were measured in batches, the batch is a feature of its own, so that what a batch
+adds to all its accuracies is not taken for a property of archs. The ridge is chosen by exact
+leave-one-out errors, in each fold of the cross-validation anew.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass
+
 import numpy as np
 
-from mcofa.arch import Arch
+from mcofa.arch_features import features, options
+from mcofa.arch_table import Measured
 from mcofa.errors import McofaError
-from mcofa.predictor import Floats, Predictor, Provenance, features
+from mcofa.peak_items import macs
+from mcofa.predictor import Floats, Predictor, Provenance, root_errors
 from mcofa.space import SearchSpace
 
 _FOLDS = 10
 _FEWEST_ARCHS = 3 * _FOLDS
+_OFFSET = 30.0
+_BATCH_SCALE = 0.3
+_RIDGES = _OFFSET * np.array([0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10])
 
 
 class TooFewArchsError(McofaError):
     """Not enough measurements to fit and cross-validate a predictor."""
 
 
-def fit_predictor(space: SearchSpace, measured: list[tuple[Arch, float]], measured_on: str) -> Predictor:
-    """Fit Bayesian ridge regression and cross-validate it in ten folds.
+@dataclass(frozen=True)
+class Quality:
+    """How far predictions are from measurements: RMSE in points, and Kendall's tau (b)."""
 
-    ``measured`` holds archs and their top-1 accuracy in percent; ``measured_on`` says on
-    which checkpoint and data.
+    rmse_points: float
+    kendall_tau: float
+
+
+def quality(predicted: Floats, measured: Floats) -> Quality:
+    """Compare accuracies in percent, (archs,) each."""
+    rmse_points = float(np.sqrt(np.mean((predicted - measured) ** 2)))
+    return Quality(round(rmse_points, 4), round(_kendall_tau(predicted, measured), 4))
+
+
+def fit_predictor(space: SearchSpace, measured: Measured, measured_on: str) -> Predictor:
+    """Fit a predictor and cross-validate it in ten folds; ``measured_on`` says where accuracies are from.
 
     Raises:
         TooFewArchsError: fewer than 30 archs.
     """
-    from scipy.stats import kendalltau
-    from sklearn.linear_model import BayesianRidge
-    from sklearn.model_selection import KFold, cross_val_predict
-
-    if len(measured) < _FEWEST_ARCHS:
+    archs = len(measured)
+    if archs < _FEWEST_ARCHS:
         raise TooFewArchsError(
-            f"{len(measured)} measured archs, at least {_FEWEST_ARCHS} are needed",
+            f"{archs} measured archs, at least {_FEWEST_ARCHS} are needed",
             "measure more with `mcofa measure CHECKPOINT --count N`",
         )
-    inputs = features(space, space.encode([arch for arch, _ in measured]))
-    top1_percent: Floats = np.array([top1 for _, top1 in measured])
-    mean_features = inputs.mean(0)
-    centred = inputs - mean_features
-    folds = KFold(_FOLDS, shuffle=True, random_state=0)
-    held_out = cross_val_predict(BayesianRidge(), centred, top1_percent, cv=folds)
-    model = BayesianRidge().fit(centred, top1_percent)
+    held_out, in_batch, scale = np.zeros(archs), np.zeros(archs), np.zeros(archs)
+    for fold in np.array_split(np.random.default_rng(0).permutation(archs), _FOLDS):
+        fitted = _fit(space, measured.take(np.setdiff1d(np.arange(archs), fold)))
+        rest = measured.take(fold)
+        found = fitted.predict(space, rest.genomes)
+        held_out[fold], scale[fold] = found.top1_percent, found.std_points
+        in_batch[fold] = fitted.predict(space, rest.genomes, rest.batches).top1_percent
+    anywhere, known = quality(held_out, measured.top1_percent), quality(in_batch, measured.top1_percent)
+    fitted = _fit(space, measured)
+    provenance = dataclasses.replace(
+        fitted.provenance,
+        measured_on=measured_on,
+        rmse_points=anywhere.rmse_points,
+        kendall_tau=anywhere.kendall_tau,
+        rmse_points_in_batch=known.rmse_points,
+        kendall_tau_in_batch=known.kendall_tau,
+    )
+    noise = float(np.sqrt(np.mean(((held_out - measured.top1_percent) / scale) ** 2)))
+    return dataclasses.replace(fitted, provenance=provenance, noise=noise)
+
+
+def _fit(space: SearchSpace, measured: Measured) -> Predictor:
+    """Fit a predictor whose quality and noise are not known yet: the noise is 1."""
+    raw: Floats = features(space, measured.genomes).astype(np.float64)
+    mean = raw.mean(0)
+    scale = _scale(raw - mean, options(space, measured.genomes).shape[1])
+    inputs = (raw - mean) / scale
+    names, rows = np.unique(np.array(measured.batches or [""] * len(raw)), return_inverse=True)
+    batches = np.eye(len(names))[rows] * _BATCH_SCALE
+    batches, each_batch = batches - batches.mean(0), np.eye(len(names)) * _BATCH_SCALE - batches.mean(0)
+
+    targets = root_errors(measured.top1_percent)
+    weights, left_out = _kernel_ridge(
+        (inputs @ inputs.T + batches @ batches.T + _OFFSET) ** 2, targets - targets.mean()
+    )
+    likeness = each_batch @ batches.T
+    ridge = np.mean(left_out**2) / max(targets.var(), np.mean(left_out**2))
+    arch_macs = macs(space, measured.genomes)
+    unknown = float("nan")
     return Predictor(
         provenance=Provenance(
             space=space.name,
-            measured_archs=len(measured),
-            lowest_top1_percent=float(top1_percent.min()),
-            highest_top1_percent=float(top1_percent.max()),
-            rmse_points=round(float(np.sqrt(np.mean((held_out - top1_percent) ** 2))), 4),
-            kendall_tau=round(float(kendalltau(held_out, top1_percent).statistic), 4),
-            measured_on=measured_on,
+            measured_on="",
+            measured_archs=len(raw),
+            batches=tuple(names.tolist()) if measured.batches else (),
+            lowest_top1_percent=float(measured.top1_percent.min()),
+            highest_top1_percent=float(measured.top1_percent.max()),
+            lowest_macs=int(arch_macs.min()),
+            highest_macs=int(arch_macs.max()),
+            rmse_points=unknown,
+            kendall_tau=unknown,
+            rmse_points_in_batch=unknown,
+            kendall_tau_in_batch=unknown,
         ),
-        mean_features=mean_features,
-        weights=model.coef_,
-        covariance=model.sigma_,
-        intercept=float(model.intercept_),
-        noise_points=float(model.alpha_**-0.5),
+        mean_features=mean.astype(np.float32),
+        quadratic=((inputs.T * weights) @ inputs / np.outer(scale, scale)).astype(np.float32),
+        linear=(2 * ((weights * (_OFFSET + likeness)) @ inputs) / scale).astype(np.float32),
+        constants=(targets.mean() + ((_OFFSET + likeness) ** 2) @ weights).astype(np.float32),
+        spread=(
+            np.linalg.inv(inputs.T @ inputs + ridge * np.eye(len(scale))) / np.outer(scale, scale)
+        ).astype(np.float32),
+        noise=1.0,
     )
+
+
+def _scale(centred: Floats, one_hot: int) -> Floats:
+    """Return by what to divide features so that each group's mean square is a half."""
+    groups = np.split(centred, [one_hot], axis=1)
+    squares = [2 * float(np.mean((group**2).sum(1))) for group in groups]
+    return np.repeat([np.sqrt(square) or 1.0 for square in squares], [group.shape[1] for group in groups])
+
+
+def _kernel_ridge(kernel: Floats, targets: Floats) -> tuple[Floats, Floats]:
+    """Return the dual weights for the best ridge, and the residuals of leaving each arch out, (archs,) each.
+
+    The kernel is decomposed once: K = V diag(w) V', and leaving arch i out makes its residual
+    a_i / (K + ridge)^-1_ii (Golub, Heath and Wahba 1979).
+    """
+    eigenvalues, vectors = np.linalg.eigh(kernel)
+    projected, squared = vectors.T @ targets, vectors**2
+    best: tuple[Floats, Floats] | None = None
+    for ridge in _RIDGES:
+        inverse = 1 / (np.maximum(eigenvalues, 0) + ridge)
+        weights = vectors @ (inverse * projected)
+        left_out = weights / (squared @ inverse)
+        if best is None or np.sum(left_out**2) < np.sum(best[1] ** 2):
+            best = weights, left_out
+    assert best is not None
+    return best
+
+
+def _kendall_tau(one: Floats, other: Floats) -> float:
+    """Rank correlation in which ties count for nothing (Kendall's tau b); 0 when everything ties."""
+    agreement = one_differs = other_differs = 0.0
+    for i in range(1, len(one)):
+        a, b = np.sign(one[:i] - one[i]), np.sign(other[:i] - other[i])
+        agreement += float(a @ b)
+        one_differs += float(a @ a)
+        other_differs += float(b @ b)
+    return agreement / float(np.sqrt(one_differs * other_differs)) if one_differs * other_differs else 0.0

@@ -1,88 +1,147 @@
-"""Accuracy predictors: Bayesian linear regression on one-hot genomes, run with numpy alone.
+"""Accuracy predictors: a quadratic model of an arch's options, run with numpy alone.
 
-A predictor is one ``.npz``; ``mcofa fit-predictor`` writes it (scikit-learn's
-BayesianRidge). The prediction's standard deviation comes from the posterior of the
-weights and the noise of the measurements. Predictions are bounded by the measured
-accuracies, widened by one standard deviation of the noise: nothing is promised that
-lies beyond what was seen.
+A predictor is one ``.npz``; ``mcofa fit-predictor`` writes it. It predicts the square root of the
+top-1 error: on archs with more MACs than those fitted, over the paper's spaces, that has a smaller
+RMSE than predicting the error or its logarithm (benchmarks/predictor_models.py).
+
+Nothing is promised far beyond what was seen: where the model leaves the measured accuracies its
+answer bends off, and never passes an error a tenth below the lowest or above the highest measured
+one. Archs whose MACs or options were not measured are marked.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from mcofa.arch_features import ENCODING, Features, features, options
 from mcofa.errors import FileFormatError, MissingFileError
 from mcofa.files import atomic_path
+from mcofa.peak_items import macs
 from mcofa.space import Genomes, SearchSpace
 
 Floats = npt.NDArray[np.float64]
+Booleans = npt.NDArray[np.bool_]
+
+_LEAST_ERROR_PERCENT = 0.01
+_MARGIN = 1 - math.sqrt(0.9)
+_CHUNK_ARCHS = 2_048
+"""Archs evaluated at once: their features stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
 class Provenance:
     """Where a predictor comes from and how good it is.
 
-    ``rmse_points`` and ``kendall_tau`` are cross-validated on held-out archs.
+    RMSE and Kendall's tau are cross-validated on held-out archs: for an arch measured in a batch
+    that is not named, and (``_in_batch``) for one in a batch that is. ``batches`` are the labels
+    of the batches in which archs were measured, none when the table did not tell them apart.
     """
 
     space: str
+    measured_on: str
     measured_archs: int
+    batches: tuple[str, ...]
     lowest_top1_percent: float
     highest_top1_percent: float
+    lowest_macs: int
+    highest_macs: int
     rmse_points: float
     kendall_tau: float
-    measured_on: str
+    rmse_points_in_batch: float
+    kendall_tau_in_batch: float
+    encoding: str = ENCODING
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Predicted top-1 accuracies and their standard deviations in percent, (archs,) each."""
+    """Predicted top-1 accuracies and their standard deviations in percent, (archs,) each.
+
+    The deviation is that of one measurement of the arch from the prediction. ``extrapolates``
+    says which archs have fewer or more MACs than every measured one, or an option that none has.
+    """
 
     top1_percent: Floats
     std_points: Floats
+    extrapolates: Booleans
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """Weights (features,), their covariance (features, features), and the noise of a measurement."""
+    """The root of the error in percent as a quadratic function of centred features.
+
+    ``quadratic`` is (features, features), ``linear`` (batches, features) and ``constants``
+    (batches,), with a single batch when none were told apart. The root of a measured error deviates
+    by ``noise`` · √(1 + x · ``spread`` · x) from that of features *x*.
+    """
 
     provenance: Provenance
-    mean_features: Floats
-    weights: Floats
-    covariance: Floats
-    intercept: float
-    noise_points: float
+    mean_features: Features
+    quadratic: Features
+    linear: Features
+    constants: Features
+    spread: Features
+    noise: float
 
-    def predict(self, space: SearchSpace, genomes: Genomes) -> Prediction:
-        """Predict the accuracy of ``genomes``, (archs, genes)."""
+    def predict(
+        self, space: SearchSpace, genomes: Genomes, batches: Sequence[str] | None = None
+    ) -> Prediction:
+        """Predict the accuracy of ``genomes``, (archs, genes).
+
+        ``batches`` names the batch in which each is measured. Without it, and for batches that are
+        not in the provenance, the average over all batches is predicted.
+        """
+        rows = self._batch_rows(batches, len(genomes))
+        starts = range(0, max(len(genomes), 1), _CHUNK_ARCHS)
+        columns = zip(
+            *(self._predict(space, genomes[i:j], rows[i:j]) for i in starts for j in [i + _CHUNK_ARCHS]),
+            strict=True,
+        )
+        return Prediction(*map(np.concatenate, columns))
+
+    def _batch_rows(self, batches: Sequence[str] | None, archs: int) -> npt.NDArray[np.intp]:
+        """Which row of ``linear`` each arch takes; the row after the last is their average."""
+        average = len(self.linear)
+        if batches is None:
+            return np.full(archs, average)
+        known = {name: row for row, name in enumerate(self.provenance.batches)}
+        return np.array([known.get(name, average) for name in batches], np.intp)
+
+    def _predict(
+        self, space: SearchSpace, genomes: Genomes, rows: npt.NDArray[np.intp]
+    ) -> tuple[Floats, Floats, Booleans]:
         centred = features(space, genomes) - self.mean_features
-        mean = centred @ self.weights + self.intercept
-        variance = np.einsum("nf,fg,ng->n", centred, self.covariance, centred, optimize=True)
-        lowest = max(self.provenance.lowest_top1_percent - self.noise_points, 0)
-        highest = min(self.provenance.highest_top1_percent + self.noise_points, 100)
-        return Prediction(np.clip(mean, lowest, highest), np.sqrt(variance + self.noise_points**2))
+        linear = np.vstack([self.linear, self.linear.mean(0)])
+        constants = np.append(self.constants, self.constants.mean())
+        by_batch = centred @ linear.T + constants
+        root = _quadratic_form(centred, self.quadratic) + by_batch[np.arange(len(rows)), rows]
+        seen = self.provenance
+        lowest, highest = root_errors(np.array([seen.highest_top1_percent, seen.lowest_top1_percent]))
+        inside = np.clip(root, lowest, highest)
+        bounded = inside * (1 + _MARGIN * np.tanh((root / inside - 1) / _MARGIN))
+        deviation = self.noise * np.sqrt(1 + np.maximum(_quadratic_form(centred, self.spread), 0))
+        # An option that no measured arch has is 0 in all of them, and so is its mean.
+        chosen = options(space, genomes)
+        unseen = (chosen[:, self.mean_features[: chosen.shape[1]] == 0] > 0).any(1)
+        arch_macs = macs(space, genomes)
+        unseen |= (arch_macs < seen.lowest_macs) | (arch_macs > seen.highest_macs)
+        return np.clip(100 - bounded**2, 0, 100), 2 * bounded * deviation, unseen
 
 
-def features(space: SearchSpace, genomes: Genomes) -> Floats:
-    """Encode genomes as one-hot vectors, (archs, features).
+def root_errors(top1_percent: Floats) -> Floats:
+    """Return the square roots of errors in percent; none is taken to be below 0.01 %."""
+    return np.sqrt(np.maximum(100 - top1_percent, _LEAST_ERROR_PERCENT))
 
-    One feature for each resolution, for each depth of each stage, and for each kernel
-    size and each expand ratio of each block; an inactive block's are all 0.
-    """
-    active = space.active(genomes)[..., None]
-    parts = [
-        np.eye(len(space.resolutions))[genomes[:, 0]],
-        np.eye(len(space.depths))[space.depth_genes(genomes)],
-        np.eye(len(space.kernel_sizes))[space.kernel_genes(genomes)] * active,
-        np.eye(len(space.expand_ratios))[space.expand_genes(genomes)] * active,
-    ]
-    return np.concatenate([part.reshape(len(part), math.prod(part.shape[1:])) for part in parts], axis=1)
+
+def _quadratic_form(vectors: Features, matrix: Features) -> Floats:
+    values: Features = np.einsum("nf,nf->n", vectors @ matrix, vectors)
+    return values.astype(np.float64)
 
 
 def save_predictor(path: Path, predictor: Predictor) -> None:
@@ -96,10 +155,11 @@ def save_predictor(path: Path, predictor: Predictor) -> None:
             file,
             provenance=np.array(json.dumps(asdict(predictor.provenance))),
             mean_features=predictor.mean_features,
-            weights=predictor.weights,
-            covariance=predictor.covariance,
-            intercept=predictor.intercept,
-            noise_points=predictor.noise_points,
+            quadratic=predictor.quadratic,
+            linear=predictor.linear,
+            constants=predictor.constants,
+            spread=predictor.spread,
+            noise=predictor.noise,
         )
 
 
@@ -115,30 +175,37 @@ def load_predictor(path: Path, space: SearchSpace) -> Predictor:
         raise MissingFileError(path, f"accuracy predictor of {space.name}", step)
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            provenance = json.loads(str(file["provenance"]))
+            provenance["batches"] = tuple(provenance["batches"])
             predictor = Predictor(
-                provenance=Provenance(**json.loads(str(file["provenance"]))),
+                provenance=Provenance(**provenance),
                 mean_features=_finite(file["mean_features"]),
-                weights=_finite(file["weights"]),
-                covariance=_finite(file["covariance"]),
-                intercept=float(_finite(file["intercept"])),
-                noise_points=float(_finite(file["noise_points"])),
+                quadratic=_finite(file["quadratic"]),
+                linear=_finite(file["linear"]),
+                constants=_finite(file["constants"]),
+                spread=_finite(file["spread"]),
+                noise=float(_finite(file["noise"])),
             )
     except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds on damaged files
         raise FileFormatError(path, f"not an accuracy predictor: {error}", step) from error
     count = features(space, space.encode([space.smallest()])).shape[1]
-    shapes = predictor.mean_features.shape, predictor.weights.shape, predictor.covariance.shape
-    if predictor.provenance.space != space.name or shapes != ((count,), (count,), (count, count)):
+    rows = max(len(predictor.provenance.batches), 1)
+    shapes = [predictor.mean_features.shape, predictor.quadratic.shape, predictor.spread.shape]
+    expected = [(count,), (count, count), (count, count)]
+    if predictor.provenance.space != space.name or shapes != expected:
         raise FileFormatError(
             path,
-            f"was fitted on the space {predictor.provenance.space} with weights {predictor.weights.shape}, "
-            f"not on {space.name} with weights {(count,)}",
+            f"was fitted on the space {predictor.provenance.space} with features "
+            f"{predictor.mean_features.shape}, not on {space.name} with features {(count,)}",
             step,
         )
+    if predictor.linear.shape != (rows, count) or predictor.constants.shape != (rows,):
+        raise FileFormatError(path, f"not an accuracy predictor: expected {rows} batch(es)", step)
     return predictor
 
 
-def _finite(values: npt.ArrayLike) -> Floats:
-    floats = np.asarray(values, np.float64)
+def _finite(values: npt.ArrayLike) -> Features:
+    floats = np.asarray(values, np.float32)
     if not np.isfinite(floats).all():
         raise ValueError("holds numbers that are not finite")
     return floats

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,31 +9,63 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcofa.arch import Arch
-from mcofa.arch_table import read_archs, read_measured, write_measured
+from mcofa.arch_table import Measured, read_archs, read_measured, write_measured
 from mcofa.errors import FileFormatError, InvalidArchError, MissingFileError
 from mcofa.space import SearchSpace, load_space
 
 HEADER = "kernel_sizes,expand_ratios,depths,image_size,top1_percent\n"
-ROW = "3 5 3 3,1 2 1 1,2 1,16,81.25\n"
-MEASURED = [(Arch(16, ((3, 5), (3,)), ((1, 2), (1,))), 81.25)]
+ROW = "3 5 3 3,1 2 1 1,2 1,16,81.250\n"
+ARCH = Arch(16, ((3, 5), (3,)), ((1, 2), (1,)))
+
+
+def one(space: SearchSpace, **more: Any) -> Measured:
+    return Measured(space.encode([ARCH]), np.array([81.25]), **more)
+
+
+def same(one: Measured, other: Measured) -> bool:
+    return (
+        np.array_equal(one.genomes, other.genomes)
+        and np.array_equal(one.top1_percent, other.top1_percent)
+        and (one.batches, one.checkpoint) == (other.batches, other.checkpoint)
+    )
 
 
 def test_table_by_hand(tiny_space: SearchSpace, tmp_path: Path) -> None:
     path = tmp_path / "measured.csv"
-    write_measured(path, tiny_space, MEASURED)
+    write_measured(path, tiny_space, one(tiny_space))
     assert path.read_text() == HEADER + ROW
-    assert read_measured(path, tiny_space) == MEASURED
+    assert same(read_measured(path, tiny_space), one(tiny_space))
 
 
-@given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 10_000), min_size=1, max_size=8))
+def test_batches_and_checkpoint_by_hand(tiny_space: SearchSpace, tmp_path: Path) -> None:
+    path = tmp_path / "measured.csv"
+    measured = one(tiny_space, batches=("gpu 1",), checkpoint="0f")
+    write_measured(path, tiny_space, measured)
+    assert path.read_text() == (HEADER[:-1] + ",measurement_batch,checkpoint\n" + ROW[:-1] + ",gpu 1,0f\n")
+    assert same(read_measured(path, tiny_space), measured)
+
+
+def test_archs_of_two_checkpoints_are_refused(tiny_space: SearchSpace, tmp_path: Path) -> None:
+    path = tmp_path / "measured.csv"
+    path.write_text(HEADER[:-1] + ",checkpoint\n" + ROW[:-1] + ",0f\n" + ROW[:-1] + ",1e\n")
+    with pytest.raises(FileFormatError, match=r"row 2 \(line 3\): measured on checkpoint 1e, row 1 on 0f"):
+        read_measured(path, tiny_space)
+
+
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 100_000), min_size=1, max_size=8), st.booleans())
 def test_round_trip(
-    tiny_space: SearchSpace, tmp_path_factory: pytest.TempPathFactory, seed: int, hundredths: list[int]
+    tiny_space: SearchSpace,
+    tmp_path_factory: pytest.TempPathFactory,
+    seed: int,
+    thousandths: list[int],
+    batches: bool,
 ) -> None:
-    genomes = tiny_space.sample(len(hundredths), np.random.default_rng(seed))
-    measured = [(tiny_space.decode(row), value / 100) for row, value in zip(genomes, hundredths, strict=True)]
+    genomes = tiny_space.sample(len(thousandths), np.random.default_rng(seed))
+    labels = tuple(map(str, thousandths)) if batches else None
+    measured = Measured(genomes, np.array(thousandths) / 1000, labels)
     path = tmp_path_factory.getbasetemp() / "round_trip.csv"
     write_measured(path, tiny_space, measured)
-    assert read_measured(path, tiny_space) == measured
+    assert same(read_measured(path, tiny_space), measured)
 
 
 def test_what_inactive_blocks_hold_and_other_columns_do_not_matter(
@@ -40,7 +73,7 @@ def test_what_inactive_blocks_hold_and_other_columns_do_not_matter(
 ) -> None:
     path = tmp_path / "measured.csv"
     path.write_text("batch," + HEADER + "4," + ROW.replace("3 5 3 3,1 2 1 1", "3 5 3 9,1 2 1 7"))
-    assert read_measured(path, tiny_space) == MEASURED
+    assert same(read_measured(path, tiny_space), one(tiny_space))
 
 
 def test_archs_without_accuracy_and_what_else_the_file_holds(tiny_space: SearchSpace, tmp_path: Path) -> None:
@@ -58,7 +91,7 @@ def test_archs_without_accuracy_and_what_else_the_file_holds(tiny_space: SearchS
             "kernel_sizes": "3 5 3 3",
         }
     ]
-    np.testing.assert_array_equal(genomes, tiny_space.encode([arch for arch, _ in MEASURED]))
+    np.testing.assert_array_equal(genomes, tiny_space.encode([ARCH]))
 
 
 @pytest.mark.parametrize("name", ["ofa", "compofa", "compofa-fixed-kernel", "mcofa-v2"])
@@ -66,7 +99,7 @@ def test_reads_genomes_as_encode_makes_them(name: str, tmp_path: Path) -> None:
     space = load_space(name)
     genomes = space.sample(50, np.random.default_rng(2))
     path = tmp_path / "archs.csv"
-    write_measured(path, space, [(space.decode(genome), 50) for genome in genomes])
+    write_measured(path, space, Measured(genomes, np.full(50, 50.0)))
     np.testing.assert_array_equal(read_archs(path, space)[1], genomes)
 
 
@@ -75,10 +108,12 @@ def test_refuses_the_archs_that_the_space_refuses(name: str, tmp_path: Path) -> 
     space = load_space(name)
     genomes = space.uncoupled().sample(20, np.random.default_rng(3))
     path = tmp_path / "archs.csv"
-    for arch in map(space.decode, genomes):
+    for genome in genomes:
+        arch = space.uncoupled().decode(genome)
         with pytest.raises(InvalidArchError) as refusal:
             space.check(arch)
-        write_measured(path, space, [(space.smallest(), 50), (arch, 50)])
+        both = np.stack([space.encode([space.smallest()])[0], genome])
+        write_measured(path, space, Measured(both, np.full(2, 50.0)))
         with pytest.raises(FileFormatError) as refused_row:
             read_archs(path, space)
         said = refusal.value.problem.replace(".0 is", " is")
@@ -113,10 +148,10 @@ def test_missing_file(tiny_space: SearchSpace, tmp_path: Path) -> None:
         ),
         (HEADER + ROW.replace("3 5 3 3", "3 5.5 3 3"), "stage 1: kernel size 5.5 is not in tiny"),
         (HEADER + ROW.replace("1 2 1 1", "1 inf 1 1"), "stage 1: expand ratio inf is not in tiny"),
-        (HEADER + ROW.replace("81.25", ""), "top1_percent '': 0 numbers, expected 1"),
-        (HEADER + ROW.replace("81.25", "nan"), "top1_percent nan"),
-        (HEADER + ROW.replace("81.25", "8125"), "top1_percent 8125.0, expected 0 to 100"),
-        (HEADER + ROW.replace("81.25", "high"), "row 1 (line 2): top1_percent 'high': could not convert"),
+        (HEADER + ROW.replace("81.250", ""), "top1_percent '': 0 numbers, expected 1"),
+        (HEADER + ROW.replace("81.250", "nan"), "top1_percent nan"),
+        (HEADER + ROW.replace("81.250", "8125"), "top1_percent 8125.0, expected 0 to 100"),
+        (HEADER + ROW.replace("81.250", "high"), "row 1 (line 2): top1_percent 'high': could not convert"),
         (HEADER + ROW + "3 5 3 3,1 2", "row 2 (line 3): 2 cells, expected 5"),
         (HEADER + ROW + "\n\n" + ROW[:-1] + ",1,2", "row 2 (line 5): 7 cells, expected 5"),
         (HEADER + ROW + ROW.replace("2 1,", "2 0,"), "row 2 (line 3): stage 2: depth 0 is not in tiny"),

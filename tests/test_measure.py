@@ -1,24 +1,38 @@
-"""Measuring subnets: resumable, and never mixed with measurements of other archs."""
+"""Measuring subnets: resumable, shared among processes, and never mixed with other measurements."""
 
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tiny_training import config, header, names_in, one_thread, randomised, tiny_space, write_inputs
 
+from mcofa.arch_sample import balanced_archs
+from mcofa.arch_table import Measured
+from mcofa.boards import load_board
 from mcofa.errors import DiskWriteError, FileFormatError, MissingFileError
 from mcofa.supernet.checkpoint import load_supernet, save_checkpoint
-from mcofa.supernet.data import load_data
-from mcofa.supernet.measure import measure
+from mcofa.supernet.data import Preprocessing, Split, load_data
+from mcofa.supernet.measure import measure as measure_archs
 
 pytestmark = pytest.mark.torch
 
 SPACE = tiny_space()
+BOARD = load_board("stm32f746")
 COUNT = 6
+
+
+def measure(
+    checkpoint: Path, count: int, seed: int, out: Path, report: Callable[[int, int], None] = lambda *_: None
+) -> Measured:
+    measured = measure_archs(checkpoint, count, seed, BOARD, out, report=report)
+    assert measured is not None
+    return measured
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,22 +58,22 @@ def whole(checkpoint: Path) -> bytes:
     return path.read_bytes()
 
 
-def stop_after(limit: int) -> Callable[[int], None]:
-    def report(done: int) -> None:
+def stop_after(limit: int) -> Callable[[int, int], None]:
+    def report(done: int, of: int) -> None:
         if done == limit:
             raise KeyboardInterrupt
 
     return report
 
 
-def test_the_smallest_the_largest_and_random_archs_are_measured(checkpoint: Path, tmp_path: Path) -> None:
-    done: list[int] = []
-    measured = measure(checkpoint, COUNT, 0, tmp_path / "table.csv", done.append)
-    archs = [arch for arch, _ in measured]
-    assert archs[:2] == [SPACE.smallest(), SPACE.largest()]
-    assert len(archs) == COUNT
-    assert len(set(archs)) > 3
-    assert done == [1, 2, 3, 4, 5, 6]
+def test_the_smallest_the_largest_and_balanced_archs_are_measured(checkpoint: Path, tmp_path: Path) -> None:
+    done: list[tuple[int, int]] = []
+    measured = measure(checkpoint, COUNT, 0, tmp_path / "table.csv", lambda *state: done.append(state))
+    np.testing.assert_array_equal(measured.genomes, balanced_archs(SPACE, BOARD, 0)[:COUNT])
+    ends = SPACE.encode([SPACE.smallest(), SPACE.largest()])
+    np.testing.assert_array_equal(measured.genomes[:2], ends)
+    assert len(np.unique(measured.genomes, axis=0)) == COUNT
+    assert done == [(number, COUNT) for number in range(1, COUNT + 1)]
     assert names_in(tmp_path) == ["table.csv"]
 
 
@@ -69,18 +83,38 @@ def test_accuracies_are_those_on_the_validation_images(checkpoint: Path, tmp_pat
     data = load_data(saved.config.data, 12, 1)
     with (tmp_path / "table.csv").open() as file:
         rows = list(csv.DictReader(file))
-    for (arch, top1), row in zip(measured, rows, strict=True):
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    for genome, top1, row in zip(measured.genomes, measured.top1_percent, rows, strict=True):
         with torch.no_grad():
             # One batch of 138 images, so the running averages are its statistics.
-            subnet = supernet.extract(arch)
+            subnet = supernet.extract(SPACE.decode(genome))
             for module in subnet.modules():
                 if isinstance(module, torch.nn.BatchNorm2d):
                     module.momentum = 1.0
             subnet.train()(data.preprocessing.normalise(data.train.images))
             answers = subnet.eval()(data.preprocessing.normalise(data.validation.images)).argmax(1)
         right = sum(int(a == t) for a, t in zip(answers, data.validation.targets, strict=True))
-        assert top1 == pytest.approx(100 * right / 12)
-        assert row["top1_percent"] == f"{100 * right / 12:.2f}"
+        assert top1 == pytest.approx(100 * right / 12, abs=5e-4)
+        assert row["top1_percent"] == f"{100 * right / 12:.3f}"
+        assert digest.startswith(row["checkpoint"])
+        assert len(row["checkpoint"]) == 16
+
+
+def test_each_arch_sees_images_of_its_own_resolution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_inputs(tmp_path)
+    space = SPACE.model_copy(update={"resolutions": (8, 12)})
+    path = tmp_path / "checkpoint.safetensors"
+    save_checkpoint(path, header(space, config(tmp_path)), dict(randomised(space).state_dict()))
+    seen: list[tuple[int, int]] = []
+
+    def remember(subnet: torch.nn.Module, split: Split, preprocessing: Preprocessing) -> float:
+        seen.append((split.images.shape[-1], split.images.shape[-2]))
+        return 50.0
+
+    monkeypatch.setattr("mcofa.supernet.measure.top1_percent", remember)
+    measured = measure(path, 8, 0, tmp_path / "table.csv")
+    assert seen == [(side, side) for side in np.array([8, 12])[measured.genomes[:, 0]].tolist()]
+    assert len(set(seen)) == 2
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5])
@@ -91,7 +125,7 @@ def test_a_stopped_call_is_continued(checkpoint: Path, tmp_path: Path, whole: by
     assert len(path.read_text().splitlines()) == 1 + limit
     assert names_in(tmp_path) == ["table.csv"]
     done: list[int] = []
-    measured = measure(checkpoint, COUNT, 0, path, done.append)
+    measured = measure(checkpoint, COUNT, 0, path, lambda number, _: done.append(number))
     assert done == list(range(limit + 1, COUNT + 1))
     assert len(measured) == COUNT
     assert path.read_bytes() == whole
@@ -110,7 +144,7 @@ def test_fewer_archs_than_the_table_has_are_read_from_it(
     path = tmp_path / "table.csv"
     path.write_bytes(whole)
     done: list[int] = []
-    assert len(measure(checkpoint, 3, 0, path, done.append)) == 3
+    assert len(measure(checkpoint, 3, 0, path, lambda number, _: done.append(number))) == 3
     assert done == []
     assert path.read_bytes() == whole
 
@@ -120,6 +154,53 @@ def test_a_table_of_another_seed_is_refused(checkpoint: Path, tmp_path: Path, wh
     path.write_bytes(whole)
     with pytest.raises(FileFormatError, match=r"table.csv: holds other archs than seed 1 draws"):
         measure(checkpoint, COUNT, 1, path)
+    assert path.read_bytes() == whole
+
+
+def test_a_table_of_another_checkpoint_is_refused(checkpoint: Path, tmp_path: Path, whole: bytes) -> None:
+    path, other = tmp_path / "table.csv", tmp_path / "other.safetensors"
+    path.write_bytes(whole)
+    tensors = {name: tensor + 0.1 for name, tensor in randomised(SPACE).state_dict().items() if tensor.ndim}
+    save_checkpoint(
+        other, header(SPACE, config(checkpoint.parent)), dict(randomised(SPACE).state_dict()) | tensors
+    )
+    with pytest.raises(FileFormatError, match=r"table.csv: was measured on checkpoint [0-9a-f]{16}, this is"):
+        measure(other, COUNT, 0, path)
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def test_processes_share_the_work(
+    checkpoint: Path, tmp_path: Path, whole: bytes, monkeypatch: pytest.MonkeyPatch, order: tuple[int, ...]
+) -> None:
+    path = tmp_path / "table.csv"
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    found, shares = [], []
+    for rank in order:
+        monkeypatch.setenv("RANK", str(rank))
+        done: list[tuple[int, int]] = []
+        found.append(
+            measure_archs(checkpoint, COUNT, 0, BOARD, path, report=lambda *state, d=done: d.append(state))
+        )
+        shares.append(done)
+    assert shares == [[(1, 2), (2, 2)]] * 3
+    assert [measured is None for measured in found] == [True, True, False]
+    assert path.read_bytes() == whole
+    assert names_in(tmp_path / "table.csv.parts") == ["0.csv", "1.csv", "2.csv"]
+
+
+def test_a_stopped_process_goes_on_and_one_process_can_finish_the_work(
+    checkpoint: Path, tmp_path: Path, whole: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "table.csv"
+    with monkeypatch.context() as torchrun:
+        torchrun.setenv("WORLD_SIZE", "2")
+        torchrun.setenv("RANK", "1")
+        with pytest.raises(KeyboardInterrupt):
+            measure_archs(checkpoint, COUNT, 0, BOARD, path, report=stop_after(2))
+    done: list[int] = []
+    measure(checkpoint, COUNT, 0, path, lambda number, _: done.append(number))
+    assert len(done) == COUNT - 2
     assert path.read_bytes() == whole
 
 

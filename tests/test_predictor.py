@@ -10,35 +10,39 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcofa.arch import Arch
+from mcofa.arch_features import features, options
+from mcofa.arch_table import Measured, read_measured
 from mcofa.errors import FileFormatError, MissingFileError
-from mcofa.fit_predictor import TooFewArchsError, fit_predictor
-from mcofa.predictor import Predictor, features, load_predictor, save_predictor
-from mcofa.space import SearchSpace, load_space
+from mcofa.fit_predictor import Quality, TooFewArchsError, fit_predictor, quality
+from mcofa.peak_items import macs
+from mcofa.predictor import Predictor, load_predictor, save_predictor
+from mcofa.resources import data_folder
+from mcofa.space import Genomes, SearchSpace, load_space
 
-Measured = list[tuple[Arch, float]]
+ARRAYS = ("mean_features", "quadratic", "linear", "constants", "spread")
+PAPER_SPACES = ("ofa", "compofa", "mcofa-v3")
 
 
 def same(one: Predictor, other: Predictor) -> bool:
-    arrays = ("mean_features", "weights", "covariance")
-    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in arrays) and (
-        (one.provenance, one.intercept, one.noise_points)
-        == (other.provenance, other.intercept, other.noise_points)
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ARRAYS) and (
+        (one.provenance, np.float32(one.noise)) == (other.provenance, np.float32(other.noise))
     )
 
 
-# Features and fit
+# Features
 
 
 def test_features_by_hand(tiny_space: SearchSpace) -> None:
     genomes = tiny_space.encode([Arch(16, ((5,), (3, 5)), ((1,), (2, 1)))])
-    assert features(tiny_space, genomes).tolist() == [
-        [
-            *(0, 1),  # resolution 12, 16
-            *(1, 0, 0, 1),  # depths 1, 2 of both stages
-            *(0, 1, 0, 0, 1, 0, 0, 1),  # kernel sizes 3, 5 of all blocks; the second one is inactive
-            *(1, 0, 0, 0, 0, 1, 1, 0),  # expand ratios 1, 2 likewise
-        ]
+    one_hot = [
+        *(0, 1),  # resolution 12, 16
+        *(1, 0, 0, 1),  # depths 1, 2 of both stages
+        *(0, 1, 0, 0, 1, 0, 0, 1),  # kernel sizes 3, 5 of all blocks; the second one is inactive
+        *(1, 0, 0, 0, 0, 1, 1, 0),  # expand ratios 1, 2 likewise
     ]
+    # Blocks, kernel sizes of 5, and expand ratios of 2 of both stages.
+    assert features(tiny_space, genomes).tolist() == [[*one_hot, 1, 2, 1, 1, 0, 1]]
+    assert options(tiny_space, genomes).tolist() == [one_hot]
 
 
 def test_features_tell_all_archs_apart(tiny_space: SearchSpace) -> None:
@@ -46,78 +50,181 @@ def test_features_tell_all_archs_apart(tiny_space: SearchSpace) -> None:
     assert len(np.unique(features(tiny_space, genomes), axis=0)) == tiny_space.count()
 
 
+# Fit
+
+
 def test_prediction_equals_scikit_learn(
     tiny_space: SearchSpace, measured_tiny_archs: Measured, synthetic_predictor: Predictor
 ) -> None:
-    from sklearn.linear_model import BayesianRidge
+    """The same kernel in scikit-learn: for one of the ridges it gives the same predictions."""
+    from sklearn.kernel_ridge import KernelRidge
 
-    inputs = features(tiny_space, tiny_space.encode([arch for arch, _ in measured_tiny_archs]))
-    model = BayesianRidge().fit(inputs - inputs.mean(0), [top1 for _, top1 in measured_tiny_archs])
+    raw = features(tiny_space, measured_tiny_archs.genomes).astype(np.float64)
+    mean, one_hot = raw.mean(0), 22
+    scale = np.ones(raw.shape[1])
+    for group in (slice(one_hot), slice(one_hot, None)):
+        scale[group] = np.sqrt(2 * ((raw - mean)[:, group] ** 2).sum(1).mean())
+    roots = np.sqrt(100 - measured_tiny_archs.top1_percent)
     genomes = tiny_space.sample(100, np.random.default_rng(1))
-    mean, std = model.predict(features(tiny_space, genomes) - inputs.mean(0), return_std=True)
-
-    prediction = synthetic_predictor.predict(tiny_space, genomes)
-    provenance = synthetic_predictor.provenance
-    inside = (mean > provenance.lowest_top1_percent) & (mean < provenance.highest_top1_percent)
+    found = synthetic_predictor.predict(tiny_space, genomes).top1_percent
+    known = synthetic_predictor.provenance
+    inside = (found > known.lowest_top1_percent) & (found < known.highest_top1_percent)
     assert inside.sum() > 80
-    np.testing.assert_allclose(prediction.top1_percent[inside], mean[inside], rtol=1e-9)
-    np.testing.assert_allclose(prediction.std_points, std, rtol=1e-9)
+    differences = []
+    for ridge in (0.09, 0.3, 0.9, 3, 9, 30, 90, 300):
+        model = KernelRidge(alpha=ridge, kernel="poly", degree=2, gamma=1, coef0=30)
+        model.fit((raw - mean) / scale, roots - roots.mean())
+        predicted = model.predict((features(tiny_space, genomes) - mean) / scale) + roots.mean()
+        differences.append(float(np.abs(100 - predicted**2 - found)[inside].max()))
+    assert min(differences) < 1e-3
+    assert max(differences) > 0.1
 
 
-def test_fit_finds_the_noise_of_linear_accuracies(
+def test_fit_finds_the_noise_of_made_up_accuracies(
     measured_tiny_archs: Measured, synthetic_predictor: Predictor
 ) -> None:
-    provenance = synthetic_predictor.provenance
-    accuracies = [top1 for _, top1 in measured_tiny_archs]
+    provenance, accuracies = synthetic_predictor.provenance, measured_tiny_archs.top1_percent
     assert provenance.measured_archs == len(accuracies)
-    assert (provenance.lowest_top1_percent, provenance.highest_top1_percent) == (
-        min(accuracies),
-        max(accuracies),
-    )
+    assert provenance.lowest_top1_percent == accuracies.min()
+    assert provenance.highest_top1_percent == accuracies.max()
     assert provenance.measured_on == "made-up accuracies"
-    assert 0.1 < synthetic_predictor.noise_points < 0.3
-    assert 0.1 < provenance.rmse_points < 0.4
+    assert provenance.batches == ()
+    assert 0.2 < provenance.rmse_points < 0.4
     assert provenance.kendall_tau > 0.9
+    assert provenance.rmse_points_in_batch == provenance.rmse_points
+
+
+def test_measurements_deviate_as_predicted(tiny_space: SearchSpace) -> None:
+    """Of archs that were held out, 68 % lie within one standard deviation and 95 % within two."""
+    rng = np.random.default_rng(5)
+    genomes = tiny_space.sample(700, rng)
+    accuracies = 70 + genomes @ rng.uniform(0.2, 2, genomes.shape[1]) + rng.normal(0, 0.2, 700)
+    measured = Measured(genomes, accuracies)
+    predictor = fit_predictor(tiny_space, measured.take(np.arange(200)), "200 archs")
+    rest = measured.take(np.arange(200, 700))
+    found = predictor.predict(tiny_space, rest.genomes)
+    ratio = np.abs(rest.top1_percent - found.top1_percent) / found.std_points
+    assert 0.6 < (ratio < 1).mean() < 0.76
+    assert 0.92 < (ratio < 2).mean() < 0.98
+    assert 0.18 < np.median(found.std_points) < 0.3
+
+
+def test_batches_are_told_apart(tiny_space: SearchSpace, measured_tiny_archs: Measured) -> None:
+    rng = np.random.default_rng(3)
+    batch = rng.integers(0, 3, len(measured_tiny_archs))
+    shifted = measured_tiny_archs.top1_percent + np.array([-1, 0, 1])[batch]
+    measured = Measured(measured_tiny_archs.genomes, shifted, tuple(f"gpu {i}" for i in batch))
+    predictor = fit_predictor(tiny_space, measured, "three batches")
+    known = predictor.provenance
+    assert known.batches == ("gpu 0", "gpu 1", "gpu 2")
+    assert known.rmse_points > 0.7
+    assert known.rmse_points_in_batch < 0.45
+    genomes = tiny_space.sample(200, rng)
+    average = predictor.predict(tiny_space, genomes).top1_percent
+    low, middle, high, unknown = (
+        predictor.predict(tiny_space, genomes, [name] * 200).top1_percent for name in (*known.batches, "none")
+    )
+    assert np.mean(high - low) == pytest.approx(2, abs=0.2)
+    np.testing.assert_allclose((low + middle + high) / 3, average, atol=0.15)
+    np.testing.assert_array_equal(unknown, average)
+    mixed = [known.batches[i % 3] for i in range(200)]
+    expected = np.choose(np.arange(200) % 3, [low, middle, high])
+    np.testing.assert_allclose(predictor.predict(tiny_space, genomes, mixed).top1_percent, expected)
 
 
 def test_accuracies_without_pattern_are_not_predicted(tiny_space: SearchSpace) -> None:
     rng = np.random.default_rng(4)
-    archs = [tiny_space.decode(genome) for genome in tiny_space.sample(100, rng)]
-    predictor = fit_predictor(tiny_space, [(arch, rng.normal(80, 2)) for arch in archs], "noise")
+    measured = Measured(tiny_space.sample(100, rng), rng.normal(80, 2, 100))
+    predictor = fit_predictor(tiny_space, measured, "noise")
     assert predictor.provenance.rmse_points == pytest.approx(2, abs=0.6)
     assert abs(predictor.provenance.kendall_tau) < 0.3
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_quality_equals_scipy(ties: bool) -> None:
+    from scipy.stats import kendalltau
+
+    rng = np.random.default_rng(0)
+    one = rng.normal(70, 1, 200)
+    other = one + rng.normal(0, 1, 200)
+    if ties:
+        one, other = one.round(), other.round()
+    expected = Quality(
+        round(float(np.sqrt(np.mean((one - other) ** 2))), 4),
+        round(float(kendalltau(one, other).statistic), 4),
+    )
+    assert quality(one, other) == expected
+
+
+def test_too_few_archs(tiny_space: SearchSpace, measured_tiny_archs: Measured) -> None:
+    with pytest.raises(TooFewArchsError, match="29 measured archs, at least 30 are needed"):
+        fit_predictor(tiny_space, measured_tiny_archs.take(np.arange(29)), "")
+    fit_predictor(tiny_space, measured_tiny_archs.take(np.arange(30)), "")
+
+
+# Beyond what was measured
 
 
 @pytest.mark.parametrize("factor", [100, -100])
 def test_predictions_stay_near_what_was_measured(
     tiny_space: SearchSpace, synthetic_predictor: Predictor, factor: float
 ) -> None:
-    wild = dataclasses.replace(synthetic_predictor, weights=factor * synthetic_predictor.weights)
-    predicted = wild.predict(tiny_space, tiny_space.sample(500, np.random.default_rng(0))).top1_percent
-    provenance, noise = wild.provenance, wild.noise_points
-    assert predicted.min() == provenance.lowest_top1_percent - noise
-    assert predicted.max() == provenance.highest_top1_percent + noise
+    wild = dataclasses.replace(synthetic_predictor, linear=factor * synthetic_predictor.linear)
+    errors = 100 - wild.predict(tiny_space, tiny_space.sample(500, np.random.default_rng(0))).top1_percent
+    provenance = wild.provenance
+    assert errors.min() == pytest.approx(0.9 * (100 - provenance.highest_top1_percent))
+    assert errors.max() < 1.12 * (100 - provenance.lowest_top1_percent)
 
 
 def test_predictions_are_percentages(tiny_space: SearchSpace, synthetic_predictor: Predictor) -> None:
     genomes = tiny_space.sample(500, np.random.default_rng(0))
-    for lowest, highest, shift, bound in ((0.1, 40, -99, 0), (60, 99.9, 99, 100)):
+    for lowest, highest in ((0, 40), (60, 100)):
         provenance = dataclasses.replace(
             synthetic_predictor.provenance, lowest_top1_percent=lowest, highest_top1_percent=highest
         )
-        intercept = synthetic_predictor.intercept + shift
-        shifted = dataclasses.replace(synthetic_predictor, provenance=provenance, intercept=intercept)
-        assert (shifted.predict(tiny_space, genomes).top1_percent == bound).any()
-        assert not (np.abs(shifted.predict(tiny_space, genomes).top1_percent - 50) > 50).any()
+        for shift in (-1e6, 1e6):
+            constants = synthetic_predictor.constants + np.float32(shift)
+            shifted = dataclasses.replace(synthetic_predictor, provenance=provenance, constants=constants)
+            found = shifted.predict(tiny_space, genomes)
+            assert (np.abs(found.top1_percent - 50) <= 50).all()
+            assert np.isfinite(found.std_points).all()
 
 
-def test_unseen_options_are_less_certain(tiny_space: SearchSpace, measured_tiny_archs: Measured) -> None:
-    small = [(arch, top1) for arch, top1 in measured_tiny_archs if arch.resolution == 12]
+def test_the_order_of_archs_survives_the_bounds(
+    tiny_space: SearchSpace, synthetic_predictor: Predictor
+) -> None:
+    """A search among archs beyond the best measured one still goes uphill."""
+    genomes = tiny_space.sample(300, np.random.default_rng(2))
+    provenance = dataclasses.replace(
+        synthetic_predictor.provenance, lowest_top1_percent=70, highest_top1_percent=72
+    )
+    bounded = dataclasses.replace(synthetic_predictor, provenance=provenance)
+    free = synthetic_predictor.predict(tiny_space, genomes).top1_percent
+    order = np.argsort(free)
+    assert (np.diff(bounded.predict(tiny_space, genomes).top1_percent[order]) >= -1e-4).all()
+
+
+def test_unseen_options_are_marked_and_less_certain(
+    tiny_space: SearchSpace, measured_tiny_archs: Measured
+) -> None:
+    small = measured_tiny_archs.take(np.flatnonzero(measured_tiny_archs.genomes[:, 0] == 0))
     predictor = fit_predictor(tiny_space, small, "resolution 12 only")
-    std = predictor.predict(
-        tiny_space, tiny_space.encode([tiny_space.smallest(), tiny_space.largest()])
-    ).std_points
-    assert std[1] > 1.5 * std[0] > 0
+    genomes = tiny_space.sample(500, np.random.default_rng(6))
+    found = predictor.predict(tiny_space, genomes)
+    assert found.extrapolates[genomes[:, 0] == 1].all()
+    seen = (genomes[:, 0] == 0) & ~found.extrapolates
+    assert seen.sum() > 100
+    assert found.std_points[genomes[:, 0] == 1].min() > 1.5 * np.median(found.std_points[seen])
+
+
+def test_archs_with_other_macs_are_marked(tiny_space: SearchSpace, measured_tiny_archs: Measured) -> None:
+    amounts = macs(tiny_space, measured_tiny_archs.genomes)
+    middle = np.flatnonzero((amounts > np.quantile(amounts, 0.2)) & (amounts < np.quantile(amounts, 0.8)))
+    predictor = fit_predictor(tiny_space, measured_tiny_archs.take(middle), "the middle")
+    found = predictor.predict(tiny_space, measured_tiny_archs.genomes).extrapolates
+    assert not found[middle].any()
+    assert found[amounts > amounts[middle].max()].all()
+    assert found[amounts < amounts[middle].min()].all()
 
 
 def test_no_archs_no_predictions(tiny_space: SearchSpace, synthetic_predictor: Predictor) -> None:
@@ -125,10 +232,67 @@ def test_no_archs_no_predictions(tiny_space: SearchSpace, synthetic_predictor: P
     assert synthetic_predictor.predict(tiny_space, none).top1_percent.shape == (0,)
 
 
-def test_too_few_archs(tiny_space: SearchSpace, measured_tiny_archs: Measured) -> None:
-    with pytest.raises(TooFewArchsError, match="29 measured archs, at least 30 are needed"):
-        fit_predictor(tiny_space, measured_tiny_archs[:29], "")
-    fit_predictor(tiny_space, measured_tiny_archs[:30], "")
+def test_many_archs_are_predicted_as_one_by_one(
+    tiny_space: SearchSpace, synthetic_predictor: Predictor
+) -> None:
+    genomes: Genomes = tiny_space.sample(5_000, np.random.default_rng(0))
+    together = synthetic_predictor.predict(tiny_space, genomes)
+    for row in (0, 2_047, 2_048, 4_999):
+        alone = synthetic_predictor.predict(tiny_space, genomes[row : row + 1])
+        assert alone.top1_percent[0] == pytest.approx(together.top1_percent[row], abs=1e-3)
+
+
+# The predictors that come with mcofa
+
+
+@pytest.mark.parametrize(
+    ("name", "rmse_points", "rmse_points_in_batch", "kendall_tau"),
+    [("ofa", 0.34, 0.22, 0.89), ("compofa", 0.45, 0.31, 0.89), ("mcofa-v3", 0.35, 0.30, 0.94)],
+)
+def test_the_paper_spaces_are_predicted_well(
+    name: str, rmse_points: float, rmse_points_in_batch: float, kendall_tau: float
+) -> None:
+    known = load_predictor(data_folder("zoo") / f"{name}.npz", load_space(name)).provenance
+    assert known.rmse_points <= rmse_points
+    assert known.rmse_points_in_batch <= rmse_points_in_batch
+    assert known.kendall_tau >= kendall_tau
+
+
+@pytest.mark.parametrize("name", PAPER_SPACES)
+def test_shipped_predictors_know_the_measured_archs(name: str, shared_data: Path) -> None:
+    space = load_space(name)
+    measured = read_measured(shared_data / "imagenet_subnets" / f"{name.replace('-', '_')}.csv", space)
+    predictor = load_predictor(data_folder("zoo") / f"{name}.npz", space)
+    assert predictor.provenance.measured_archs == len(measured)
+    found = predictor.predict(space, measured.genomes, measured.batches)
+    assert not found.extrapolates.any()
+    assert quality(found.top1_percent, measured.top1_percent).rmse_points < 0.22
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "rmse_points", "rmse_points_in_batch", "kendall_tau"),
+    [("ofa", 0.34, 0.22, 0.89), ("compofa", 0.45, 0.31, 0.89), ("mcofa-v3", 0.35, 0.30, 0.94)],
+)
+def test_records_kept_aside_are_predicted(
+    shared_data: Path, name: str, rmse_points: float, rmse_points_in_batch: float, kendall_tau: float
+) -> None:
+    space = load_space(name)
+    measured = read_measured(shared_data / "imagenet_subnets" / f"{name.replace('-', '_')}.csv", space)
+    order = np.random.default_rng(11).permutation(len(measured))
+    aside = measured.take(order[: len(order) // 5])
+    predictor = fit_predictor(space, measured.take(order[len(order) // 5 :]), "four fifths")
+    anywhere = predictor.predict(space, aside.genomes)
+    found = quality(anywhere.top1_percent, aside.top1_percent)
+    in_batch = quality(
+        predictor.predict(space, aside.genomes, aside.batches).top1_percent, aside.top1_percent
+    )
+    assert found.rmse_points <= rmse_points
+    assert found.kendall_tau >= kendall_tau
+    assert in_batch.rmse_points <= rmse_points_in_batch
+    ratio = np.abs(anywhere.top1_percent - aside.top1_percent) / anywhere.std_points
+    assert 0.6 < (ratio < 1).mean() < 0.76
+    assert 0.92 < (ratio < 2).mean() < 0.985
 
 
 # Files
@@ -220,22 +384,24 @@ def rewrite(path: Path, **changes: Any) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"weights": None},
-        {"noise_points": None},
+        {"quadratic": None},
+        {"noise": None},
         {"provenance": np.array("{}")},
         {"provenance": np.array("no JSON")},
         {"provenance": np.array("[]")},
-        {"weights": np.array(["a"] * 22)},
-        {"weights": np.zeros((22, 22))},
-        {"weights": np.full(22, np.nan)},
-        {"weights": np.zeros(21)},
-        {"mean_features": np.zeros(21)},
-        {"covariance": np.zeros((22, 21))},
-        {"covariance": np.zeros(22)},
-        {"intercept": np.zeros(2)},
-        {"noise_points": np.nan},
+        {"quadratic": np.array([["a"] * 28] * 28)},
+        {"quadratic": np.zeros(28)},
+        {"quadratic": np.full((28, 28), np.nan)},
+        {"mean_features": np.zeros(27)},
+        {"spread": np.zeros((28, 27))},
+        {"linear": np.zeros((2, 28))},
+        {"linear": np.zeros(28)},
+        {"constants": np.zeros(2)},
+        {"constants": np.zeros(())},
+        {"noise": np.nan},
+        {"noise": np.zeros(2)},
     ],
-    ids=range(14),
+    ids=range(16),
 )
 def test_refuses_changed_contents(tiny_space: SearchSpace, saved: Path, changes: dict[str, Any]) -> None:
     rewrite(saved, **changes)

@@ -2,45 +2,121 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from mcofa.arch import Arch
-from mcofa.arch_table import read_measured, write_measured
+from mcofa.arch_sample import balanced_archs
+from mcofa.arch_table import Measured, read_measured, write_measured
+from mcofa.boards import Board
 from mcofa.errors import FileFormatError
+from mcofa.space import Genomes, SearchSpace
 from mcofa.supernet.checkpoint import load_supernet
-from mcofa.supernet.data import load_data
-from mcofa.supernet.evaluate import calibrate, top1_percent
+from mcofa.supernet.data import ImageData, Split, load_data
+from mcofa.supernet.evaluate import CALIBRATION_IMAGES, calibrate, top1_percent
+
+Report = Callable[[int, int], None]
 
 
 def measure(
-    checkpoint: Path, count: int, seed: int, out: Path, report: Callable[[int], None] = lambda _: None
-) -> list[tuple[Arch, float]]:
-    """Measure ``count`` archs: the smallest, the largest, and random ones.
+    checkpoint: Path,
+    count: int,
+    seed: int,
+    board: Board,
+    out: Path,
+    data_name: str | None = None,
+    report: Report = lambda done, of: None,
+) -> Measured | None:
+    """Measure ``count`` archs (see ``balanced_archs``), each at its own resolution.
 
-    Every result is written to ``out`` at once; a later call with the same checkpoint and
-    seed goes on where this one stopped. ``report`` is called with the number done.
+    Every result is written at once; a later call goes on where this one stopped. Of the processes
+    that torchrun starts, each measures its share into a file in the folder OUT.parts, and whichever
+    finds everything measured writes ``out``; the others return None. ``data_name`` stands in for the
+    data set of the checkpoint. ``report`` is called with the number done, and of how many.
 
     Raises:
-        FileFormatError: ``out`` holds measurements of other archs.
+        FileFormatError: a table holds archs of another checkpoint or another seed.
+        MissingFileError: the checkpoint or the data set is missing.
+        DiskWriteError: the operating system refused to write.
     """
     header, supernet = load_supernet(checkpoint)
     space = header.space
-    genomes = space.sample(count, np.random.default_rng(seed))
-    archs = [space.smallest(), space.largest(), *(space.decode(genome) for genome in genomes)][:count]
-    measured = read_measured(out, space) if out.exists() else []
-    if [arch for arch, _ in measured][:count] != archs[: len(measured)]:
-        raise FileFormatError(
-            out,
-            f"holds other archs than seed {seed} draws",
-            "choose another --out or the seed it was made with",
-        )
-    data = load_data(header.data, space.resolutions[-1], space.input_channels)
-    for arch in archs[len(measured) :]:
-        subnet = calibrate(supernet.extract(arch), data.train, data.preprocessing)
-        measured.append((arch, top1_percent(subnet, data.validation, data.preprocessing)))
-        write_measured(out, space, measured)
-        report(len(measured))
-    return measured[:count]
+    order = balanced_archs(space, board, seed)
+    weights = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:16]
+    tables = _Tables(space, weights, order, seed, out)
+    archs, done = order[:count], tables.read()
+    rank, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    share = archs[rank::processes]
+    own = out if processes == 1 else tables.part(rank)
+    gpu = int(os.environ.get("LOCAL_RANK", "0"))
+    device = torch.device("cuda", gpu) if torch.cuda.is_available() else torch.device("cpu")
+    data = load_data(data_name or header.data, space.resolutions[-1], space.input_channels)
+    at = functools.cache(lambda resolution: _splits(data.at(resolution), device))
+    for genome in (row for row in share if bytes(row) not in done):
+        arch = space.decode(genome)
+        train, validation = at(arch.resolution)
+        subnet = calibrate(supernet.extract(arch).to(device), train, data.preprocessing)
+        done[bytes(genome)] = top1_percent(subnet, validation, data.preprocessing)
+        tables.write(own, done, share if processes > 1 else order)
+        report(sum(bytes(row) in done for row in share), len(share))
+    done = tables.read()
+    if any(bytes(row) not in done for row in archs):
+        return None
+    if processes > 1:
+        tables.write(out, done, order)
+    return Measured(archs, np.array([done[bytes(row)] for row in archs]), checkpoint=weights)
+
+
+def _splits(data: ImageData, device: torch.device) -> tuple[Split, Split]:
+    """Return the images to recalibrate with and those to measure on."""
+    return data.train.spread(CALIBRATION_IMAGES).to(device), data.validation.to(device)
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """The table ``out`` and its parts, one a process; accuracies are kept by the bytes of a genome."""
+
+    space: SearchSpace
+    checkpoint: str
+    order: Genomes
+    seed: int
+    out: Path
+
+    def part(self, rank: int) -> Path:
+        return self.out.with_name(f"{self.out.name}.parts") / f"{rank}.csv"
+
+    def read(self) -> dict[bytes, float]:
+        """Return everything measured so far."""
+        found: dict[bytes, float] = {}
+        known = set(map(bytes, self.order))
+        for path in (self.out, *sorted(self.part(0).parent.glob("*.csv"))):
+            if not path.exists():
+                continue
+            measured = read_measured(path, self.space)
+            if measured.checkpoint != self.checkpoint:
+                other = measured.checkpoint or "unknown"
+                raise FileFormatError(
+                    path,
+                    f"was measured on checkpoint {other}, this is {self.checkpoint}",
+                    "choose another --out, or move the table away",
+                )
+            found |= zip(map(bytes, measured.genomes), measured.top1_percent.tolist(), strict=True)
+            if not set(found) <= known:
+                raise FileFormatError(
+                    path,
+                    f"holds other archs than seed {self.seed} draws",
+                    "choose another --out or the seed and board it was made with",
+                )
+        return found
+
+    def write(self, path: Path, done: dict[bytes, float], archs: Genomes) -> None:
+        """Write those of ``archs`` that are done, in their order."""
+        rows = np.array([bytes(row) in done for row in archs])
+        accuracies = np.array([done[bytes(row)] for row in archs[rows]])
+        write_measured(path, self.space, Measured(archs[rows], accuracies, checkpoint=self.checkpoint))

@@ -1,0 +1,68 @@
+"""`mcofa fit-predictor`, as a user types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mcofa.arch_table import Measured, write_measured
+from mcofa.cli import main
+from mcofa.predictor import load_predictor
+from mcofa.space import load_space
+
+SPACE = load_space("mcofa-micro")
+
+
+@pytest.fixture
+def measured(tmp_path: Path) -> Path:
+    """Made-up accuracies, by resolution and depths, with an offset for each of two batches."""
+    rng = np.random.default_rng(0)
+    genomes = SPACE.sample(80, rng)
+    batch = rng.integers(0, 2, 80)
+    top1 = 85 + genomes[:, :4].sum(1) / 4 + batch + rng.normal(0, 0.1, 80)
+    write_measured(tmp_path / "all.csv", SPACE, Measured(genomes, top1, tuple(map(str, batch))))
+    lines = (tmp_path / "all.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "some.csv").write_text("".join(lines[:61]))
+    (tmp_path / "rest.csv").write_text("".join(lines[:1] + lines[61:]))
+    return tmp_path
+
+
+def fit(folder: Path, *more: str) -> int:
+    table, out = str(folder / "some.csv"), str(folder / "fitted.npz")
+    return main(["fit-predictor", table, "--space", "mcofa-micro", "--out", out, *more])
+
+
+def test_fits_and_tries_the_predictor_on_other_records(
+    measured: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fit(measured, "--held-out", str(measured / "rest.csv"), "--note", "made up", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    known = load_predictor(measured / "fitted.npz", SPACE).provenance
+    assert (known.measured_archs, known.measured_on, known.batches) == (60, "made up", ("0", "1"))
+    assert found["rmse_points"] == known.rmse_points
+    held_out = found["held_out"]
+    assert held_out["archs"] == 20
+    assert held_out["rmse_points_in_batch"] < 0.4 < held_out["rmse_points"] < 0.9
+    assert held_out["kendall_tau_in_batch"] > held_out["kendall_tau"] > 0.3
+
+
+def test_says_how_good_the_predictor_is(measured: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fit(measured, "--held-out", str(measured / "rest.csv")) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert "60 archs; cross-validated: RMSE 0." in lines[0]
+    assert "(2 batches)" in lines[1]
+    assert "rest.csv: 20 archs; RMSE 0." in lines[2]
+
+
+def test_without_records_nothing_is_written(measured: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fit(measured, "--held-out", str(measured / "none.csv")) == 1
+    assert "CSV of archs not found" in capsys.readouterr().err
+    lines = (measured / "some.csv").read_text().splitlines(keepends=True)
+    (measured / "some.csv").write_text("".join(lines[:20]))
+    assert fit(measured) == 1
+    assert "19 measured archs, at least 30 are needed" in capsys.readouterr().err
+    assert not (measured / "fitted.npz").exists()
