@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from export.offline_plan import without_offline_plan
 from mcofa.errors import FileFormatError, McofaError
 from mcofa.tflm import constants
 
@@ -83,18 +84,40 @@ def invoke(
         McofaError: the wheel is not installed.
         ValueError: no images, or they are not int8.
     """
-    if not len(images) or images.dtype != np.int8:
-        raise ValueError(f"{len(images)} images of type {images.dtype}; int8 images are needed")
-    payload = io.BytesIO()
-    np.save(payload, np.ascontiguousarray(images), allow_pickle=False)
-    answer = _run("invoke", _framed(data) + payload.getvalue(), name, timeout_seconds)
+    answer = _run("invoke", _framed(data) + _saved(images), name, timeout_seconds)
     outputs: np.ndarray[Any, np.dtype[np.int8]] = np.load(io.BytesIO(answer.stdout), allow_pickle=False)
     return outputs
 
 
-def _framed(model: bytes) -> bytes:
-    """Return ``model`` after its length, as the child reads it."""
-    return len(model).to_bytes(8, "little") + model
+def trace(
+    data: bytes,
+    images: np.ndarray[Any, np.dtype[np.int8]],
+    tensors: Sequence[int],
+    name: str = "the model",
+) -> list[np.ndarray[Any, np.dtype[np.int8]]]:
+    """Return the values of ``tensors``, each (n, ...), that TFLM computes for ``images``.
+
+    TFLM keeps each tensor in memory of its own then, so an offline plan in the file is not followed.
+    ``images`` are as in ``invoke``; raises as it does.
+    """
+    unplanned = _framed(without_offline_plan(data, name))
+    listed = _framed(np.array(tensors, np.int64).tobytes())
+    answer = _run("trace", unplanned + listed + _saved(images), name, None)
+    values = np.load(io.BytesIO(answer.stdout), allow_pickle=False)
+    return [values[key] for key in values.files]
+
+
+def _saved(images: np.ndarray[Any, np.dtype[np.int8]]) -> bytes:
+    if not len(images) or images.dtype != np.int8:
+        raise ValueError(f"{len(images)} images of type {images.dtype}; int8 images are needed")
+    payload = io.BytesIO()
+    np.save(payload, np.ascontiguousarray(images), allow_pickle=False)
+    return payload.getvalue()
+
+
+def _framed(part: bytes) -> bytes:
+    """Return ``part`` of a request after its length, as the child reads it."""
+    return len(part).to_bytes(8, "little") + part
 
 
 def _run(

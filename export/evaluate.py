@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
-from export import arena, litert
+from export import arena, float_onnx, litert
 from mcofa.run import Run
 from mcofa.supernet.data import Preprocessing, load_test_split
 
 TFLM_IMAGES = 1_000
-_BATCH = 500
 
 
 def evaluate_run(run: Run, report: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
@@ -36,7 +34,7 @@ def evaluate_run(run: Run, report: Callable[[str], None] = lambda _: None) -> di
     tflite = run.read(exported["tflite"])
 
     report(f"float model (ONNX) on {len(targets):,} test images")
-    float_classes = _onnx_classes(run.read(exported["onnx"]), np.ascontiguousarray(normalised))
+    float_classes = float_onnx.logits(run.read(exported["onnx"]), normalised).argmax(1)
     report(f"int8 model (LiteRT, reference kernels) on {len(targets):,} test images")
     litert_outputs = litert.invoke(tflite, quantized)
     report(f"int8 model (TFLM) on {min(TFLM_IMAGES, len(targets)):,} test images")
@@ -60,17 +58,12 @@ def evaluate_run(run: Run, report: Callable[[str], None] = lambda _: None) -> di
 def quantize_images(normalised: npt.NDArray[np.float32], source: dict[str, Any]) -> npt.NDArray[np.int8]:
     """Turn normalised images (n, c, h, w) into a model's int8 input (n, h, w, c).
 
-    ``source`` holds the input's ``scale`` and ``zero_point``.
+    ``source`` holds the input's ``scale`` and ``zero_point``, and in ``rotate_180`` whether the
+    model reads its images rotated by 180 degrees.
     """
     steps = np.round(normalised.transpose(0, 2, 3, 1) / source["scale"]) + source["zero_point"]
     quantized: npt.NDArray[np.int8] = np.clip(steps, -128, 127).astype(np.int8)
-    return quantized
-
-
-def _onnx_classes(model: bytes, images: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    batches = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
-    return np.concatenate([session.run(None, {"images": batch})[0].argmax(1) for batch in batches])
+    return quantized[:, ::-1, ::-1] if source["rotate_180"] else quantized
 
 
 def _top1_percent(classes: npt.NDArray[np.int64], targets: npt.NDArray[np.int64]) -> float:

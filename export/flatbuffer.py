@@ -41,7 +41,9 @@ _OP_VERSIONS = {
     OpKind.CONV_2D: 3,
     OpKind.DEPTHWISE_CONV_2D: 3,
     OpKind.HARD_SWISH: 1,
+    OpKind.MEAN: 2,
     OpKind.MUL: 2,
+    OpKind.PAD: 2,
 }
 """First version of each op that takes int8. Source: tensorflow/lite/tools/versioning/op_version.cc."""
 
@@ -260,6 +262,8 @@ def _options(op: Op) -> tuple[str, dict[str, int]]:
             return "DepthwiseConv2DOptions", {**window, "DepthMultiplier": 1}
         case OpKind.AVERAGE_POOL_2D:
             return "Pool2DOptions", {**window, "FilterHeight": op.window[0], "FilterWidth": op.window[1]}
+        case OpKind.MEAN:
+            return "ReducerOptions", {"KeepDims": True}
         case OpKind.ADD:
             return "AddOptions", activation
         case OpKind.MUL:

@@ -16,8 +16,10 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
+from export.padding import rotations_to_same, same_padding
 from mcofa.errors import McofaError, UnsupportedOpError
-from mcofa.graph import OpKind
+from mcofa.graph import GLOBAL_AVERAGES, OpKind
+from mcofa.space import GlobalAverage
 
 FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, int, int, int]
@@ -54,21 +56,30 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerList:
-    """A network as layers in execution order; the last one's output is the network's."""
+    """A network as layers in execution order; the last one's output is the network's.
+
+    With ``rotate_180`` its kernels are those of the ONNX model rotated by 180°: it reads images
+    rotated by 180°, its images in between are rotated, and its logits are the same.
+    """
 
     input: str
     input_shape: Shape
     layers: tuple[Layer, ...]
+    rotate_180: bool
 
 
-def read_layers(model: onnx.ModelProto) -> LayerList:
+def read_layers(model: onnx.ModelProto, global_average: GlobalAverage = "average_pool") -> LayerList:
     """Return the layers of an ONNX model as ``export.to_onnx`` writes it.
+
+    ``global_average`` is that of the model's search space: an ONNX model has one op for both kinds.
+    Where its convolutions pad by kernel_size // 2 on every side, they are rotated so that they
+    pad as SAME (see ``export.padding``).
 
     Raises:
         UnsupportedOpError: a node that no layer stands for; names it and its op type.
         McofaError: the model does not map one image batch to one vector of logits.
     """
-    reader = _Reader(model.graph)
+    reader = _Reader(model.graph, GLOBAL_AVERAGES[global_average])
     for node in model.graph.node:
         reader.read(node)
     return reader.finish()
@@ -77,13 +88,15 @@ def read_layers(model: onnx.ModelProto) -> LayerList:
 class _Reader:
     """Holds the layers read so far; one method for each ONNX op type."""
 
-    def __init__(self, graph: onnx.GraphProto) -> None:
+    def __init__(self, graph: onnx.GraphProto, average_kind: OpKind) -> None:
+        self.average_kind = average_kind
         self.constants = {tensor.name: tensor for tensor in graph.initializer}
         self.uses = Counter(name for node in graph.node for name in node.input)
         self.outputs = [value.name for value in graph.output]
         self.layers: list[Layer] = []
         self.input, shape = _only_input(graph, self.constants)
         self.shapes: dict[str, Shape] = {self.input: shape}
+        self.rotations = frozenset({False, True})
         self.logits = ""
 
     def read(self, node: onnx.NodeProto) -> None:
@@ -106,7 +119,9 @@ class _Reader:
         unread = [layer.output for layer in self.layers[:-1] if not self.uses[layer.output]]
         if unread:
             raise McofaError(f"nothing in the ONNX model reads {', '.join(unread)}", _NEXT_STEP)
-        return LayerList(self.input, self.shapes[self.input], tuple(self.layers))
+        rotate = False not in self.rotations
+        layers = map(_rotated, self.layers) if rotate else self.layers
+        return LayerList(self.input, self.shapes[self.input], tuple(layers), rotate)
 
     def conv(self, node: onnx.NodeProto) -> None:
         source = self._shape(node, 0)
@@ -118,7 +133,7 @@ class _Reader:
             _refuse(node, f"has filter {weight.shape}, bias {bias.shape}, {groups} groups, input {source[3]}")
         if depthwise and not groups == source[3] == weight.shape[0]:
             _refuse(node, f"has {groups} groups for {source[3]} → {len(weight)} channels; known: 1 or all")
-        stride = _same_stride(node, (source[1], source[2]), (weight.shape[2], weight.shape[3]))
+        stride = self._same_stride(node, (source[1], source[2]), (weight.shape[2], weight.shape[3]))
         filter_ = weight.transpose((1, 2, 3, 0) if depthwise else (0, 2, 3, 1))
         self._add(
             OpKind.DEPTHWISE_CONV_2D if depthwise else OpKind.CONV_2D,
@@ -155,7 +170,7 @@ class _Reader:
             axes = sorted(int(axis) % rank for axis in self._constant(node, 1)) if len(node.input) > 1 else []
             if axes != [2, 3] or not _attributes(node).get("keepdims", 1):
                 _refuse(node, f"averages over axes {axes}; only height and width, kept as 1, are known")
-        self._add(OpKind.AVERAGE_POOL_2D, node, (1, 1, 1, source[3]))
+        self._add(self.average_kind, node, (1, 1, 1, source[3]))
 
     def add(self, node: onnx.NodeProto) -> None:
         first, second = self._in_order_of_production(node)
@@ -175,6 +190,29 @@ class _Reader:
         if shape[1:3] != (1, 1) or node.input[0] != self._produced()[-1] or [node.output[0]] != self.outputs:
             _refuse(node, f"reshapes {shape} (NHWC); only the classifier's output may be reshaped")
         self.logits = node.output[0]
+
+    def _same_stride(
+        self, node: onnx.NodeProto, sides: tuple[int, int], kernel: tuple[int, int]
+    ) -> tuple[int, int]:
+        """Return the stride of a convolution that SAME can stand for, as for those before; refuse others."""
+        attributes = _attributes(node)
+        strides = tuple(attributes.get("strides", (1, 1)))
+        if set(attributes.get("dilations", (1, 1))) != {1}:
+            _refuse(node, f"has dilations {attributes['dilations']}; known: 1")
+        pads = list(attributes.get("pads", (0, 0, 0, 0)))
+        if attributes.get("auto_pad", b"NOTSET") == b"NOTSET" and len(pads) == 4:
+            for window in zip(sides, kernel, strides, (pads[0::2], pads[1::2]), strict=True):
+                self.rotations &= rotations_to_same(*window)
+        else:
+            self.rotations = frozenset()
+        if not self.rotations:
+            befores, afters = zip(*map(same_padding, sides, kernel, strides), strict=True)
+            _refuse(
+                node,
+                f"has padding {pads}; known: TensorFlow's SAME, which is {[*befores, *afters]} here, "
+                "or kernel size // 2 on every side, one of the two in the whole network",
+            )
+        return strides
 
     def _shape(self, node: onnx.NodeProto, position: int) -> Shape:
         name = node.input[position] if position < len(node.input) else ""
@@ -246,21 +284,12 @@ def _only_input(graph: onnx.GraphProto, constants: Mapping[str, onnx.TensorProto
     return inputs[0].name, (1, rows, columns, channels)
 
 
-def _same_stride(node: onnx.NodeProto, sides: tuple[int, int], kernel: tuple[int, int]) -> tuple[int, int]:
-    """Return the stride of a convolution that pads as TensorFlow's SAME does; refuse any other."""
-    attributes = _attributes(node)
-    down, right = attributes.get("strides", (1, 1))
-    height, width = (
-        max((-(-side // step) - 1) * step + size - side, 0)
-        for side, size, step in zip(sides, kernel, (down, right), strict=True)
-    )
-    same = [height // 2, width // 2, height - height // 2, width - width // 2]
-    pads = list(attributes.get("pads", (0, 0, 0, 0)))
-    if pads != same or attributes.get("auto_pad", b"NOTSET") != b"NOTSET":
-        _refuse(node, f"has padding {pads}; known: TensorFlow's SAME, which is {same} here")
-    if set(attributes.get("dilations", (1, 1))) != {1}:
-        _refuse(node, f"has dilations {attributes['dilations']}; known: 1")
-    return down, right
+def _rotated(layer: Layer) -> Layer:
+    convolution = layer.convolution
+    if convolution is None:
+        return layer
+    filter_ = np.ascontiguousarray(convolution.filter[:, ::-1, ::-1])
+    return replace(layer, convolution=replace(convolution, filter=filter_))
 
 
 def _attributes(node: onnx.NodeProto) -> dict[str, Any]:

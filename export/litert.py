@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -41,10 +42,36 @@ def invoke(data: bytes, images: Int8Array, name: str = "the model") -> Int8Array
     return np.concatenate(ordered)
 
 
-def _invoke_batches(data: bytes, batches: list[Int8Array]) -> list[Int8Array]:
-    interpreter = Interpreter(
-        model_content=data, experimental_op_resolver_type=OpResolverType.BUILTIN_REF, num_threads=1
+def trace(data: bytes, images: Int8Array, tensors: Sequence[int]) -> list[Int8Array]:
+    """Return the values of ``tensors``, each (n, ...), for ``images`` as ``invoke`` takes them."""
+    interpreter = _interpreter(data, preserve_all=True)
+    source = interpreter.get_input_details()[0]["index"]
+    interpreter.resize_tensor_input(source, images.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(source, images)
+    interpreter.invoke()
+    return [interpreter.get_tensor(index) for index in tensors]
+
+
+def quantizations(data: bytes, tensors: Sequence[int]) -> dict[int, tuple[float, int]]:
+    """Return scale and zero point of ``tensors``, as LiteRT reads them."""
+    found = {
+        detail["index"]: detail["quantization"] for detail in _interpreter(data, False).get_tensor_details()
+    }
+    return {index: found[index] for index in tensors}
+
+
+def _interpreter(data: bytes, preserve_all: bool) -> Interpreter:
+    return Interpreter(
+        model_content=data,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
+        experimental_preserve_all_tensors=preserve_all,
+        num_threads=1,
     )
+
+
+def _invoke_batches(data: bytes, batches: list[Int8Array]) -> list[Int8Array]:
+    interpreter = _interpreter(data, preserve_all=False)
     source = interpreter.get_input_details()[0]["index"]
     result = interpreter.get_output_details()[0]["index"]
     outputs, planned_for = [], 0

@@ -82,6 +82,16 @@ def with_offline_plan(data: bytes, name: str, on: Target, time_limit_seconds: fl
     )
 
 
+def without_offline_plan(data: bytes, name: str) -> bytes:
+    """Return a file of the same model whose plan, if it has one, leaves every tensor to TFLM.
+
+    Raises:
+        FileFormatError: not a .tflite that can be accounted for.
+    """
+    graph = parse_tflite(data, name)
+    return data if graph.offline_offsets is None else _with_plan(data, name, [-1] * len(graph.tensors))
+
+
 def _with_plan(data: bytes, name: str, offsets: Sequence[int]) -> bytes:
     try:
         return _Prefix(data).write(offsets)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from mcofa.errors import FileFormatError, McofaError
 from mcofa.resources import data_folder
 
 BYTES_PER_LINE = 12
+NUMBERS_PER_LINE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,12 @@ class DeployedModel:
                 f"{len(self.labels)} labels for {classes} outputs of model {self.name}",
                 "give one label for every class, in the order of the outputs",
             )
+        for label in self.labels:
+            if not _is_c_text(label):
+                raise McofaError(
+                    f"label {label!r} of model {self.name} holds a NUL or what UTF-8 has no bytes for",
+                    "rename that class (its folder of images)",
+                )
         if self.arena_bytes <= 0 or self.arena_bytes % 16:
             raise McofaError(
                 f"arena of {self.arena_bytes} bytes is not a positive multiple of 16",
@@ -141,7 +149,14 @@ def render_template(template: str, **values: object) -> bytes:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(c_float=c_float, c_string=c_string, c_bytes=c_byte_lines, product=math.prod)
+    environment.filters.update(
+        c_float=c_float,
+        c_string=c_string,
+        c_bytes=c_byte_lines,
+        c_numbers=c_number_lines,
+        shell_quote=shlex.quote,
+        product=math.prod,
+    )
     return environment.get_template(template).render(values).encode()
 
 
@@ -160,6 +175,20 @@ def c_byte_lines(data: bytes) -> Iterable[str]:
     """Yield the lines of an array initialiser, each with at most ``BYTES_PER_LINE`` bytes."""
     for start in range(0, len(data), BYTES_PER_LINE):
         yield " ".join(f"0x{byte:02x}," for byte in data[start : start + BYTES_PER_LINE])
+
+
+def c_number_lines(numbers: Iterable[int]) -> Iterable[str]:
+    """Yield the lines of an array initialiser of small integers."""
+    texts = [f"{number}," for number in numbers]
+    for start in range(0, len(texts), NUMBERS_PER_LINE):
+        yield " ".join(texts[start : start + NUMBERS_PER_LINE])
+
+
+def _is_c_text(text: str) -> bool:
+    try:
+        return 0 not in text.encode()
+    except UnicodeEncodeError:  # A lone surrogate, as in a file name that is not UTF-8.
+        return False
 
 
 def _c_character(byte: int) -> str:

@@ -21,40 +21,47 @@ from export.quantize import (
     Range,
     activation_quantization,
     calibrate,
+    product_quantization,
     quantize_bias,
     quantize_filter,
 )
-from mcofa.graph import DType, Graph, Op, OpKind, Tensor
+from mcofa.graph import GLOBAL_AVERAGES, MEAN_AXES, DType, Graph, Op, OpKind, Tensor
+from mcofa.space import GlobalAverage
 
-GATE = Quantization((float(np.float32(1 / 255)),), -128)
-"""Quantization of a gate: the int8 values cover [0, 1], so that saturation is the hard sigmoid's clamp."""
+GATE = Quantization((257 / 65536,), -128)
+"""Quantization of a gate: the int8 values cover [0, 1] (but for 1/65536), so that saturation is the
+hard sigmoid's clamp. The scale's 9 bits let LiteRT and TFLM agree: see ``product_quantization``."""
 
 
 @dataclass(frozen=True, slots=True)
 class TfliteModel:
     """An int8 .tflite file.
 
-    Images go in as NHWC int8 under ``input_quantization``; logits come out as
-    (1, 1, 1, classes) int8 under ``output_quantization``. ``op_kinds`` are the kinds
-    of ops used, sorted.
+    Images go in as NHWC int8 under ``input_quantization``, rotated by 180° with ``rotate_180``;
+    logits come out as (1, 1, 1, classes) int8 under ``output_quantization``. ``op_kinds`` are
+    the kinds of ops used, sorted.
     """
 
     data: bytes
     input_quantization: Quantization
     output_quantization: Quantization
     op_kinds: tuple[OpKind, ...]
+    rotate_180: bool
 
 
-def to_tflite(model: onnx.ModelProto, calibration_images: FloatArray) -> TfliteModel:
+def to_tflite(
+    model: onnx.ModelProto, calibration_images: FloatArray, global_average: GlobalAverage = "average_pool"
+) -> TfliteModel:
     """Return ``model`` as an int8 .tflite, activations ranging over what the calibration images need.
 
-    ``calibration_images`` is float32 (n, channels, height, width), preprocessed as in training.
+    ``calibration_images`` is float32 (n, channels, height, width), preprocessed as in training;
+    ``global_average`` is that of the network's search space.
 
     Raises:
         UnsupportedOpError: a node that no layer stands for; names it and its op type.
         McofaError: the model is no image classifier, or the images do not fit it.
     """
-    network = read_layers(model)
+    network = read_layers(model, global_average)
     ranges = calibrate(model, calibration_images, observed_values(network))
     return to_tflite_with_ranges(network, ranges)
 
@@ -66,7 +73,7 @@ def to_tflite_with_ranges(network: LayerList, ranges: Mapping[str, Range]) -> Tf
     assert first is not None
     assert last is not None
     kinds = tuple(sorted({op.kind for op in quantized.graph.ops}))
-    return TfliteModel(write_tflite(quantized), first, last, kinds)
+    return TfliteModel(write_tflite(quantized), first, last, kinds, network.rotate_180)
 
 
 def observed_values(network: LayerList) -> tuple[str, ...]:
@@ -76,13 +83,20 @@ def observed_values(network: LayerList) -> tuple[str, ...]:
 
 
 def quantize_network(network: LayerList, ranges: Mapping[str, Range]) -> QuantizedGraph:
-    """Return the int8 graph of ``network``: each op's constants (filter, bias), then its output."""
+    """Return the int8 graph of ``network``: each op's constants, then its output.
+
+    An average has the quantization of what it averages: AVERAGE_POOL_2D can have no other, and MEAN,
+    which could, gives the same values then.
+    """
     graph = _GraphBuilder(network.input, network.input_shape, activation_quantization(ranges[network.input]))
     for layer in network.layers:
         if _is_gate(layer):
             graph.add_layer(layer, GATE)
         elif _is_average(layer):
             graph.add_layer(layer, graph.quantization_of(layer.inputs[0]))
+        elif layer.kind is OpKind.MUL:
+            first, second = map(graph.quantization_of, layer.inputs)
+            graph.add_layer(layer, product_quantization(first, second, ranges[layer.output]))
         else:
             graph.add_layer(layer, activation_quantization(ranges[layer.output]))
     return graph.finish()
@@ -93,7 +107,7 @@ def _is_gate(layer: Layer) -> bool:
 
 
 def _is_average(layer: Layer) -> bool:
-    return layer.kind is OpKind.AVERAGE_POOL_2D
+    return layer.kind in GLOBAL_AVERAGES.values()
 
 
 class _GraphBuilder:
@@ -116,6 +130,8 @@ class _GraphBuilder:
         if layer.convolution is not None:
             source = self.quantization_of(layer.inputs[0])
             inputs += self._add_constants(layer.kind, layer.convolution, source)
+        elif layer.kind is OpKind.MEAN:
+            inputs += (self._add_tensor(MEAN_AXES, None, np.array([1, 2], np.int32)),)
         output = self._add_tensor(Tensor(layer.shape), quantization)
         self.index_of[layer.output] = output
         self.ops.append(Op(layer.kind, inputs, (output,), **self._options(layer, inputs[0])))
@@ -147,7 +163,7 @@ class _GraphBuilder:
     def _options(self, layer: Layer, source: int) -> dict[str, Any]:
         if layer.convolution is not None:
             return {"stride": layer.convolution.stride, "activation": layer.convolution.activation}
-        if _is_average(layer):
+        if layer.kind is OpKind.AVERAGE_POOL_2D:
             _, rows, columns, _ = self.tensors[source].shape
             return {"window": (rows, columns), "padding": "VALID"}
         return {}

@@ -16,8 +16,12 @@ from mcofa import __version__
 from mcofa.errors import FileFormatError, McofaError, MissingFileError
 from mcofa.files import write_atomic
 
-_OF_THE_MODEL = frozenset({"evaluate", "arena_check", "firmware"})
-_OUTDATED_BY = {"search": _OF_THE_MODEL | {"export"}, "export": _OF_THE_MODEL}
+_OF_THE_MODEL = frozenset({"evaluate", "verify", "arena_check", "firmware"})
+_OUTDATED_BY = {
+    "search": _OF_THE_MODEL | {"export", "finetune"},
+    "finetune": _OF_THE_MODEL | {"export"},
+    "export": _OF_THE_MODEL,
+}
 _MANIFEST = "manifest.json"
 DEFAULT_FOLDER = Path("runs")
 
@@ -93,15 +97,15 @@ class Run:
         write_atomic(self.folder / name, data)
         return {"file": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
-    def read(self, artefact: dict[str, Any]) -> bytes:
-        """Read an artefact of the manifest, refusing one that has changed since.
+    def read(self, artefact: dict[str, Any], command: str = "export") -> bytes:
+        """Read an artefact that ``command`` wrote, refusing one that has changed since.
 
         Raises:
             MissingFileError: the file is gone.
             FileFormatError: its contents differ from what was recorded.
         """
         path = self.folder / str(artefact["file"])
-        step = f"export again with `mcofa export {self.folder}`"
+        step = f"{command} again with `mcofa {command} {self.folder}`"
         if not path.is_file():
             raise MissingFileError(path, "file of the run", step)
         data: bytes = path.read_bytes()

@@ -45,7 +45,7 @@ class _Network:
     """A chain of nodes; ``value`` is the last one's output, ``side`` and ``width`` are its shape."""
 
     def __init__(self, space: SearchSpace, resolution: int, rng: np.random.Generator) -> None:
-        self.rng = rng
+        self.rng, self.symmetric = rng, space.padding == "symmetric"
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
         self.value, self.side, self.width = "images", resolution, space.input_channels
@@ -117,6 +117,8 @@ class _Network:
         outputs = -(-self.side // stride)
         padding = max((outputs - 1) * stride + kernel - self.side, 0)
         before, after = padding // 2, padding - padding // 2
+        if self.symmetric:
+            before = after = kernel // 2
         self._node(
             "Conv",
             self.value,

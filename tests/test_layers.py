@@ -95,12 +95,45 @@ def test_a_squeeze_excite_block_becomes_four_ops() -> None:
     np.testing.assert_allclose(convolutions["gate"].bias, CONSTANTS["bias"] / 6 + 0.5, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("side", "rotate"), [(6, True), (5, False)])
+def test_symmetric_padding_rotates_the_kernels_where_same_differs(side: int, rotate: bool) -> None:
+    options = {"group": 4, "strides": [2, 2], "pads": [1, 1, 1, 1]}
+    nodes = [
+        ("Conv", "a depthwise", "b", options),
+        ("GlobalAveragePool", "b", "m", {}),
+        ("Flatten", "m", "y", {}),
+    ]
+    network = read_layers(model([STEM, *nodes], input_shape=("n", 2, side, side)))
+    assert network.rotate_180 == rotate
+    stem, depthwise = (layer.convolution for layer in network.layers[:2])
+    assert stem is not None
+    assert depthwise is not None
+    row, column = (0, 0) if rotate else (2, 2)
+    assert (stem.filter[3, row, column] == CONSTANTS["full"][3, :, 2, 2]).all()
+    assert (depthwise.filter[0, row, column] == CONSTANTS["depthwise"][:, 0, 2, 2]).all()
+    assert network.layers[1].shape == (1, 3, 3, 4)
+
+
 REFUSED: dict[str, tuple[list[Node], str]] = {
     "unknown op": ([("Sigmoid", "a", "b", {}), *TAIL], r"'Sigmoid/b' \(Sigmoid\) is none of Conv"),
     "symmetric stride 2": (
         [("Conv", "a one", "b", {"strides": [2, 2], "pads": [1, 1, 1, 1]}), *TAIL],
         r"padding \[1, 1, 1, 1\]; known: TensorFlow's SAME, which is \[0, 0, 0, 0\] here",
     ),
+    "two paddings": (
+        [
+            ("Conv", "a depthwise", "b", {"group": 4, "strides": [2, 2], "pads": [1, 1, 1, 1]}),
+            ("Conv", "a depthwise", "c", {"group": 4, "strides": [2, 2], "pads": [0, 0, 1, 1]}),
+            ("Add", "b c", "d", {}),
+            *TAIL,
+        ],
+        r"padding \[0, 0, 1, 1\]; .* one of the two in the whole network",
+    ),
+    "more than symmetric padding": (
+        [("Conv", "a depthwise", "b", {"group": 4, "pads": [2, 2, 2, 2]}), *TAIL],
+        r"padding \[2, 2, 2, 2\]; known: TensorFlow's SAME, which is \[1, 1, 1, 1\] here",
+    ),
+    "half a padding": ([("Conv", "a depthwise", "b", {"group": 4, "pads": [1, 1]}), *TAIL], "padding"),
     "automatic padding": ([("Conv", "a one", "b", {"auto_pad": "SAME_LOWER"}), *TAIL], "padding"),
     "dilation": (
         [("Conv", "a depthwise", "b", {"group": 4, "pads": [1, 1, 1, 1], "dilations": [2, 2]}), *TAIL],

@@ -15,8 +15,8 @@ from test_arena import random_network
 from tiny_models import ModelBuilder, schema, small_network
 
 from export import litert
-from export.arena import invoke, measure
-from export.offline_plan import with_offline_plan
+from export.arena import invoke, measure, trace
+from export.offline_plan import with_offline_plan, without_offline_plan
 from export.parse_tflite import parse_tflite
 from mcofa.errors import FileFormatError, McofaError
 from mcofa.tflm import account, target
@@ -215,6 +215,25 @@ def test_a_worse_plan_is_replaced() -> None:
     assert measure(planned.data).head_bytes == 3072
     assert len(unpacked(planned.data).metadata) == 1
     assert_same_outputs(data, planned.data)
+
+
+def test_without_its_plan_a_file_is_planned_by_tflm() -> None:
+    plain = chain_model()
+    planned = with_offline_plan(plain, "chain", X86).data
+    unplanned = without_offline_plan(planned, "chain")
+    assert measure(planned).head_bytes < measure(plain).head_bytes == measure(unplanned).head_bytes
+    assert without_offline_plan(plain, "chain") == plain
+
+
+def test_every_tensor_of_a_planned_file_can_be_traced() -> None:
+    plain = chain_model()
+    planned = with_offline_plan(plain, "chain", X86).data
+    outputs = [op.outputs[0] for op in parse_tflite(plain, "chain").ops]
+    images = np.random.default_rng(1).integers(-128, 128, (3, 8, 8, 32), dtype=np.int8)
+    traced = trace(planned, images, outputs)
+    assert all(map(np.array_equal, traced, litert.trace(plain, images, outputs)))
+    assert np.array_equal(traced[-1].reshape(3, -1), invoke(planned, images))
+    assert len(np.unique(traced[-1])) > 10
 
 
 def test_nothing_to_save_leaves_the_file_alone() -> None:

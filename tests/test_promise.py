@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from mcofa.supernet.subnet import Subnet
 
 SPACES = ("mcofa-micro", "ofa-micro", "compofa-micro")
+IMAGENET_SPACES = ("ofa", "compofa", "mcofa-v1", "mcofa-v2", "mcofa-v3")
+SYMMETRIC = "symmetric"
+MEAN = "mean"
 GENERATED_PER_SPACE = 110
 EXPORTED_PER_SPACE = 8
 X86 = target("x86-64", "reference")
@@ -47,6 +50,17 @@ class Model:
     data: bytes
 
 
+def space_of(name: str) -> SearchSpace:
+    """A space by its name, or mcofa-micro with symmetric padding (even and odd sides) or with MEAN."""
+    variants: dict[str, dict[str, Any]] = {
+        SYMMETRIC: {"name": SYMMETRIC, "padding": "symmetric", "resolutions": (26, 27, 28, 31)},
+        MEAN: {"name": MEAN, "global_average": "mean", "resolutions": (17, 28)},
+    }
+    if name not in variants:
+        return load_space(name)
+    return load_space("mcofa-micro").model_copy(update=variants[name])
+
+
 def distinct_archs(space: SearchSpace, count: int, rng: np.random.Generator) -> list[Arch]:
     """The smallest, the largest and random archs, no two alike."""
     archs = dict.fromkeys([space.smallest(), space.largest()])
@@ -57,14 +71,18 @@ def distinct_archs(space: SearchSpace, count: int, rng: np.random.Generator) -> 
 
 @functools.cache
 def generated(space_name: str) -> tuple[Model, ...]:
-    """Files of archs of one space, with random weights and made-up ranges."""
-    space, rng = load_space(space_name), np.random.default_rng(2026)
-    models = []
-    for arch in distinct_archs(space, GENERATED_PER_SPACE, rng):
-        network = read_layers(generated_onnx(space, arch, rng))
-        ranges = {name: Range(*(rng.uniform(0.5, 8, 2) * (-1, 1))) for name in observed_values(network)}
-        models.append(Model(space, arch, to_tflite_with_ranges(network, ranges).data))
-    return tuple(models)
+    """Files of archs of one space."""
+    space, rng = space_of(space_name), np.random.default_rng(2026)
+    archs = distinct_archs(space, GENERATED_PER_SPACE, rng)
+    return tuple(generated_model(space, arch, rng) for arch in archs)
+
+
+def generated_model(space: SearchSpace, arch: Arch, rng: np.random.Generator) -> Model:
+    """The file of an arch, with random weights and made-up ranges."""
+    network = read_layers(generated_onnx(space, arch, rng), space.global_average)
+    assert network.rotate_180 == (space.padding == "symmetric")
+    ranges = {name: Range(*(rng.uniform(0.5, 8, 2) * (-1, 1))) for name in observed_values(network)}
+    return Model(space, arch, to_tflite_with_ranges(network, ranges).data)
 
 
 def assert_promise_kept(models: tuple[Model, ...]) -> None:
@@ -77,11 +95,19 @@ def assert_promise_kept(models: tuple[Model, ...]) -> None:
         assert predicted == (measured.head_bytes, measured.recording_tail_bytes), model.arch
 
 
-@each_space
+@pytest.mark.parametrize("space_name", [*SPACES, SYMMETRIC, MEAN])
 def test_generated_networks(space_name: str) -> None:
     models = generated(space_name)
     assert len({model.arch for model in models}) == GENERATED_PER_SPACE
     assert_promise_kept(models)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("space_name", IMAGENET_SPACES)
+def test_networks_of_imagenet_size(space_name: str) -> None:
+    space, rng = load_space(space_name), np.random.default_rng(len(space_name))
+    archs = (space.smallest(), space.decode(space.sample(1, rng)[0]))
+    assert_promise_kept(tuple(generated_model(space, arch, rng) for arch in archs))
 
 
 @each_space

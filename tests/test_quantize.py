@@ -17,6 +17,7 @@ from export.quantize import (
     Range,
     activation_quantization,
     calibrate,
+    product_quantization,
     quantize_bias,
     quantize_filter,
 )
@@ -80,11 +81,30 @@ def test_activations_within_their_range_are_off_by_half_a_step_at_most(values: l
 
 
 def test_literal_activation_quantizations() -> None:
-    scale = float(np.float32(1 / 255))
+    # 1/255 = 32,896.5…/2²³, whose numerator has 16 bits; 15 bits: 16,449/2²².
+    scale = 16_449 / 2**22
     assert activation_quantization(Range(0.25, 1.0)) == Quantization((scale,), -128)
     assert activation_quantization(Range(-1.0, -0.25)) == Quantization((scale,), 127)
     assert activation_quantization(Range(-127.5, 127.5)).scale == 1
     assert activation_quantization(Range(0.0, 0.0)) == Quantization((1.0,), -128)
+
+
+@given(st.floats(1e-3, 1e3), st.floats(1e-3, 1e3))
+def test_products_have_one_multiplier_in_float_and_in_double(first: float, output: float) -> None:
+    """Repeats the arithmetic of LiteRT (float) and of TFLM (double): the 31-bit fractions are equal."""
+    gate = Quantization((257 / 65536,), -128)
+    hidden = activation_quantization(Range(0, first))
+    plain = activation_quantization(Range(-output / 8, output))
+    product = product_quantization(hidden, gate, Range(-output / 8, output))
+    scales = [np.float32(quantization.scale) for quantization in (hidden, gate, product)]
+    in_float = scales[0] * scales[1] / scales[2]
+    in_double = np.float64(scales[0]) * np.float64(scales[1]) / np.float64(scales[2])
+    assert in_float.dtype == np.float32
+    (fraction, shift), (other, other_shift) = np.frexp(np.float64(in_float)), np.frexp(in_double)
+    assert shift == other_shift
+    assert int(fraction * 2**31) == fraction * 2**31 == np.rint(other * 2**31)
+    assert plain.scale <= product.scale < 1.001 * plain.scale
+    assert product.zero_point == plain.zero_point
 
 
 @given(st.integers(0, 2**32 - 1), st.booleans())

@@ -30,13 +30,14 @@ def test_records_sections_and_version(run: Run) -> None:
     [
         ("search", set()),
         ("export", {"search"}),
-        ("evaluate", {"search", "export", "arena_check", "firmware"}),
-        ("arena_check", {"search", "export", "evaluate", "firmware"}),
-        ("firmware", {"search", "export", "evaluate", "arena_check"}),
+        ("evaluate", {"search", "export", "verify", "arena_check", "firmware"}),
+        ("verify", {"search", "export", "evaluate", "arena_check", "firmware"}),
+        ("arena_check", {"search", "export", "evaluate", "verify", "firmware"}),
+        ("firmware", {"search", "export", "evaluate", "verify", "arena_check"}),
     ],
 )
 def test_what_a_command_makes_outdated(run: Run, recorded: str, kept: set[str]) -> None:
-    for name in ("search", "export", "evaluate", "arena_check", "firmware"):
+    for name in ("search", "export", "evaluate", "verify", "arena_check", "firmware"):
         run.record(name, {"round": 1})
     run.record(recorded, {"round": 2})
     assert set(run.manifest) == {"mcofa_version", recorded, *kept}

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from export.to_c import DeployedModel, c_float, c_string, read_c_array, to_c
@@ -99,6 +99,58 @@ def test_pair_compiles_and_means_the_same_in_c_and_cpp(
     assert printed.endswith(f'T-shirt/top|say "no"??/|é\n|{checksum} 0 256\n')
 
 
+LABELS = st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8")), min_size=20, max_size=40)
+
+
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(labels=LABELS)
+@example(labels=['"quoted"', "back\\slash", "??=??/??'", "\\0", "1\x012", "ä€𝄞", "%s", "/* */ // \r\n\t", ""])
+@pytest.mark.parametrize(("compiler", "standard"), [("g++", "c++17"), ("gcc", "c11")])
+def test_every_label_survives(tmp_path: Path, compiler: str, standard: str, labels: list[str]) -> None:
+    """With -std=c11 and -std=c++17 the compilers replace trigraphs; bytes are printed as they are."""
+    model = dataclasses.replace(MODEL, labels=tuple(labels), output_shape=(1, 1, 1, len(labels)))
+    (tmp_path / "tiny_model.h").write_bytes(to_c(model)["tiny_model.h"])
+    (tmp_path / "probe.c").write_text(
+        '#include <stdio.h>\n#include "tiny_model.h"\n'
+        "int main(void) { for (int i = 0; i < kOutputBytes; ++i) fwrite(kLabels[i], 1, "
+        "__builtin_strlen(kLabels[i]) + 1, stdout); return 0; }\n"
+    )
+    language = "c++" if compiler == "g++" else "c"
+    command = [
+        host_compiler(compiler),
+        f"-std={standard}",
+        *WARNINGS,
+        "-x",
+        language,
+        "probe.c",
+        "-o",
+        "probe",
+    ]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    printed = subprocess.run([tmp_path / "probe"], capture_output=True, check=True).stdout
+    assert printed.decode().split("\0")[:-1] == labels
+
+
+def test_two_models_fit_in_one_program(tmp_path: Path) -> None:
+    names = ("first", "second")
+    for name in names:
+        for file, contents in to_c(dataclasses.replace(MODEL, name=name, data=name.encode())).items():
+            (tmp_path / file).write_bytes(contents)
+        (tmp_path / f"{name}.c").write_text(
+            f'#include "{name}_model.h"\nint {name}(void);\n'
+            f"int {name}(void) {{ return g_{name}_model_data[0] + kModelBytes; }}\n"
+        )
+    (tmp_path / "main.c").write_text(
+        "#include <stdio.h>\nint first(void);\nint second(void);\n"
+        'int main(void) { printf("%d %d", first(), second()); return 0; }\n'
+    )
+    sources = ["main.c", *(f"{name}{suffix}" for name in names for suffix in (".c", "_model.cc"))]
+    command = [host_compiler("gcc"), "-std=c11", *WARNINGS, "-x", "c", *sources, "-o", "program"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    printed = subprocess.run([tmp_path / "program"], capture_output=True, check=True).stdout
+    assert printed.decode() == f"{ord('f') + 5} {ord('s') + 6}"
+
+
 def test_header_says_what_the_firmware_needs() -> None:
     header = to_c(MODEL)["tiny_model.h"].decode()
     for line in (
@@ -166,6 +218,8 @@ def test_string_literals_are_plain_ascii_without_trigraphs(text: str) -> None:
         ({"data": b""}, "0 bytes"),
         ({"target": "a\nb"}, "cannot stand in a C comment"),
         ({"labels": ("a",)}, "1 labels for 3 outputs"),
+        ({"labels": ("a", "b\0c", "d")}, "label 'b\\x00c' of model tiny holds a NUL"),
+        ({"labels": ("a", "b", "\udcff")}, "label '\\udcff' of model tiny"),
         ({"arena_bytes": 40}, "40 bytes is not a positive multiple of 16"),
         ({"op_kinds": ("MUL", "ADD")}, "not sorted and unique: MUL, ADD"),
         ({"mean": (0.5, 0.5)}, "2 values of mean for 1 input channels"),

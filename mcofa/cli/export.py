@@ -1,4 +1,4 @@
-"""`mcofa export` and `mcofa evaluate`."""
+"""`mcofa export`, `mcofa evaluate` and `mcofa verify`."""
 
 from __future__ import annotations
 
@@ -12,22 +12,40 @@ from mcofa.cli.output import in_bytes, json_option, open_run, print_json, print_
 
 @click.command()
 @run_argument
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="Default: the one in zoo/.")
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    help="Default: the one that the run was fine-tuned from, otherwise the one in zoo/.",
+)
+@click.option(
+    "--converter",
+    type=click.Choice(["mcofa", "tensorflow"]),
+    default="mcofa",
+    show_default=True,
+    help="tensorflow: let TensorFlow convert the network too, and compare the two files.",
+)
 @json_option
-def export(run_folder: Path | None, checkpoint: Path | None, as_json: bool) -> None:
+def export(run_folder: Path | None, checkpoint: Path | None, converter: str, as_json: bool) -> None:
     """Turn the run's arch into ONNX, an int8 .tflite and C arrays."""
     run = open_run(run_folder)
-    space = run.section("search")["space"]
+    run.section("search")
     from export.deploy import export_run
-    from mcofa.resources import data_folder
+    from export.run_subnet import default_checkpoint
 
-    section = export_run(run, checkpoint or data_folder("zoo") / f"{space}.safetensors")
+    if converter == "tensorflow":
+        from export.second_opinion import second_opinion
+
+        section = second_opinion(run, export_run(run, checkpoint or default_checkpoint(run)))
+    else:
+        section = export_run(run, checkpoint or default_checkpoint(run))
     if as_json:
         print_json({"run": str(run.folder), **section})
         return
     for artefact in (section["onnx"], section["tflite"], *section["c_arrays"]):
         click.echo(f"{run.folder / artefact['file']}  {in_bytes(artefact['bytes'])}")
     click.echo(f"minimum arena {in_bytes(section['arena_bytes'])}; {_plan_words(section['offline_plan'])}")
+    if "second_opinion" in section:
+        click.echo(_comparison_words(section["second_opinion"]))
 
 
 @click.command()
@@ -75,8 +93,81 @@ def evaluate(subject: Path | None, arch: str, seed: int, data: str | None, as_js
     )
 
 
+@click.command()
+@run_argument
+@click.option(
+    "--images",
+    default=100,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Validation images, spread over the split.",
+)
+@click.option("--ops", "list_ops", is_flag=True, help="List every op.")
+@json_option
+def verify(run_folder: Path | None, images: int, list_ops: bool, as_json: bool) -> None:
+    """Compare PyTorch, ONNX, LiteRT and TFLM on the same images; fail when LiteRT and TFLM differ."""
+    run = open_run(run_folder)
+    run.section("export")
+    from export.verify import enforce, verify_run
+
+    section = verify_run(run, images, lambda what: click.echo(what, err=True))
+    if as_json:
+        print_json({"run": str(run.folder), **section})
+    else:
+        _print_verification(section, list_ops)
+    enforce(section)
+
+
+def _print_verification(section: dict[str, Any], list_ops: bool) -> None:
+    accuracies = section["top1_percent"]
+    click.echo(f"{section['images']:,} {section['split']} images of {section['data']}")
+    table = table_of("", "largest difference", "same class", "top-1", right=(1, 2, 3))
+    first = section["steps"][0]["first"]
+    table.add_row(first, "", "", f"{accuracies[first]:.2f} %")
+    for step in section["steps"]:
+        table.add_row(
+            f"{step['first']} → {step['second']}",
+            f"{step['max_difference']:.3g} {step['unit']}{'s' * (step['max_difference'] != 1)}",
+            f"{step['top1_agreement_percent']:.2f} %",
+            f"{accuracies[step['second']]:.2f} %",
+        )
+    print_table(table)
+    ops = section["ops"]
+    if list_ops:
+        columns = ("op", "kind", "output", "mean error", "largest", "signal to noise", "LiteRT ≠ TFLM")
+        table = table_of(*columns, right=(0, 3, 4, 5, 6))
+        for op in ops:
+            table.add_row(
+                str(op["op"]),
+                op["kind"],
+                "×".join(map(str, op["shape"][1:])),
+                f"{op['mean_error_steps']:.2f}",
+                f"{op['max_error_steps']:.1f}",
+                f"{op['signal_to_noise_db']:.1f} dB",
+                str(op["tflm_max_difference_steps"]),
+            )
+        click.echo("\nint8 (LiteRT) against float (ONNX), in steps of int8, and the largest step to TFLM")
+        print_table(table)
+    noisiest = min(ops, key=lambda op: op["signal_to_noise_db"])
+    same = sum(not op["tflm_max_difference_steps"] for op in ops)
+    click.echo(
+        f"ops that are identical in LiteRT and TFLM: {same} of {len(ops)}; farthest from float: op "
+        f"{noisiest['op']}, {noisiest['kind']}, {noisiest['signal_to_noise_db']:.1f} dB"
+    )
+
+
 def _plan_words(plan: dict[str, Any]) -> str:
     if plan["used"]:
         saved, growth = in_bytes(plan["saved_bytes"]), in_bytes(plan["growth_bytes"])
         return f"the file carries a memory plan that saves {saved} of arena and takes {growth} of flash"
     return "TFLM's own memory plan is kept, as none that fits the flash saves arena"
+
+
+def _comparison_words(found: dict[str, Any]) -> str:
+    theirs = found["tflite"]
+    return (
+        f"{theirs['file']}, by tensorflow {found['tensorflow']}: the same {found['ops']} ops, "
+        f"{in_bytes(theirs['bytes'])} (ours is {found['own_smaller_percent']} % smaller); top-1 of "
+        f"{found['validation_images']:,} validation images {found['tensorflow_top1_percent']:.2f} %, "
+        f"ours {found['own_top1_percent']:.2f} %; same answer for {found['agreement_percent']:.2f} %"
+    )
