@@ -218,7 +218,7 @@ def space_yaml(report: DesignReport) -> str:
         f"{stage.limit}) in the largest subnet."
         for number, stage in enumerate(report.stages, 1)
     ]
-    plain = space.model_dump(mode="json", exclude={"stem", "stages", "head", "coupled"})
+    plain = space.model_dump(mode="json", exclude={"stem", "stages", "head", "coupled", "global_average"})
     lines = [f"# {line}" for line in comments]
     lines += [f"{key}: {_flow(value)}" for key, value in plain.items()]
     lines += [f"stem: {_flow(space.stem.model_dump())}", "stages:"]

@@ -19,13 +19,14 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mcofa.graph import DType, Graph, Op, OpKind, Tensor
+from mcofa.graph import GLOBAL_AVERAGES, DType, Graph, Op, OpKind, Tensor
 
 _REFERENCE_BYTES = 4
 _IDENTIFIER_BYTES = 4
 _SECTION_ALIGNMENT_BYTES = 16
 _TENSOR_ALIGNMENT_BYTES = 8
 _CONVOLUTIONS = (OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D)
+_AVERAGES = frozenset(GLOBAL_AVERAGES.values())
 
 _Fields = tuple[tuple[int, int], ...]
 """A table's fields: slot in the schema and bytes, in the order in which they are written."""
@@ -34,7 +35,7 @@ _QUANTIZATION: _Fields = ((2, 4), (3, 4))
 _QUANTIZATION_BY_LAST_AXIS: _Fields = (*_QUANTIZATION, (6, 4))
 _ACTIVATION: _Fields = ((0, 4), (1, 1), (4, 4))
 _FILTER: _Fields = ((0, 4), (1, 1), (2, 4), (4, 4))
-_BIAS: _Fields = ((0, 4), (1, 1), (2, 4))
+_UNQUANTIZED: _Fields = ((0, 4), (1, 1), (2, 4))
 _BUFFER: _Fields = ((0, 4),)
 _SUBGRAPH: _Fields = ((0, 4), (1, 4), (2, 4), (3, 4))
 _MODEL: _Fields = ((0, 4), (1, 4), (2, 4), (4, 4))
@@ -103,7 +104,7 @@ def op_bytes(graph: Graph) -> list[OpBytes]:
             shared["zero points", constants[0].scales] = _TENSOR_ALIGNMENT_BYTES + 8 * constants[0].scales
         if op.outputs[0] in gates:
             shared["quantization of gates"] = _quantization_bytes()
-        own = [t for t in activations if t not in gates and op.kind is not OpKind.AVERAGE_POOL_2D]
+        own = [t for t in activations if t not in gates and op.kind not in _AVERAGES]
         # A single input was listed as the output of the op that made it.
         inputs = _vector(4, len(op.inputs)) if len(op.inputs) > 1 else 0
         ops.append(
@@ -191,6 +192,8 @@ def _option_fields(op: Op) -> _Fields | None:
             return *padding, (1, 4), (2, 4), *activation, (3, 4)
         case OpKind.AVERAGE_POOL_2D:
             return *padding, (1, 4), (2, 4), *activation, (4, 4), (3, 4)
+        case OpKind.MEAN:
+            return ((0, 1),)
         case OpKind.ADD | OpKind.MUL:
             return activation
         case _:
@@ -198,9 +201,9 @@ def _option_fields(op: Op) -> _Fields | None:
 
 
 def _constant_bytes(tensor: Tensor, kind: OpKind, vtables: set[tuple[int, ...]]) -> int:
-    """A filter with its scales (its zero points are shared), or a bias, which has no quantization."""
+    """A filter with its scales (its zero points are shared), or a bias or axes, which have none."""
     if tensor.dtype is DType.INT32:
-        size = _table(_BIAS) + _new_vtable_bytes(_BIAS, vtables)
+        size = _table(_UNQUANTIZED) + _new_vtable_bytes(_UNQUANTIZED, vtables)
     else:
         depthwise = kind is OpKind.DEPTHWISE_CONV_2D
         quantization = _QUANTIZATION_BY_LAST_AXIS if depthwise else _QUANTIZATION

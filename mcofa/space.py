@@ -27,6 +27,7 @@ from mcofa.errors import FileFormatError, InvalidArchError, UnknownNameError
 
 Genomes = npt.NDArray[np.int8]
 Activation = Literal["relu", "hard_swish"]
+GlobalAverage = Literal["average_pool", "mean"]
 
 _FOLDER = Path(__file__).parent / "spaces"
 _LARGEST_ENUMERATION = 2_000_000
@@ -68,7 +69,8 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
 
     ``padding`` is TensorFlow's SAME (an odd pixel below and to the right) or PyTorch's
     symmetric kernel_size // 2. In a ``coupled`` space a stage of the n-th depth has the n-th
-    expand ratio in all its blocks (CompOFA, Sahni et al., arXiv 2104.12642).
+    expand ratio in all its blocks (CompOFA, Sahni et al., arXiv 2104.12642). ``global_average`` is
+    the op that averages whole images on the device, AVERAGE_POOL_2D or MEAN; weights know nothing of it.
     """
 
     name: str
@@ -77,6 +79,7 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
     classes: int = pydantic.Field(gt=1)
     padding: Literal["same", "symmetric"]
     coupled: bool = False
+    global_average: GlobalAverage = "average_pool"
     resolutions: tuple[int, ...] = pydantic.Field(min_length=1)
     kernel_sizes: tuple[int, ...] = pydantic.Field(min_length=1)
     expand_ratios: tuple[float, ...] = pydantic.Field(min_length=1)
@@ -280,6 +283,14 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
                 if expand not in expand_ratios:
                     refuse(f"stage {s + 1}: expand ratio", expand, list(expand_ratios))
 
+    def block_options(self, stage: int, depth_gene: int) -> list[tuple[int, int]]:
+        """Return the (kernel, expand) genes that a block of a stage may take when the stage is that deep."""
+        return [
+            (self.kernel_sizes.index(kernel), self.expand_ratios.index(expand))
+            for kernel in self._kernel_options(self.stages[stage])
+            for expand in self._expand_options(self.depths[depth_gene])
+        ]
+
     def _kernel_options(self, stage: Stage) -> tuple[int, ...]:
         return self.kernel_sizes if stage.kernel_size is None else (stage.kernel_size,)
 
@@ -288,8 +299,12 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
 
     @property
     def fingerprint(self) -> str:
-        """A hash of everything that defines the space; two spaces of one name may differ."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+        """A hash of everything that defines the space; two spaces of one name may differ.
+
+        Spaces that average by a pool have the hash that they had when there was no other way.
+        """
+        unsaid = {"global_average"} if self.global_average == "average_pool" else set()
+        return hashlib.sha256(self.model_dump_json(exclude=unsaid).encode()).hexdigest()[:16]
 
     def uncoupled(self) -> SearchSpace:
         """Return the space in which every block is free: no fixed kernel sizes, no coupling."""

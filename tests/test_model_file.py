@@ -31,7 +31,7 @@ def written(graph: Graph) -> bytes:
     ]
     gate = Quantization((1 / 255,), -128)
     for op in graph.ops:
-        if op.kind is OpKind.AVERAGE_POOL_2D:
+        if op.kind in (OpKind.AVERAGE_POOL_2D, OpKind.MEAN):
             quantizations[op.outputs[0]] = quantizations[op.inputs[0]]
         if op.kind is OpKind.MUL:
             quantizations[op.inputs[1]] = gate
@@ -55,6 +55,7 @@ def variants() -> list[SearchSpace]:
         MICRO,
         MICRO.model_validate({**MICRO.model_dump(), "stages": plain}),
         MICRO.model_validate({**MICRO.model_dump(), "stages": all_squeezed, "stem": stem, "classes": 7}),
+        MICRO.model_validate({**MICRO.model_dump(), "stages": all_squeezed, "global_average": "mean"}),
         MICRO.model_validate({**MICRO.model_dump(), "stages": one_squeezed, "depths": (1, 2), "head": odd}),
         MICRO.model_validate(
             {**MICRO.model_dump(), "expand_ratios": (1, 1.5), "resolutions": (28, 33), "input_channels": 3}
@@ -62,7 +63,7 @@ def variants() -> list[SearchSpace]:
     ]
 
 
-@pytest.mark.parametrize("space", variants(), ids=["micro", "plain", "squeezed", "mixed", "expand-1"])
+@pytest.mark.parametrize("space", variants(), ids=["micro", "plain", "squeezed", "mean", "mixed", "expand-1"])
 def test_predicted_equals_written(space: SearchSpace) -> None:
     archs: list[Arch] = [space.smallest(), space.largest()]
     archs += [space.decode(genome) for genome in space.sample(25, np.random.default_rng(7))]

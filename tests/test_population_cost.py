@@ -74,6 +74,12 @@ def test_other_micro_spaces(name: str, core: str, kernels: str) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["stm32f746", "rp2040"])
+def test_global_averages_by_mean(name: str) -> None:
+    space = load_space("mcofa-micro").model_copy(update={"global_average": "mean"})
+    assert_equal_to_scalar_costs(space, load_board(name), space.sample(40, np.random.default_rng(8)))
+
+
 @pytest.mark.parametrize("name", ["compofa-fixed-kernel", "mcofa-v3", "ofa"])
 def test_spaces_of_the_paper(name: str) -> None:
     space = load_space(name)
@@ -134,6 +140,7 @@ spaces = st.fixed_dictionaries(
         "input_channels": st.sampled_from([1, 3]),
         "classes": st.sampled_from([2, 10, 1_500]),
         "padding": st.just("same"),
+        "global_average": st.sampled_from(["average_pool", "mean"]),
         "resolutions": ascending([1, 4, 9, 16, 31]),
         "kernel_sizes": ascending([1, 3, 5, 7]),
         "expand_ratios": ascending([1, 1.5, 2, 6]),

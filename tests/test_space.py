@@ -237,6 +237,7 @@ def test_refuses_an_arch_outside_the_space(tiny_space: SearchSpace, arch: Arch, 
         ({"resolutions": "28"}, "resolutions"),
         ({"classes": 1}, "classes"),
         ({"padding": "valid"}, "padding"),
+        ({"global_average": "max_pool"}, "global_average: Input should be 'average_pool' or 'mean'"),
         ({"stages": []}, "stages"),
         ({"stages": [STAGE | {"stride": 3}]}, "stages.0.stride"),
         ({"stages": [STAGE | {"activation": "gelu"}]}, "stages.0.activation"),
@@ -253,6 +254,15 @@ def test_refuses_a_damaged_space_file(
         load_space(str(path))
     assert refusal.value.problem.startswith(f"{path}: ")
     assert complaint in refusal.value.problem
+
+
+def test_global_average_changes_the_fingerprint_only_where_it_is_no_pool(tiny_space: SearchSpace) -> None:
+    """Checkpoints from before there was a choice do not say it, and still are of the same space."""
+    assert tiny_space.fingerprint == "ee8ea23e06fb4cd0"
+    unsaid = tiny_space.model_dump(mode="json", exclude={"global_average"})
+    assert SearchSpace.model_validate(unsaid) == tiny_space
+    mean = SearchSpace.model_validate({**unsaid, "global_average": "mean"})
+    assert mean.fingerprint != tiny_space.fingerprint
 
 
 @pytest.mark.parametrize("content", [b"", b"a: [1", b"- 1\n", b"\xff\xfe\x00", b"\x00\x01", b"name: tiny\n"])
