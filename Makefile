@@ -3,15 +3,16 @@
 PYTHON ?= python3
 BOARD ?= stm32f746
 RUN ?= runs/$(BOARD)
+ENGINE ?= tflm
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 MCOFA := $(BIN)/mcofa
 
-# The data set of the demo, and what compiles firmware.
+# The data set of the demo, and what compiles, emulates and flashes firmware.
 SYSTEM_PACKAGES := dataset-fashion-mnist gcc-arm-none-eabi libnewlib-arm-none-eabi \
-                   libstdc++-arm-none-eabi-newlib make g++
+                   libstdc++-arm-none-eabi-newlib make g++ qemu-system-arm openocd
 
 # $(call apt_install,PACKAGES): installs them as root, or says what to type. Never fails.
 define apt_install
@@ -35,7 +36,7 @@ endef
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
-	@echo "Variables: BOARD=$(BOARD) RUN=$(RUN) PYTHON=$(PYTHON)"
+	@echo "Variables: BOARD=$(BOARD) RUN=$(RUN) ENGINE=$(ENGINE) (tflm or aot) PYTHON=$(PYTHON)"
 
 .PHONY: setup
 setup: system $(STAMP) ## create .venv and install everything; once
@@ -94,13 +95,22 @@ format: $(STAMP) ## rewrite the sources in the house style
 bench: setup ## every benchmark
 	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python "$$benchmark" || exit 1; done
 
+# A run that is not there is made.
+$(RUN)/manifest.json: | setup
+	$(MCOFA) search --board $(BOARD) --out $(RUN)
+	$(MCOFA) export $(RUN)
+
 .PHONY: firmware
-firmware: setup ## firmware project for BOARD from RUN
-	$(MCOFA) firmware $(RUN) --board $(BOARD)
+firmware: setup $(RUN)/manifest.json ## firmware project for BOARD and ENGINE from RUN
+	$(MCOFA) firmware $(RUN) --board $(BOARD) --engine $(ENGINE)
+
+.PHONY: emulate
+emulate: setup $(RUN)/manifest.json ## build it and run its self-test in QEMU
+	$(MCOFA) firmware $(RUN) --board $(BOARD) --engine $(ENGINE) --emulate
 
 .PHONY: flash
-flash: firmware ## build that project and write it to the board
-	$(MAKE) -C $(RUN)/firmware/$(BOARD) flash
+flash: firmware ## build it and write it to the board (DRY_RUN=1 only prints the command)
+	$(MAKE) -C $(RUN)/firmware/$(BOARD)-$(ENGINE) flash
 
 .PHONY: clean
 clean: ## remove build output and caches; runs/ and .venv stay

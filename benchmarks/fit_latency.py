@@ -146,6 +146,7 @@ def document(folder: Path, fits: dict[tuple[str, str], Fit]) -> dict[str, Any]:
         }
     for core, kernels in NOT_MEASURED:
         cores[core][kernels] = {"same_as_core": "cortex-m7"}
+    cores["cortex-m0"] = {kernels: {"same_as_core": "cortex-m0plus"} for kernels in cores["cortex-m0plus"]}
     provenance = {
         "command": "python benchmarks/fit_latency.py --write",
         "method": (
@@ -160,7 +161,8 @@ def document(folder: Path, fits: dict[tuple[str, str], Fit]) -> dict[str, Any]:
         "cmsis_nn_commit": versions["cmsis_nn_commit"],
         "toolchain": versions["toolchain"],
         "other_cores": "the same sources and compiler, flags of the core, other mps2/mps3 machines of QEMU",
-        "assumed": "reference kernels on M3, M4 and M33 were not measured and take the Cortex-M7's",
+        "assumed": "reference kernels on M3, M4 and M33 were not measured and take the Cortex-M7's; "
+        "a Cortex-M0 executes the Cortex-M0+'s instructions",
     }
     return {"provenance": provenance, "cores": cores}
 

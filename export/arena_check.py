@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any
+from xml.etree import ElementTree
 
 from export.arena import measure
 from export.parse_tflite import parse_tflite
 from mcofa.boards import Board
-from mcofa.cost import board_target, flash_limit_bytes, reserved_flash_bytes
+from mcofa.cost import board_target, flash_limit_bytes, graph_code_bytes
 from mcofa.errors import ArenaCheckError
 from mcofa.tflm import account, target
 
@@ -17,8 +18,8 @@ from mcofa.tflm import account, target
 class ArenaCheck:
     """What was predicted for the board, and predicted and measured on x86-64, in bytes.
 
-    ``flash_bytes`` is the model plus what the board reserves for the runtime's code and
-    the firmware.
+    ``flash_bytes`` is the model, the runtime's code with the ops of the model, and what the
+    board reserves for the firmware.
     """
 
     board: str
@@ -34,24 +35,26 @@ class ArenaCheck:
     x86_64_measured_head_bytes: int
     x86_64_measured_tail_bytes: int
 
-    def failures(self) -> list[str]:
-        """Say what is not as it must be; empty when the check is met."""
-        found = []
+    def cases(self) -> dict[str, str]:
+        """Return what is checked, each with what is wrong, or "" where it is as it must be."""
+        cases = {}
         for part in ("head", "tail"):
             predicted = getattr(self, f"x86_64_predicted_{part}_bytes")
             measured = getattr(self, f"x86_64_measured_{part}_bytes")
-            if predicted != measured:
-                found.append(f"{part} on x86-64: predicted {predicted:,} B, TFLM measured {measured:,} B")
-        if self.arena_bytes > self.arena_budget_bytes:
-            found.append(
-                f"arena {self.arena_bytes:,} B exceeds {self.arena_budget_bytes:,} B on {self.board}"
-            )
-        if self.flash_bytes > self.flash_budget_bytes:
-            found.append(
-                f"flash {self.flash_bytes:,} B (model {self.model_bytes:,} B) exceeds "
-                f"{self.flash_budget_bytes:,} B on {self.board}"
-            )
-        return found
+            differs = f"{part} on x86-64: predicted {predicted:,} B, TFLM measured {measured:,} B"
+            cases[f"{part} predicted = measured (x86-64)"] = differs if predicted != measured else ""
+        over = f"arena {self.arena_bytes:,} B exceeds {self.arena_budget_bytes:,} B on {self.board}"
+        cases[f"arena fits {self.board}"] = over if self.arena_bytes > self.arena_budget_bytes else ""
+        over = (
+            f"flash {self.flash_bytes:,} B (model {self.model_bytes:,} B) exceeds "
+            f"{self.flash_budget_bytes:,} B on {self.board}"
+        )
+        cases[f"flash fits {self.board}"] = over if self.flash_bytes > self.flash_budget_bytes else ""
+        return cases
+
+    def failures(self) -> list[str]:
+        """Say what is not as it must be; empty when the check is met."""
+        return [failure for failure in self.cases().values() if failure]
 
     def to_json(self) -> dict[str, Any]:
         """Return every figure and whether the check is met."""
@@ -77,13 +80,38 @@ def check_arena(data: bytes, board: Board, name: str) -> ArenaCheck:
         arena_bytes=on_board.minimum_bytes,
         arena_budget_bytes=board.arena_budget_bytes,
         model_bytes=len(data),
-        flash_bytes=len(data) + reserved_flash_bytes(board),
+        flash_bytes=len(data) + graph_code_bytes(graph, board) + board.reserved.firmware_flash_bytes,
         flash_budget_bytes=flash_limit_bytes(board),
         x86_64_predicted_head_bytes=on_host.head_bytes,
         x86_64_predicted_tail_bytes=on_host.recording_tail_bytes,
         x86_64_measured_head_bytes=measured.head_bytes,
         x86_64_measured_tail_bytes=measured.recording_tail_bytes,
     )
+
+
+def junit_xml(check: ArenaCheck, name: str) -> bytes:
+    """Return the check of the model ``name`` as a JUnit XML report, one test case for each thing checked."""
+    cases = check.cases()
+    suite = ElementTree.Element(
+        "testsuite",
+        name=f"mcofa arena-check {name}",
+        tests=str(len(cases)),
+        failures=str(len(check.failures())),
+        errors="0",
+        skipped="0",
+    )
+    properties = ElementTree.SubElement(suite, "properties")
+    for key, value in asdict(check).items():
+        ElementTree.SubElement(properties, "property", name=key, value=str(value))
+    for title, failure in cases.items():
+        case = ElementTree.SubElement(suite, "testcase", classname=f"{name} on {check.board}", name=title)
+        if failure:
+            ElementTree.SubElement(case, "failure", message=failure).text = failure
+    suites = ElementTree.Element("testsuites")
+    suites.append(suite)
+    ElementTree.indent(suites)
+    document: bytes = ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True)
+    return document + b"\n"
 
 
 def enforce(check: ArenaCheck) -> None:

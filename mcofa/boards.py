@@ -26,23 +26,37 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
     from pydantic_core import ErrorDetails
 
-Core = Literal["cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55"]
+Core = Literal[
+    "cortex-m0", "cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55"
+]
 Kernels = Literal["reference", "cmsis-nn"]
 Fpu = Literal["none", "fpv4-sp-d16", "fpv5-d16", "fpv5-sp-d16", "auto"]
-Use = Literal["boot", "code", "model", "arena", "data", "stack"]
+Use = Literal["boot", "code", "model", "images", "arena", "data", "stack"]
+Extension = Literal["none", "dsp", "mve"]
+StartCode = Literal["cmsdk", "stm32-usart", "nrf51", "stm32f7", "nrf52"]
 
 ARENA_ALIGNMENT_BYTES = 16
+ARENA_GUARD_BYTES = 32
+"""Guard words of the firmware, 16 bytes on each side of the arena."""
 _ADDRESS_SPACE_BYTES = 1 << 32
 _KIND_FOR: Mapping[Use, str] = {
     "boot": "flash",
     "code": "flash",
     "model": "flash",
+    "images": "flash",
     "arena": "ram",
     "data": "ram",
     "stack": "ram",
 }
 _EACH_USE_ONCE: tuple[Use, ...] = ("code", "model", "arena", "data", "stack")
-_ELF = "{elf}"
+_EXTENSIONS: Mapping[Core, Extension] = {
+    "cortex-m4": "dsp",
+    "cortex-m7": "dsp",
+    "cortex-m33": "dsp",
+    "cortex-m55": "mve",
+}
+PROGRAM_FORMATS = ("elf", "bin", "hex")
+"""Files that a flash command may name, as ``{elf}``, ``{bin}`` or ``{hex}``."""
 _STRICT: Mapping[str, Any] = {"extra": "forbid", "strict": True}
 
 
@@ -123,25 +137,63 @@ class Toolchain:
 
 
 @dataclass(frozen=True)
+class Uart:
+    """Where the firmware's text leaves the chip: the device, the pin, and its registers where known."""
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
+
+    name: str
+    tx_pin: str
+    address: int | None = None
+
+
+@dataclass(frozen=True)
+class Start:
+    """Which ``firmware_templates/start/CODE.c.jinja`` sets clock and UART, and the numbers it needs."""
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
+
+    code: StartCode
+    settings: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Flash:
-    """How to write a program to the board: an argument list with ``{elf}`` where the path goes."""
+    """How to write a program to the board.
+
+    ``command`` is an argument list with ``{elf}``, ``{bin}`` or ``{hex}`` where the path of the
+    program in that format goes; ``install`` says where its first word, the tool, comes from.
+    """
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
 
     command: tuple[str, ...]
+    install: str = "see its vendor"
 
     def __post_init__(self) -> None:
         """Check the template.
 
         Raises:
-            ValueError: ``{elf}`` is missing.
+            ValueError: no or more than one place for the program's path.
         """
-        if not any(_ELF in word for word in self.command):
-            raise ValueError(f"command has no {_ELF}, the place for the program's path")
+        named = [name for name in PROGRAM_FORMATS if any("{" + name + "}" in word for word in self.command)]
+        if len(named) != 1:
+            raise ValueError(
+                f"command names {len(named)} of {{elf}}, {{bin}} and {{hex}}, the places for the program's "
+                "path; it must name 1"
+            )
 
-    def command_for(self, elf: Path) -> list[str]:
-        """Return the argument list that writes ``elf`` to the board."""
-        return [word.replace(_ELF, str(elf)) for word in self.command]
+    @property
+    def program_format(self) -> str:
+        """The file that the command writes: ``elf``, ``bin`` or ``hex``."""
+        return next(
+            name for name in PROGRAM_FORMATS if any("{" + name + "}" in word for word in self.command)
+        )
+
+    def command_for(self, program: Path) -> list[str]:
+        """Return the argument list that writes ``program``, a path without suffix, to the board."""
+        path = f"{program}.{self.program_format}"
+        return [word.replace("{" + self.program_format + "}", path) for word in self.command]
 
 
 @dataclass(frozen=True)
@@ -173,6 +225,7 @@ class Source:
 class Board:
     """One board profile: what ``boards/NAME.yaml`` holds, checked.
 
+    ``boot_words`` stand right behind the vector table, for a boot ROM that looks for them.
     ``verified`` is true when core, FPU, clock and every address and size were read in
     one of ``sources``; it does not say that firmware ran on the board.
     """
@@ -191,6 +244,9 @@ class Board:
     verified: bool
     notes: str
     kernels: Kernels = "cmsis-nn"
+    uart: Uart | None = None
+    boot_words: tuple[int, ...] = ()
+    start: Start | None = None
     flash: Flash | None = None
     emulate: Emulation | None = None
 
@@ -266,6 +322,11 @@ class Board:
         return sum(needed for use, needed in needs if use in region.good_for)
 
     @property
+    def extension(self) -> Extension:
+        """The instruction-set extension that CMSIS-NN uses on the core."""
+        return _EXTENSIONS.get(self.core, "none")
+
+    @property
     def arena_region(self) -> MemoryRegion:
         """The memory that holds the arena."""
         return self._region_for("arena")
@@ -286,6 +347,17 @@ class Board:
         return self._region_for("code")
 
     @property
+    def boot_region(self) -> MemoryRegion | None:
+        """The memory of a second-stage bootloader that the program brings along, if the chip wants one."""
+        return next((region for region in self.memories if "boot" in region.good_for), None)
+
+    @property
+    def images_region(self) -> MemoryRegion:
+        """The memory that holds the self-test's images: the model's unless another is good for them."""
+        own = (region for region in self.memories if "images" in region.good_for)
+        return next(own, self.flash_region)
+
+    @property
     def flash_region(self) -> MemoryRegion:
         """The memory that holds the model."""
         return self._region_for("model")
@@ -295,10 +367,12 @@ class Board:
         """Bytes that an arena may take.
 
         ``arena_region.bytes``, minus ``stack_bytes`` if the stack is in that region, minus
-        ``runtime_ram_bytes`` if static data is, rounded down to a multiple of 16.
+        ``runtime_ram_bytes`` if static data is (else the guards around the arena), rounded down
+        to a multiple of 16.
         """
         region = self.arena_region
-        free_bytes = region.bytes - self._reserved_bytes(region)
+        guard_bytes = 0 if "data" in region.good_for else ARENA_GUARD_BYTES
+        free_bytes = region.bytes - self._reserved_bytes(region) - guard_bytes
         return free_bytes - free_bytes % ARENA_ALIGNMENT_BYTES
 
     @property
@@ -407,6 +481,8 @@ def _valid_keys(place: list[str]) -> list[str]:
         "memories": MemoryRegion,
         "reserved": Reserved,
         "toolchain": Toolchain,
+        "uart": Uart,
+        "start": Start,
         "flash": Flash,
         "emulate": Emulation,
         "sources": Source,

@@ -6,158 +6,58 @@ import dataclasses
 import errno
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+from device_projects import (
+    ARENA_BYTES,
+    MODEL,
+    copied_images,
+    copy_engine,
+    cross_tool,
+    make,
+    tflm_folder,
+)
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from export.firmware import MARKER, OP_REGISTRATIONS, TFLM_COMMIT, render_firmware
+from export.build_firmware import FirmwareBuildError, build, linked_sizes
+from export.engines import check_fits
+from export.evaluate import quantize_images
+from export.firmware import MARKER, pixel_table, render_firmware
+from export.tflm_engine import OP_REGISTRATIONS, TFLM_COMMIT, tflm_engine
 from export.to_c import DeployedModel
-from mcofa.boards import Board, board_names, load_board
-from mcofa.errors import DiskWriteError, McofaError, UnsupportedOpError
-
-ARENA_BYTES = 8_192
-
-MODEL = DeployedModel(
-    name="tiny",
-    data=bytes(range(256)) * 8,
-    input_shape=(1, 8, 8, 3),
-    input_scale=0.0078431377,
-    input_zero_point=-1,
-    output_shape=(1, 1, 1, 3),
-    output_scale=0.125,
-    output_zero_point=-128,
-    labels=("cat", "dog", "é"),
-    mean=(0.5, 0.25, 0.125),
-    std=0.25,
-    rotate_180=False,
-    op_kinds=("CONV_2D", "HARD_SWISH", "PAD"),
-    arena_bytes=ARENA_BYTES,
-    target="some board",
-)
-
-TEST_MAIN = """
-#include "board.h"
-#include "tiny_model.h"
-unsigned char arena[kArenaBytes] __attribute__((section(".arena"), aligned(16)));
-static volatile int initialised = 42;
-static volatile int zeroed;
-int main(void) {
-  arena[0] = g_tiny_model_data[0];
-  zeroed = zeroed + initialised;
-  board_write(zeroed == 42 && g_tiny_model_data[2047] == 255 ? "alive" : "dead");
-  return zeroed - 42;
-}
-"""
-
-STUB_RESOLVER = """
-#pragma once
-enum TfLiteStatus { kTfLiteOk = 0, kTfLiteError = 1 };
-#define TF_LITE_ENSURE_STATUS(a) do { const TfLiteStatus s = (a); if (s != kTfLiteOk) return s; } while (0)
-namespace tflite {
-struct TFLMRegistration {};
-struct MicroOpResolver {};
-%(functions)s
-template <unsigned int tOpCount> struct MicroMutableOpResolver : MicroOpResolver {
-%(methods)s
-};
-}
-"""
-
-STUB_INTERPRETER = """
-#pragma once
-#include <cstddef>
-#include <cstdint>
-#include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
-#define TFLITE_SCHEMA_VERSION (3)
-namespace tflite {
-struct Model { std::uint32_t version() const; };
-const Model* GetModel(const void* buffer);
-struct MicroInterpreter {
-  MicroInterpreter(const Model*, const MicroOpResolver&, std::uint8_t* arena, std::size_t bytes);
-  ~MicroInterpreter();
-  TfLiteStatus AllocateTensors();
-  TfLiteStatus Invoke();
-  std::size_t arena_used_bytes() const;
-  template <class T> T* typed_input_tensor(int index);
-  template <class T> T* typed_output_tensor(int index);
-};
-}
-"""
+from mcofa.boards import ARENA_GUARD_BYTES, Board, board_names, load_board
+from mcofa.errors import BudgetError, DiskWriteError, McofaError, MissingFileError, UnsupportedOpError
 
 
-def cross_tool(name: str) -> str:
-    """Return the path of an Arm cross tool, or skip the test."""
-    path = shutil.which(f"arm-none-eabi-{name}")
-    if path is None:
-        pytest.skip(
-            f"arm-none-eabi-{name} is not installed (Debian packages gcc-arm-none-eabi, "
-            "libnewlib-arm-none-eabi, libstdc++-arm-none-eabi-newlib)"
-        )
-    return path
+def render(board: Board, destination: Path, model: DeployedModel = MODEL) -> list[Path]:
+    """Render with an engine that needs no library."""
+    return render_firmware(board, copy_engine(model=model), copied_images(board, model), destination)
 
 
-def make(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run make in a rendered project, without the outer make's variables."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
-    return subprocess.run(
-        ["make", *arguments],
-        cwd=project,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**environment, "LC_ALL": "C"},
-    )
-
-
-@pytest.fixture(params=board_names())
+@pytest.fixture(params=board_names(), scope="module")
 def board(request: pytest.FixtureRequest) -> Board:
     """Every board profile in turn."""
     return load_board(request.param)
 
 
-@pytest.fixture
-def project(board: Board, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def project(board: Board, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project of ``MODEL`` on every board in turn."""
-    render_firmware(board, MODEL, tmp_path / "project")
-    return tmp_path / "project"
+    folder = tmp_path_factory.mktemp(board.name) / "project"
+    render(board, folder)
+    return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def linked(project: Path) -> Path:
-    """The ELF file that the project's own Makefile links, with a test ``main`` and an empty TFLM library."""
+    """The ELF file that the project's own Makefile links, warnings being errors."""
     cross_tool("gcc")
-    (project / "src" / "main.cc").write_text(TEST_MAIN)
-    subprocess.run([cross_tool("ar"), "rcs", project / "empty.a"], check=True)
-    built = make(project, "TFLM_DIR=.", "TFLM_LIB=empty.a")
-    assert built.returncode == 0, built.stderr
-    assert "warning" not in built.stderr
+    build(project)
     return project / "build" / "firmware.elf"
-
-
-def test_everything_without_tflm_compiles_without_warnings(project: Path) -> None:
-    cross_tool("gcc")
-    built = make(project, "objects")
-    assert (built.returncode, built.stderr) == (0, "")
-    assert sorted(path.name for path in (project / "build").glob("*.o")) == [
-        "board.o",
-        "startup.o",
-        "tiny_model.o",
-    ]
-    assert "-Wconversion" in built.stdout
-    assert "-Werror" in built.stdout
-
-
-def test_linking_without_tflm_says_what_to_do(project: Path, board: Board) -> None:
-    failed = make(project)
-    assert failed.returncode == 2
-    assert TFLM_COMMIT in failed.stderr
-    assert "make TFLM_DIR=/path/to/tflite-micro" in failed.stderr
-    assert f"TARGET_ARCH={board.core}" in failed.stderr
-    assert ("OPTIMIZED_KERNEL_DIR=cmsis_nn" in failed.stderr) == (board.kernels == "cmsis-nn")
 
 
 def test_linker_puts_everything_where_the_board_has_it(linked: Path, board: Board) -> None:
@@ -172,9 +72,10 @@ def test_linker_puts_everything_where_the_board_has_it(linked: Path, board: Boar
     assert sections[".vectors"]["sh_addr"] == board.code_region.address
     assert int.from_bytes(vectors[0:4], "little") == symbols["__stack_top"]
     assert int.from_bytes(vectors[4:8], "little") == symbols["reset_handler"] | 1
-    assert {int.from_bytes(vectors[i : i + 4], "little") for i in range(8, 64, 4)} == {
-        symbols["fault_handler"] | 1
-    }
+    handlers = [int.from_bytes(vectors[i : i + 4], "little") for i in range(8, 64, 4)]
+    last = symbols.get("systick_handler", symbols["fault_handler"])
+    assert handlers == [symbols["fault_handler"] | 1] * 13 + [last | 1]
+    assert vectors[64:] == b"".join(word.to_bytes(4, "little") for word in board.boot_words)
 
     stack = board.stack_region
     assert stack.address <= symbols["__stack_limit"] < symbols["__stack_top"] <= stack.end
@@ -184,10 +85,13 @@ def test_linker_puts_everything_where_the_board_has_it(linked: Path, board: Boar
     assert model == MODEL.data
     assert symbols["g_tiny_model_data"] % 16 == 0
     arena = sections[".arena"]
-    assert (arena["sh_size"], arena["sh_type"], arena["sh_addr"] % 16) == (ARENA_BYTES, "SHT_NOBITS", 0)
+    assert (arena["sh_size"], arena["sh_type"]) == (ARENA_BYTES + ARENA_GUARD_BYTES, "SHT_NOBITS")
+    assert symbols["arena"] == arena["sh_addr"] + ARENA_GUARD_BYTES // 2
+    assert symbols["arena"] % 16 == 0
 
     regions = {
         ".model": board.flash_region,
+        ".test_images": board.images_region,
         ".text": board.code_region,
         ".data": board.data_region,
         ".bss": board.data_region,
@@ -199,69 +103,151 @@ def test_linker_puts_everything_where_the_board_has_it(linked: Path, board: Boar
         assert start + size <= region.end, name
 
 
-@pytest.mark.emulator
-def test_startup_runs_in_the_emulator(tmp_path: Path) -> None:
-    """Vectors, .data, .bss, the FPU switch and semihosting, on the emulated board; no TFLM is involved."""
-    if shutil.which("qemu-system-arm") is None:
-        pytest.skip("qemu-system-arm is not installed (Debian package qemu-system-arm)")
-    board = load_board("mps2-an500")
-    project = tmp_path / "project"
-    render_firmware(board, MODEL, project)
-    (project / "src" / "main.cc").write_text(TEST_MAIN)
-    subprocess.run([cross_tool("ar"), "rcs", project / "empty.a"], check=True)
-    assert make(project, "TFLM_DIR=.", "TFLM_LIB=empty.a").returncode == 0
-    assert board.emulate is not None
-    command = board.emulate.command_for(project / "build" / "firmware.elf")
-    emulated = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
-    assert (emulated.returncode, emulated.stdout + emulated.stderr) == (0, "alive")
+def test_sizes_are_those_of_the_linker(linked: Path, board: Board) -> None:
+    sizes = linked_sizes(linked)
+    text = subprocess.run(
+        [cross_tool("size"), "-A", linked], capture_output=True, text=True, check=True
+    ).stdout
+    of = {name: int(size) for name, size, _ in re.findall(r"^(\.\S+)\s+(\d+)\s+(\d+)$", text, re.MULTILINE)}
+    in_flash = (
+        *("boot", "vectors", "text", "model", "rodata", "ARM.extab", "ARM.exidx", "init_array", "data"),
+    )
+    assert sizes.flash_bytes == sum(of.get(f".{name}", 0) for name in in_flash)
+    assert sizes.ram_bytes == sum(of.get(f".{name}", 0) for name in ("data", "bss", "stack", "arena"))
+    assert sizes.arena_bytes == of[".arena"] == ARENA_BYTES + ARENA_GUARD_BYTES
+    assert linked.with_suffix(".map").is_file()
 
 
-@pytest.mark.parametrize("kinds", [MODEL.op_kinds, tuple(OP_REGISTRATIONS)], ids=["few", "all"])
+def test_program_without_symbols_is_what_the_flash_tools_get(linked: Path) -> None:
+    assert linked.with_suffix(".bin").stat().st_size > 2_000
+    assert linked.with_suffix(".hex").read_text().startswith(":")
+
+
+def test_no_program_no_sizes(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError, match="firmware not found"):
+        linked_sizes(tmp_path / "firmware.elf")
+
+
+def test_a_stub_says_what_to_fill_in(project: Path, board: Board) -> None:
+    source = (project / "src" / "board.c").read_text()
+    assert ("to fill in" in source) == (board.start is None)
+    if board.start is None:
+        assert f"{board.clock_hz} Hz" in source
+        assert board.uart is not None
+        assert board.uart.name in source
+
+
+def test_what_overflows_a_memory_is_named(tmp_path: Path) -> None:
+    cross_tool("gcc")
+    board = load_board("stm32f103")
+    render(board, tmp_path / "ram", dataclasses.replace(MODEL, arena_bytes=20_480))
+    with pytest.raises(FirmwareBuildError, match=r"region `RAM' overflowed by \d+ bytes") as raised:
+        build(tmp_path / "ram")
+    assert "mcofa search" in raised.value.next_step
+    render(board, tmp_path / "flash")
+    (tmp_path / "flash" / "src" / "big.c").write_text(
+        "const char big[131072] = {1};\nextern const char *volatile seen;\nconst char *volatile seen = big;\n"
+        "__attribute__((constructor)) static void see(void) { seen = big; }\n"
+    )
+    with pytest.raises(FirmwareBuildError, match=r"region `FLASH' overflowed by \d+ bytes"):
+        build(tmp_path / "flash")
+
+
+def test_what_cannot_fit_is_refused_before_anything_is_written() -> None:
+    board = load_board("stm32f103")
+    with pytest.raises(BudgetError, match="arena 17,424 B exceeds 17,408 B on stm32f103"):
+        check_fits(copy_engine(model=dataclasses.replace(MODEL, arena_bytes=17_424)), board)
+    with pytest.raises(BudgetError, match="flash 131,073 B exceeds 131,072 B"):
+        check_fits(dataclasses.replace(copy_engine(), flash_bytes=131_073), board)
+    check_fits(copy_engine(), board)
+
+
 @pytest.mark.parametrize("rotate_180", [False, True])
-def test_main_is_valid_cpp(tmp_path: Path, kinds: tuple[str, ...], rotate_180: bool) -> None:
-    """Syntax and warnings of main.cc, against stub headers that only declare what it uses.
+def test_sensor_code_compiles_and_turns_images(tmp_path: Path, rotate_180: bool) -> None:
+    render(load_board("stm32f746"), tmp_path / "p", dataclasses.replace(MODEL, rotate_180=rotate_180))
+    source = tmp_path / "p" / "src" / "input.c"
+    assert ("turned by 180 degrees" in source.read_text()) == rotate_180
+    cross_tool("gcc")
+    build(tmp_path / "p")
 
-    This is not TFLM: nothing is linked or run. Every registration has a type of its own here,
-    so a registration passed to another op's method does not compile.
-    """
-    model = dataclasses.replace(MODEL, op_kinds=kinds, rotate_180=rotate_180)
+
+def test_pixels_are_quantized_as_on_the_host() -> None:
+    model = dataclasses.replace(
+        MODEL, input_shape=(1, 8, 8, 3), mean=(0.5, 0.25, 0.125), std=(0.25, 0.5, 1.0), input_zero_point=-5
+    )
+    pixels = np.arange(256, dtype=np.float32).reshape(1, 1, 16, 16) / 255
+    for row, mean, std in zip(pixel_table(model), model.channel_means, model.channel_stds, strict=True):
+        normalised = (pixels - np.float32(mean)) / np.float32(std)
+        source = {"scale": model.input_scale, "zero_point": model.input_zero_point, "rotate_180": False}
+        assert np.array_equal(row, quantize_images(normalised, source).ravel())
+
+
+def test_input_that_is_no_image_has_no_pixel_table(tmp_path: Path) -> None:
+    model = dataclasses.replace(MODEL, input_shape=(1, 64))
+    assert pixel_table(model) == []
+    render(load_board("mps2-an500"), tmp_path / "p", model)
+    assert "kPixelToInput" not in (tmp_path / "p" / "src" / "input.c").read_text()
+
+
+def _one_board_for_each_compiler() -> list[str]:
+    """The engine's source depends on the board by the compiler's flags only."""
+    return list({load_board(name).toolchain.compiler_flags: name for name in board_names()}.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", _one_board_for_each_compiler())
+def test_tflm_engine_compiles_against_the_real_headers(tmp_path: Path, name: str) -> None:
+    """With a registration of every op: each status is checked, each function exists and fits its method."""
+    folder, board, project = tflm_folder(), load_board(name), tmp_path / "project"
+    cross_tool("g++")
+    model = dataclasses.replace(MODEL, op_kinds=tuple(OP_REGISTRATIONS))
+    render_firmware(board, tflm_engine(board, model), copied_images(board), project)
+    (tmp_path / "library.a").write_text("")
+    built = make(project, f"TFLM_DIR={folder}", f"TFLM_LIB={tmp_path}/library.a", "build/engine_tflm.cc.o")
+    assert (built.returncode, built.stderr) == (0, "")
+
+
+def test_tflm_missing_says_what_to_do(board: Board, tmp_path: Path) -> None:
     project = tmp_path / "project"
-    render_firmware(load_board("stm32f746"), model, project)
-    registrations = [OP_REGISTRATIONS[kind] for kind in kinds]
-    micro = tmp_path / "stubs" / "tensorflow" / "lite" / "micro"
-    (micro / "kernels").mkdir(parents=True)
-    (micro / "micro_interpreter.h").write_text(STUB_INTERPRETER)
-    (micro / "micro_mutable_op_resolver.h").write_text(
-        STUB_RESOLVER
-        % {
-            "functions": "\n".join(
-                f"struct {r.method} {{}};\n{r.method} {r.function}();" for r in registrations
-            ),
-            "methods": "\n".join(
-                f"  TfLiteStatus {r.method}(const tflite::{r.method}& registration);" for r in registrations
-            ),
-        }
-    )
-    for header in {registration.header for registration in registrations} - {""}:
-        (tmp_path / "stubs" / header).write_text("#pragma once\n")
-    checked = subprocess.run(
-        [
-            cross_tool("g++"),
-            *load_board("stm32f746").toolchain.compiler_flags,
-            *("-std=c++17", "-fno-exceptions", "-fno-rtti", "-Wall", "-Wextra", "-Wconversion", "-Werror"),
-            *("-Isrc", "-isystem", tmp_path / "stubs", "-fsyntax-only", "src/main.cc"),
-        ],
-        cwd=project,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (checked.returncode, checked.stderr) == (0, "")
+    render_firmware(board, tflm_engine(board, MODEL), copied_images(board), project)
+    failed = make(project, TFLM_DIR="")
+    assert failed.returncode == 2
+    for needed in (
+        "set TFLM_DIR",
+        TFLM_COMMIT,
+        "cortex_m_generic/README.md",
+        f"TARGET_ARCH={board.core}",
+        "ENGINE=aot",
+    ):
+        assert needed in failed.stderr
+    assert ("OPTIMIZED_KERNEL_DIR=cmsis_nn" in failed.stderr) == (board.kernels == "cmsis-nn")
+    assert (f"FPU={board.fpu}" in failed.stderr) == (board.fpu != "none")
+
+
+def test_tflm_library_of_any_build_type_is_found(tmp_path: Path) -> None:
+    board = load_board("mps2-an500")
+    render_firmware(board, tflm_engine(board, MODEL), copied_images(board), tmp_path / "p")
+    library = tmp_path / "gen" / "cortex_m_generic_cortex-m7+fp_default_cmsis_nn_gcc" / "lib"
+    library.mkdir(parents=True)
+    (library / "libtensorflow-microlite.a").write_text("")
+    assert make(tmp_path / "p", "-n", "tflm", f"TFLM_DIR={tmp_path}").returncode == 0
+    reference = dataclasses.replace(board, kernels="reference")
+    render_firmware(reference, tflm_engine(reference, MODEL), copied_images(board), tmp_path / "p")
+    assert "Looked in" in make(tmp_path / "p", "-n", "tflm", f"TFLM_DIR={tmp_path}").stderr
+
+
+def test_no_project_holds_a_rule_that_builds_tflm(tmp_path: Path) -> None:
+    board = load_board("mps2-an500")
+    render_firmware(board, tflm_engine(board, MODEL), copied_images(board), tmp_path / "p")
+    rules = (tmp_path / "p" / "Makefile").read_text() + (tmp_path / "p" / "engine.mk").read_text()
+    for forbidden in ("git clone", "curl", "wget", "tools/make/Makefile", "microlite\n"):
+        assert forbidden not in rules
 
 
 def test_resolver_registers_exactly_the_used_ops_and_checks_each(tmp_path: Path) -> None:
-    render_firmware(load_board("stm32f746"), MODEL, tmp_path / "project")
-    resolver = (tmp_path / "project" / "src" / "op_resolver.h").read_text()
+    board = load_board("stm32f746")
+    model = dataclasses.replace(MODEL, op_kinds=("CONV_2D", "HARD_SWISH", "PAD"))
+    resolver = tflm_engine(board, model).files["src/op_resolver.h"].decode()
     assert "tflite::MicroMutableOpResolver<3>;" in resolver
     assert re.findall(r"^  (.*resolver\..*)$", resolver, re.MULTILINE) == [
         "TF_LITE_ENSURE_STATUS(resolver.AddConv2D(tflite::Register_CONV_2D_INT8()));",
@@ -271,24 +257,15 @@ def test_resolver_registers_exactly_the_used_ops_and_checks_each(tmp_path: Path)
     assert '#include "tensorflow/lite/micro/kernels/pad.h"' in resolver
 
 
-def test_unknown_op_is_refused(tmp_path: Path) -> None:
+def test_unknown_op_is_refused() -> None:
     model = dataclasses.replace(MODEL, op_kinds=("CONV_2D", "RELU_0_TO_1"))
     with pytest.raises(UnsupportedOpError, match="no TFLM registration is known for RELU_0_TO_1"):
-        render_firmware(load_board("stm32f746"), model, tmp_path / "project")
-    assert not (tmp_path / "project").exists()
+        tflm_engine(load_board("stm32f746"), model)
 
 
 def test_fpu_is_switched_on_where_there_is_one(project: Path, board: Board) -> None:
     startup = (project / "src" / "startup.c").read_text()
     assert ("0xFu << 20" in startup) == (board.fpu != "none")
-
-
-def test_flash_runs_the_command_of_the_board(project: Path, board: Board) -> None:
-    shown = make(project, "-n", "flash", "TFLM_DIR=.", "TFLM_LIB=Makefile")
-    if board.flash is None:
-        assert "make emulate" in shown.stderr
-    else:
-        assert 'program "build/firmware.elf" verify reset exit' in shown.stdout
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -297,8 +274,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_rendering_twice_gives_identical_bytes(board: Board, tmp_path: Path) -> None:
-    written = render_firmware(board, MODEL, tmp_path / "one")
-    render_firmware(board, MODEL, tmp_path / "two")
+    written = render(board, tmp_path / "one")
+    render(board, tmp_path / "two")
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
     assert sorted(path for path in (tmp_path / "one").rglob("*") if path.is_file()) == written
     rendered = b"".join(contents(tmp_path / "one").values())
@@ -308,19 +285,19 @@ def test_rendering_twice_gives_identical_bytes(board: Board, tmp_path: Path) -> 
 
 def test_earlier_project_is_replaced(tmp_path: Path) -> None:
     project = tmp_path / "project"
-    render_firmware(load_board("stm32f746"), MODEL, project)
+    render(load_board("stm32f746"), project)
     (project / "build").mkdir()
     (project / "build" / "stale.o").write_bytes(b"old")
-    render_firmware(load_board("rp2040"), dataclasses.replace(MODEL, name="other"), project)
-    assert "src/other_model.cc" in contents(project)
-    assert not {"build/stale.o", "src/tiny_model.cc"} & set(contents(project))
+    render(load_board("rp2040"), project, dataclasses.replace(MODEL, name="other"))
+    assert "src/other_model.h" in contents(project)
+    assert not {"build/stale.o", "src/tiny_model.h"} & set(contents(project))
     assert [path.name for path in tmp_path.iterdir()] == ["project"]
 
 
 def test_foreign_folder_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(McofaError, match=f"not a rendered firmware project .it has no {re.escape(MARKER)}"):
-        render_firmware(load_board("stm32f746"), MODEL, tmp_path)
+        render(load_board("stm32f746"), tmp_path)
     assert contents(tmp_path) == {"thesis.tex": b"years of work"}
 
 
@@ -330,7 +307,7 @@ def test_full_disk_leaves_nothing_half_written(
 ) -> None:
     project = tmp_path / "project"
     if earlier:
-        render_firmware(load_board("stm32f746"), MODEL, project)
+        render(load_board("stm32f746"), project)
     before = contents(tmp_path)
 
     def fill_the_disk(path: Path, data: bytes) -> int:
@@ -338,7 +315,7 @@ def test_full_disk_leaves_nothing_half_written(
 
     monkeypatch.setattr(Path, "write_bytes", fill_the_disk)
     with pytest.raises(DiskWriteError, match="No space left on device"):
-        render_firmware(load_board("rp2040"), MODEL, project)
+        render(load_board("rp2040"), project)
     assert contents(tmp_path) == before
     assert [path.name for path in tmp_path.iterdir()] == (["project"] if earlier else [])
 
@@ -347,7 +324,7 @@ def test_earlier_project_comes_back_when_the_swap_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = tmp_path / "project"
-    render_firmware(load_board("stm32f746"), MODEL, project)
+    render(load_board("stm32f746"), project)
     before = contents(tmp_path)
     replace = Path.replace
 
@@ -358,5 +335,5 @@ def test_earlier_project_comes_back_when_the_swap_fails(
 
     monkeypatch.setattr(Path, "replace", refuse_the_new_one)
     with pytest.raises(DiskWriteError, match="Permission denied"):
-        render_firmware(load_board("rp2040"), MODEL, project)
+        render(load_board("rp2040"), project)
     assert contents(tmp_path) == before

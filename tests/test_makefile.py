@@ -44,7 +44,10 @@ def stand_in(programs: Path, name: str, body: str) -> None:
 
 def test_alone_it_lists_the_targets(repo_root: Path) -> None:
     listed = make(repo_root).stdout
-    assert all(f"make {target} " in listed for target in ("setup", "demo", "test", "lint", "bench", "flash"))
+    assert all(
+        f"make {target} " in listed
+        for target in ("setup", "demo", "test", "lint", "bench", "emulate", "flash")
+    )
 
 
 def test_demo_runs_the_chain_in_order(repo_root: Path) -> None:
@@ -57,6 +60,37 @@ def test_demo_runs_the_chain_in_order(repo_root: Path) -> None:
         "firmware runs/r --board b",
         "report runs/r",
     ]
+
+
+def mcofa_lines(done: subprocess.CompletedProcess[str]) -> list[str]:
+    return [line.partition("bin/mcofa ")[2] for line in done.stdout.splitlines() if "bin/mcofa " in line]
+
+
+def test_emulate_makes_the_run_that_is_not_there(repo_root: Path, tmp_path: Path) -> None:
+    asked = ("--dry-run", "emulate", "BOARD=mps2-an500", "ENGINE=aot", f"RUN={tmp_path}")
+    emulate = f"firmware {tmp_path} --board mps2-an500 --engine aot --emulate"
+    assert mcofa_lines(make(repo_root, *asked)) == [
+        f"search --board mps2-an500 --out {tmp_path}",
+        f"export {tmp_path}",
+        emulate,
+    ]
+    (tmp_path / "manifest.json").write_text("{}")
+    assert mcofa_lines(make(repo_root, *asked)) == [emulate]
+
+
+def test_flash_hands_dry_run_to_the_project(repo_root: Path, tmp_path: Path) -> None:
+    project = tmp_path / "firmware" / "stm32f746-tflm"
+    project.mkdir(parents=True)
+    (project / "Makefile").write_text("flash:\n\t@echo flash $(DRY_RUN)\n")
+    (tmp_path / "manifest.json").write_text("{}")
+    (tmp_path / "mcofa").write_text("#!/bin/sh\n")
+    (tmp_path / "mcofa").chmod(0o755)
+    stamp = tmp_path / "stamp"
+    stamp.write_text("")
+    words = ["BOARD=stm32f746", f"RUN={tmp_path}", f"MCOFA={tmp_path}/mcofa", f"STAMP={stamp}", "DRY_RUN=1"]
+    done = make(repo_root, "flash", *words, "SYSTEM_PACKAGES=")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == "flash 1"
 
 
 def test_an_old_python_is_refused_with_both_versions(repo_root: Path, programs: Path, tmp_path: Path) -> None:
@@ -92,7 +126,7 @@ def test_without_root_it_says_what_to_install(repo_root: Path, programs: Path) -
     assert done.returncode == 0
     command = shlex.split(done.stderr.splitlines()[-1])
     assert command[:4] == ["sudo", "apt-get", "install", "-y"]
-    assert {"dataset-fashion-mnist", "gcc-arm-none-eabi", "g++"} <= set(command)
+    assert {"dataset-fashion-mnist", "gcc-arm-none-eabi", "g++", "qemu-system-arm", "openocd"} <= set(command)
 
 
 def test_as_root_it_installs_only_what_is_missing(repo_root: Path, programs: Path, tmp_path: Path) -> None:

@@ -81,8 +81,11 @@ def arena(
 @click.command("arena-check")
 @click.argument("subject", metavar="[RUN|MODEL.tflite]", required=False, type=click.Path(path_type=Path))
 @click.option("--board", "board_name", required=True, help="Name or board file.")
+@click.option(
+    "--junit", type=click.Path(path_type=Path), help="Also write a JUnit XML report into this file."
+)
 @json_option
-def arena_check(subject: Path | None, board_name: str, as_json: bool) -> None:
+def arena_check(subject: Path | None, board_name: str, junit: Path | None, as_json: bool) -> None:
     """CI gate: fail when predicted and measured arena differ or the board's budget is exceeded."""
     from mcofa.boards import load_board
 
@@ -93,9 +96,13 @@ def arena_check(subject: Path | None, board_name: str, as_json: bool) -> None:
     else:
         run = open_run(subject)
         data, name = run.read(run.section("export")["tflite"]), str(run.folder)
-    from export.arena_check import check_arena, enforce
+    from export.arena_check import check_arena, enforce, junit_xml
 
     check = check_arena(data, board, name)
+    if junit is not None:
+        from mcofa.files import write_atomic
+
+        write_atomic(junit, junit_xml(check, name))
     if run is not None:
         run.record("arena_check", check.to_json())
     if as_json:

@@ -23,6 +23,8 @@ def boards(context: click.Context, as_json: bool) -> None:
                         "name": board.name,
                         "title": board.title,
                         "core": board.core,
+                        "extension": board.extension,
+                        "emulated": board.emulate is not None,
                         "arena_budget_bytes": board.arena_budget_bytes,
                         "flash_budget_bytes": board.flash_budget_bytes,
                         "verified": board.verified,
@@ -63,7 +65,8 @@ def boards_show(name: str, as_json: bool) -> None:
             }
         )
         return
-    click.echo(f"{board.name}: {board.title}, {board.core} at {board.clock_hz / 1e6:g} MHz, FPU {board.fpu}")
+    core = f"{board.core} at {board.clock_hz / 1e6:g} MHz, FPU {board.fpu}, extension {board.extension}"
+    click.echo(f"{board.name}: {board.title}, {core}")
     table = table_of("memory", "kind", "address", "bytes", "holds", right=(3,))
     for region in board.memories:
         table.add_row(
@@ -76,6 +79,13 @@ def boards_show(name: str, as_json: bool) -> None:
     print_table(table)
     click.echo(f"left for a network: arena {in_bytes(board.arena_budget_bytes)}", nl=False)
     click.echo(f", model {in_bytes(board.flash_budget_bytes)}")
+    if board.uart:
+        click.echo(
+            f"text: {board.uart.name}, {board.uart.tx_pin}{'' if board.start else ' (a stub to fill in)'}"
+        )
+    ways = [board.flash.command[0]] if board.flash else []
+    ways += [f"QEMU machine {board.emulate.machine}"] if board.emulate else []
+    click.echo(f"runs by: {', '.join(ways)}")
     click.echo(f"verified: {'yes' if board.verified else 'no'}. {board.notes}")
     for source in board.sources:
         commit = f" at {source.commit[:12]}" if source.commit else ""

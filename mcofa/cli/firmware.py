@@ -3,36 +3,181 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mcofa.cli.output import in_bytes, json_option, open_run, print_json, run_argument
+from mcofa.cli.output import in_bytes, json_option, open_run, print_json, read_bytes
+
+if TYPE_CHECKING:
+    from export.build_firmware import LinkedSizes
+    from export.emulate import BootReport
+    from export.engines import Engine, EngineName
+    from export.litert import Int8Array
+    from mcofa.boards import Board, Kernels
+    from mcofa.run import Run
 
 
 @click.command()
-@run_argument
+@click.argument("subject", metavar="[RUN|MODEL.tflite]", required=False, type=click.Path(path_type=Path))
 @click.option("--board", "board_name", required=True, help="Name or board file.")
+@click.option(
+    "--engine",
+    "engine_name",
+    type=click.Choice(["tflm", "aot"]),
+    default="tflm",
+    show_default=True,
+    help="What runs the network: TensorFlow Lite Micro (needs TFLM_DIR to build), or generated C.",
+)
+@click.option(
+    "--kernels", type=click.Choice(["reference", "cmsis-nn"]), help="Default: what the board's profile says."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Project folder; default RUN/firmware/BOARD-ENGINE."
+)
+@click.option("--build", "built", is_flag=True, help="Also compile and link it.")
+@click.option("--emulate", "emulated", is_flag=True, help="Also build it and run its self-test in QEMU.")
 @json_option
-def firmware(run_folder: Path | None, board_name: str, as_json: bool) -> None:
-    """Write a firmware project with the run's network for the board."""
+def firmware(
+    subject: Path | None,
+    board_name: str,
+    engine_name: EngineName,
+    kernels: Kernels | None,
+    out: Path | None,
+    built: bool,
+    emulated: bool,
+    as_json: bool,
+) -> None:
+    """Write a firmware project with a run's network, or any int8 .tflite, for the board.
+
+    The project carries test images with the answers that the host computed: 50 on an emulated
+    board, one on a real one. --emulate fails when an output byte or the arena differs.
+    """
+    from dataclasses import replace
+
     from mcofa.boards import load_board
 
     board = load_board(board_name)
-    run = open_run(run_folder)
-    exported = run.section("export")
-    tflite = run.read(exported["tflite"])
-    from export.arena_check import check_arena, enforce
-    from export.deploy import deployed_model
-    from export.firmware import render_firmware
+    board = replace(board, kernels=kernels) if kernels else board
+    run: Run | None = None
+    if subject is not None and subject.suffix == ".tflite":
+        if out is None:
+            raise click.UsageError("name the project folder with --out")
+        data = read_bytes(subject)
+    else:
+        run = open_run(subject)
+    if emulated:
+        from export.emulate import emulate, emulator, enforce_report
 
-    enforce(check_arena(tflite, board, str(run.folder)))
-    model = deployed_model(exported, tflite, board)
-    folder = run.folder / "firmware" / board.name
-    files = [str(path.relative_to(folder.absolute())) for path in render_firmware(board, model, folder)]
-    section = {"board": board.name, "folder": str(folder), "arena_bytes": model.arena_bytes, "files": files}
-    run.record("firmware", section)
+        emulator(board)
+    from export.device_images import device_images
+    from export.engines import check_fits
+    from export.firmware import render_firmware
+    from export.prepare_engine import prepare_engine
+
+    if run is None:
+        from export.deployed_file import deployed_file
+
+        model, candidates = deployed_file(data, str(subject), board), None
+    else:
+        from export.deploy import deployed_model
+
+        exported = run.section("export")
+        model = deployed_model(exported, run.read(exported["tflite"]), board)
+        candidates = _images_of(exported)
+    engine = prepare_engine(engine_name, board, model)
+    check_fits(engine, board)
+    folder = out or _default_folder(run, board, engine)
+    images = device_images(model, board, candidates)
+    files = [
+        str(path.relative_to(folder.absolute())) for path in render_firmware(board, engine, images, folder)
+    ]
+    section: dict[str, Any] = {
+        "board": board.name,
+        "engine": engine.name,
+        "folder": str(folder),
+        "arena_bytes": engine.model.arena_bytes,
+        "test_images": len(images.inputs),
+        "files": files,
+    }
+    if not as_json:
+        click.echo(f"{folder}: {len(files)} files for {board.title}, engine {engine.name}")
+        click.echo(f"arena {in_bytes(engine.model.arena_bytes)}, test images {len(images.inputs)}")
+    if built or emulated:
+        from export.build_firmware import build
+
+        sizes = build(folder)
+        section["linked"] = _linked(sizes, engine, board)
+        if not as_json:
+            _show_linked(section["linked"])
+    if emulated:
+        report = emulate(folder, board)
+        section["emulated"] = {**report.to_json(), "instructions": report.instructions(board)}
+        if not as_json:
+            _show_report(report, board)
+    if run is not None:
+        run.record("firmware", section)
     if as_json:
-        print_json({"run": str(run.folder), **section})
-        return
-    click.echo(f"{folder}: {len(files)} files for {board.title}, arena {in_bytes(model.arena_bytes)}")
-    click.echo(f"next: read {folder / 'README.md'}; building needs TFLM (TFLM_DIR)")
+        print_json({"run": str(run.folder) if run else None, **section})
+    if emulated:
+        enforce_report(report, _sha256(model.data))
+    elif not as_json:
+        click.echo(f"next: read {folder / 'README.md'}, then `make -C {folder}`")
+
+
+def _images_of(exported: dict[str, Any]) -> Int8Array | None:
+    """The run's test images, or None for random ones where its data set is not at hand."""
+    from export.run_images import run_images
+    from mcofa.errors import MissingFileError
+
+    try:
+        return run_images(exported)
+    except MissingFileError as error:
+        click.echo(f"test images are random: {error.problem}", err=True)
+        return None
+
+
+def _sha256(data: bytes) -> str:
+    """Return the hash by which a firmware names its model."""
+    import hashlib
+
+    return hashlib.sha256(data).hexdigest()
+
+
+def _default_folder(run: Run | None, board: Board, engine: Engine) -> Path:
+    assert run is not None
+    return run.folder / "firmware" / f"{board.name}-{engine.name}"
+
+
+def _linked(sizes: LinkedSizes, engine: Engine, board: Board) -> dict[str, Any]:
+    from mcofa.boards import ARENA_GUARD_BYTES
+
+    reserved = board.reserved
+    return {
+        "flash_bytes": sizes.flash_bytes,
+        "flash_predicted_bytes": engine.flash_bytes,
+        "flash_basis": engine.flash_basis,
+        "test_image_bytes": sizes.test_image_bytes,
+        "ram_bytes": sizes.ram_bytes,
+        "ram_predicted_bytes": engine.model.arena_bytes
+        + ARENA_GUARD_BYTES
+        + reserved.stack_bytes
+        + reserved.runtime_ram_bytes,
+    }
+
+
+def _show_linked(linked: dict[str, Any]) -> None:
+    for memory in ("flash", "ram"):
+        used, predicted = linked[f"{memory}_bytes"], linked[f"{memory}_predicted_bytes"]
+        click.echo(f"{memory:5} linked {in_bytes(used)} of {in_bytes(predicted)} predicted")
+    click.echo(
+        f"      ({linked['flash_basis']}; besides {in_bytes(linked['test_image_bytes'])} of test images)"
+    )
+
+
+def _show_report(report: BootReport, board: Board) -> None:
+    click.echo(
+        f"emulated: {report.images_equal_to_host} of {report.images} images with the host's output bytes, "
+        f"arena {in_bytes(report.arena_touched_bytes)} of {in_bytes(report.arena_reserved_bytes)} touched, "
+        f"stack {in_bytes(report.stack_used_bytes)}, {report.instructions(board):,} instructions an inference"
+    )

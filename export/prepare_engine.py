@@ -1,0 +1,19 @@
+"""The engines by name."""
+
+from __future__ import annotations
+
+from export.aot_engine import aot_engine
+from export.engines import Engine, EngineName
+from export.tflm_engine import tflm_engine
+from export.to_c import DeployedModel
+from mcofa.boards import Board
+
+
+def prepare_engine(name: EngineName, board: Board, model: DeployedModel) -> Engine:
+    """Return the engine ``name`` for ``model`` on ``board``.
+
+    Raises:
+        UnsupportedOpError: the engine has no kernel for an op of the model.
+        FileFormatError: ``model.data`` is not a .tflite file.
+    """
+    return {"tflm": tflm_engine, "aot": aot_engine}[name](board, model)

@@ -1,0 +1,117 @@
+"""What the tests of firmware projects share: a small model, an engine that copies bytes, and make."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_models import small_network
+
+from export.device_images import DeviceImages, image_count, random_images
+from export.engines import Engine
+from export.to_c import DeployedModel, to_c
+from mcofa.boards import Board
+
+ARENA_BYTES = 1_024
+
+MODEL = DeployedModel(
+    name="tiny",
+    data=small_network(),
+    input_shape=(1, 8, 8, 1),
+    input_scale=0.0078431377,
+    input_zero_point=-1,
+    output_shape=(1, 5),
+    output_scale=0.125,
+    output_zero_point=-128,
+    labels=("cat", "dog", "é", 'a "b"', "back\\slash"),
+    mean=0.5,
+    std=0.25,
+    rotate_180=False,
+    op_kinds=("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "HARD_SWISH", "MEAN"),
+    arena_bytes=ARENA_BYTES,
+    target="some board",
+)
+
+COPY_ENGINE = """
+#include "engine.h"
+#include "%(name)s_model.h"
+const char engine_name[] = "tflm";
+static volatile int initialised = 42;
+static volatile int zeroed;
+bool engine_setup(void) {
+  const unsigned char *const model = g_%(name)s_model_data;
+  return initialised == 42 && zeroed == 0 && model[4] == 'T' && model[5] == 'F';
+}
+int8_t *engine_input(void) { return (int8_t *)arena; }
+// Answers with the image's first bytes, from the far end of the arena.
+const int8_t *engine_run(void) {
+  int8_t *const answer = (int8_t *)arena + kArenaBytes - kOutputBytes;
+  const float half = (float)kOutputBytes * 0.5f;
+  for (int i = 0; i < kOutputBytes; ++i) answer[i] = (int8_t)((float)((int8_t *)arena)[i] + half * 0.0f);
+  return %(answer)s;
+}
+size_t engine_arena_used_bytes(void) { return kArenaBytes; }
+"""
+
+
+def copy_engine(answer: str = "answer", model: DeployedModel = MODEL) -> Engine:
+    """An engine that needs no library; ``answer`` is the C expression that ``engine_run`` returns."""
+    files = {
+        "engine.mk": b"ENGINE_OBJECTS :=\nENGINE_LIBRARIES :=\nLINK := $(CROSS)gcc\n",
+        "src/engine_copy.c": (COPY_ENGINE % {"answer": answer, "name": model.name}).encode(),
+        f"src/{model.name}_model.cc": to_c(model)[f"{model.name}_model.cc"],
+    }
+    return Engine("tflm", model, model.arena_bytes, 8_192, "a copy loop and the model", files)
+
+
+def copied_images(board: Board, model: DeployedModel = MODEL) -> DeviceImages:
+    """Random images with the answers of ``copy_engine``."""
+    images = random_images(model, image_count(model, board))
+    outputs = int(np.prod(model.output_shape))
+    return DeviceImages(images, images.reshape(len(images), -1)[:, :outputs])
+
+
+def cross_tool(name: str) -> str:
+    """Return the path of an Arm cross tool, or skip the test."""
+    path = shutil.which(f"arm-none-eabi-{name}")
+    if path is None:
+        pytest.skip(
+            f"arm-none-eabi-{name} is not installed (Debian packages gcc-arm-none-eabi, "
+            "libnewlib-arm-none-eabi, libstdc++-arm-none-eabi-newlib)"
+        )
+    return path
+
+
+def need_qemu() -> None:
+    """Skip the test where there is no QEMU."""
+    if shutil.which("qemu-system-arm") is None:
+        pytest.skip("qemu-system-arm is not installed (Debian package qemu-system-arm)")
+
+
+def tflm_folder() -> Path:
+    """Return the TFLM checkout that TFLM_DIR names, or skip the test."""
+    named = os.environ.get("TFLM_DIR")
+    if not named:
+        pytest.skip("TFLM_DIR does not name a checkout of tflite-micro with its library built")
+    return Path(named)
+
+
+def make(
+    project: Path, *arguments: str, programs: Path | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run make in a rendered project, without the outer make's variables."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
+    if programs is not None:
+        environment["PATH"] = f"{programs}{os.pathsep}{environment['PATH']}"
+    return subprocess.run(
+        ["make", *arguments],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**environment, "LC_ALL": "C", **variables},
+    )
