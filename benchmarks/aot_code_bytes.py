@@ -1,0 +1,173 @@
+"""Measure the code of engine aot for every core.
+
+`aot_code_bytes.py MODEL.tflite` prints the table, `--write` also writes mcofa/aot_constants.json. It
+needs arm-none-eabi-gcc, CMSIS-NN (the package bakenn, or CMSIS_NN_DIR) for the Cortex-M55, and a small
+model that fits the boards.
+
+Kernels and the sources that they share have the sizes of their object files, code and read-only data;
+those that use float that of a program linked from them alone, as they pull in the compiler's
+library; those that call CMSIS-NN the sizes of the functions in such a program. What
+a whole program takes besides is the largest difference between boards' programs, linked for the
+model, and the sum of everything else that is counted; it is rounded up.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from export.aot.cmsis_nn import ENTRY_POINTS, cmsis_nn
+from export.aot.render import kernel_sources
+from export.aot_engine import OPTIMIZATION
+from export.build_firmware import build
+from export.deployed_file import deployed_file
+from export.device_images import device_images
+from export.engines import check_fits
+from export.firmware import render_firmware
+from export.prepare_engine import prepare_engine
+from mcofa.aot_flash import CONSTANTS_FILE
+from mcofa.boards import board_names, load_board
+from mcofa.errors import BudgetError
+from mcofa.files import write_atomic
+from mcofa.resources import data_folder
+
+FLAGS = {
+    "cortex-m0": ["-mfloat-abi=soft"],
+    "cortex-m0plus": ["-mfloat-abi=soft"],
+    "cortex-m3": ["-mfloat-abi=soft"],
+    "cortex-m4": ["-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"],
+    "cortex-m7": ["-mfloat-abi=hard", "-mfpu=fpv5-d16"],
+    "cortex-m33": ["-mfloat-abi=hard", "-mfpu=fpv5-sp-d16"],
+    "cortex-m55": ["-mfloat-abi=hard", "-mfpu=auto"],
+}
+FLOAT_KERNELS = ("nn_quantize", "nn_dequantize")
+MARGIN_BYTES = 128
+ROUNDING_BYTES = 64
+
+
+def main() -> None:
+    model = Path(sys.argv[1]).read_bytes()
+    table = {
+        "measured_with": f"arm-none-eabi-gcc {compiler_version()}, {OPTIMIZATION}",
+        "struct_bytes": struct_bytes(),
+        "cores": {core: {"kernels": core_kernels(core), "firmware": 0} for core in FLAGS},
+    }
+    write(table)
+    for core, size in firmware_bytes(model).items():
+        table["cores"][core]["firmware"] = size
+    print(json.dumps(table, indent=1))
+    if "--write" in sys.argv:
+        write(table)
+
+
+def write(table: object) -> None:
+    write_atomic(CONSTANTS_FILE, (json.dumps(table, indent=1) + "\n").encode())
+
+
+def compiler_version() -> str:
+    return subprocess.run(
+        ["arm-none-eabi-gcc", "-dumpfullversion"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def core_kernels(core: str) -> dict[str, dict[str, int]]:
+    """Return the parts of each kernel, with their bytes; kernels may share parts."""
+    folder = data_folder("firmware_templates") / "aot" / "nn"
+    kernels = sorted(path.stem for path in folder.glob("*.c") if path.stem != "nn_four")
+    return {
+        kernel: kernel_parts(kernel, core)
+        for kernel in kernels
+        if core == "cortex-m55" or kernel not in ENTRY_POINTS
+    }
+
+
+def kernel_parts(kernel: str, core: str) -> dict[str, int]:
+    third_party = cmsis_nn([kernel])
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        own = kernel_sources((kernel,))
+        for path, data in {**own, **third_party.files}.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(data)
+        options = [f"-I{include}" for include in third_party.include_folders]
+        options += [f"-D{define}" for define in third_party.defines]
+        sources = [path for path in own if path.endswith(".c")]
+        linked = ["-nostartfiles", "--specs=nano.specs", f"-Wl,-e,{kernel}", "-Wl,--gc-sections"]
+        if third_party.sources:
+            compile_sources(folder, sources + third_party.sources, core, options + linked)
+            return {
+                name: size for name, size in symbol_bytes(folder).items() if name.startswith(("arm_", "nn_"))
+            }
+        options += linked if kernel in FLOAT_KERNELS else ["-c"]
+        return {Path(source).stem: compiled_bytes(folder, source, core, options) for source in sources}
+
+
+def symbol_bytes(folder: Path) -> dict[str, int]:
+    """Return the sizes of the symbols in ``compiled``."""
+    symbols = subprocess.run(
+        ["arm-none-eabi-nm", "-S", "compiled"], cwd=folder, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    return {words[3]: int(words[1], 16) for words in map(str.split, symbols) if len(words) == 4}
+
+
+def compiled_bytes(folder: Path, source: str, core: str, options: Iterable[str]) -> int:
+    compile_sources(folder, [source], core, options)
+    sizes = subprocess.run(
+        ["arm-none-eabi-size", "compiled"], cwd=folder, capture_output=True, text=True, check=True
+    ).stdout.split()
+    return int(sizes[6]) + int(sizes[7])
+
+
+def compile_sources(folder: Path, sources: list[str], core: str, options: Iterable[str]) -> None:
+    machine = [f"-mcpu={core}", "-mthumb", *FLAGS[core]]
+    kept_apart = ["-ffunction-sections", "-fdata-sections"]
+    common = ["-std=c11", OPTIMIZATION, "-w", "-DNDEBUG", *kept_apart, "-I."]
+    command = ["arm-none-eabi-gcc", *machine, *common, *options, *sources, "-o", "compiled"]
+    subprocess.run(command, cwd=folder, check=True)
+
+
+def struct_bytes() -> dict[str, int]:
+    """Return the sizes of the parameter structs, which are the same on every core."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        sources = kernel_sources(())
+        structs = [
+            line.strip("}; ") for line in sources["nn.h"].decode().splitlines() if line.startswith("} nn_")
+        ]
+        for path, data in sources.items():
+            (folder / path).write_bytes(data)
+        sizes = "".join(f"char size_{struct}[sizeof({struct})];\n" for struct in structs)
+        (folder / "sizes.c").write_text(f'#include "nn.h"\n{sizes}')
+        compile_sources(folder, ["sizes.c"], "cortex-m7", ["-c"])
+        return {struct: symbol_bytes(folder)[f"size_{struct}"] for struct in structs}
+
+
+def firmware_bytes(model: bytes) -> dict[str, int]:
+    """Return, for each core, what a program takes besides everything that the table counts."""
+    largest: dict[str, int] = defaultdict(int)
+    for name in board_names():
+        board = load_board(name)
+        deployed = deployed_file(model, "model", board)
+        engine = prepare_engine("aot", board, deployed)
+        try:
+            check_fits(engine, board)
+        except BudgetError:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            project = Path(folder) / "project"
+            render_firmware(board, engine, device_images(deployed, board), project)
+            rest = build(project).flash_bytes - engine.flash_bytes
+        print(f"{name}: {rest:,} B besides the network", file=sys.stderr)
+        largest[board.core] = max(largest[board.core], rest)
+    return {
+        core: -(-(size + MARGIN_BYTES) // ROUNDING_BYTES) * ROUNDING_BYTES for core, size in largest.items()
+    }
+
+
+if __name__ == "__main__":
+    main()

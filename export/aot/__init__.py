@@ -1,0 +1,1 @@
+"""Engine ``aot``: an int8 .tflite as C that needs no interpreter."""
