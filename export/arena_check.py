@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 from export.arena import measure
 from export.parse_tflite import parse_tflite
 from mcofa.boards import Board
-from mcofa.cost import board_target, flash_limit_bytes, graph_code_bytes
+from mcofa.cost import board_target, graph_code_bytes
 from mcofa.errors import ArenaCheckError
 from mcofa.tflm import account, target
 
@@ -81,7 +81,7 @@ def check_arena(data: bytes, board: Board, name: str) -> ArenaCheck:
         arena_budget_bytes=board.arena_budget_bytes,
         model_bytes=len(data),
         flash_bytes=len(data) + graph_code_bytes(graph, board) + board.reserved.firmware_flash_bytes,
-        flash_budget_bytes=flash_limit_bytes(board),
+        flash_budget_bytes=board.flash_budget_bytes,
         x86_64_predicted_head_bytes=on_host.head_bytes,
         x86_64_predicted_tail_bytes=on_host.recording_tail_bytes,
         x86_64_measured_head_bytes=measured.head_bytes,

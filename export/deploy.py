@@ -18,10 +18,10 @@ from export.run_subnet import load_run_subnet
 from export.to_c import DeployedModel, to_c
 from export.to_onnx import to_onnx
 from mcofa.boards import Board, load_board
-from mcofa.cost import board_target
+from mcofa.cost import board_target, graph_code_bytes
 from mcofa.errors import ArenaCheckError
 from mcofa.graph import lower
-from mcofa.run import Run
+from mcofa.run import Run, RunError
 from mcofa.supernet.data import ImageData, Split
 from mcofa.supernet.evaluate import logits
 from mcofa.tflm import account
@@ -56,7 +56,7 @@ def export_run(run: Run, checkpoint: Path) -> dict[str, Any]:
     held_out = _normalised(data, data.validation.spread(_COMPARED_IMAGES))
     tflite = source.to_tflite(onnx_model, images)
 
-    board = load_board(run.section("search")["board"])
+    board = _searched_board(run)
     graph = parse_tflite(tflite.data, "network.tflite")
     if graph != lower(header.space, arch):
         raise ArenaCheckError(
@@ -140,9 +140,21 @@ def arena_on(tflite: bytes, board: Board) -> int:
 def _with_plan_if_it_fits(tflite: bytes, board: Board) -> OfflinePlanned:
     """Plan the activations for ``board`` where that saves arena and the plan itself fits the flash."""
     planned = with_offline_plan(tflite, "network.tflite", board_target(board))
-    if len(planned.data) <= board.flash_budget_bytes:
+    code_bytes = graph_code_bytes(parse_tflite(tflite, "network.tflite"), board)
+    if len(planned.data) + code_bytes + board.reserved.firmware_flash_bytes <= board.flash_budget_bytes:
         return planned
     return replace(planned, data=tflite, head_bytes_after=planned.head_bytes_before, saved_bytes=0)
+
+
+def _searched_board(run: Run) -> Board:
+    """The board that the run was searched for, with the kernels that it was searched with."""
+    searched = run.section("search")
+    if searched["board"] is None:
+        raise RunError(
+            f"run {run.folder} was searched without a board, so there is nothing to plan the memory for",
+            f"search for one, as in `mcofa search --board stm32f746 --out {run.folder}`",
+        )
+    return replace(load_board(searched["board"]), kernels=searched["kernels"])
 
 
 def _normalised(data: ImageData, split: Split) -> FloatArray:

@@ -10,6 +10,8 @@ from export import litert
 from export.litert import Int8Array
 from export.to_c import DeployedModel
 from mcofa.boards import Board
+from mcofa.graph import OpKind
+from mcofa.runtime_code import runtime_code_bytes
 
 EMULATED_IMAGES = 50
 """Test images in a firmware for an emulated board; a real one carries one."""
@@ -44,7 +46,9 @@ def image_count(model: DeployedModel, board: Board) -> int:
     each_bytes = int(np.prod(model.input_shape) + np.prod(model.output_shape))
     free_bytes = board.images_region.bytes
     if board.images_region == board.flash_region:
-        free_bytes = board.flash_budget_bytes - len(model.data)
+        code_bytes = runtime_code_bytes(map(OpKind, model.op_kinds), board.core, board.kernels)
+        taken_bytes = len(model.data) + code_bytes + board.reserved.firmware_flash_bytes
+        free_bytes = board.flash_budget_bytes - taken_bytes
     return max(1, min(EMULATED_IMAGES, free_bytes // each_bytes))
 
 

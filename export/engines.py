@@ -47,7 +47,7 @@ def check_fits(engine: Engine, board: Board) -> None:
         raise BudgetError(
             f"arena {arena_bytes:,} B exceeds {board.arena_budget_bytes:,} B on {board.name}", _NEXT_STEP
         )
-    if flash_bytes > board.flash_bytes:
+    if flash_bytes > board.flash_budget_bytes:
         raise BudgetError(
-            f"flash {flash_bytes:,} B exceeds {board.flash_bytes:,} B on {board.name}", _NEXT_STEP
+            f"flash {flash_bytes:,} B exceeds {board.flash_budget_bytes:,} B on {board.name}", _NEXT_STEP
         )

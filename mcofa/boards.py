@@ -101,18 +101,17 @@ class MemoryRegion:
 
 @dataclass(frozen=True)
 class Reserved:
-    """What the runtime and the firmware need besides the arena and the model, in bytes.
+    """What the firmware needs besides the arena, the model and the runtime's code, in bytes.
 
     ``runtime_ram_bytes`` is static RAM (interpreter, op resolver, C library, the
-    firmware's own variables); ``runtime_code_bytes`` the linked runtime and kernels;
-    ``firmware_flash_bytes`` everything else in flash.
+    firmware's own variables); ``firmware_flash_bytes`` is everything in flash but model and
+    runtime.
     """
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
 
     stack_bytes: int
     runtime_ram_bytes: int
-    runtime_code_bytes: int
     firmware_flash_bytes: int
 
     def __post_init__(self) -> None:
@@ -317,7 +316,7 @@ class Board:
         needs: tuple[tuple[Use, int], ...] = (
             ("stack", reserved.stack_bytes),
             ("data", reserved.runtime_ram_bytes),
-            ("code", reserved.runtime_code_bytes + reserved.firmware_flash_bytes),
+            ("code", reserved.firmware_flash_bytes),
         )
         return sum(needed for use, needed in needs if use in region.good_for)
 
@@ -376,18 +375,9 @@ class Board:
         return free_bytes - free_bytes % ARENA_ALIGNMENT_BYTES
 
     @property
-    def flash_bytes(self) -> int:
-        """Size of the memory that holds the model: ``flash_region.bytes``."""
-        return self.flash_region.bytes
-
-    @property
     def flash_budget_bytes(self) -> int:
-        """Bytes that a model may take.
-
-        ``flash_region.bytes``, minus ``runtime_code_bytes`` and ``firmware_flash_bytes`` if
-        the program is in that region too.
-        """
-        return self.flash_bytes - self._reserved_bytes(self.flash_region)
+        """Bytes that model, runtime and firmware may take: the memories that hold program and model."""
+        return sum(region.bytes for region in {self.code_region, self.flash_region})
 
 
 def board_names() -> list[str]:

@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
+from mcofa.aot import aot_arena_bytes
+from mcofa.aot_flash import aot_code_bytes, aot_flash_bytes
 from mcofa.arch import Arch
 from mcofa.boards import Board
 from mcofa.graph import Graph, Op, OpKind, lower
 from mcofa.latency import LatencyEstimate, estimate
 from mcofa.model_file import model_file_bytes
+from mcofa.runtime_code import runtime_code_bytes
 from mcofa.space import SearchSpace
 from mcofa.tflm import Arena, Target, account, target
+
+EngineName = Literal["tflm", "aot"]
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
     """Cost of one arch on one board.
 
-    ``flash_bytes`` is the model file plus what the board reserves for the runtime's
-    code and the firmware. ``model_bytes`` is the size that the exporter's file has.
-    ``latency`` is an estimate, the other figures are exact.
+    ``model_bytes`` is the size that the exporter's file has, ``runtime_code_bytes`` what the
+    runtime takes with the ops of this network; ``flash_bytes`` adds to both what the board
+    reserves for the firmware. ``latency`` is an estimate, the other figures are exact.
+
+    With engine ``aot`` there is no runtime and no model file on the device: ``arena`` is None,
+    ``arena_bytes`` that of the greedy plan, ``runtime_code_bytes`` the code of the kernels,
+    ``flash_bytes`` that of the whole program, both at most a little too high. The latency is that of
+    engine ``tflm``, which takes longer.
     """
 
-    arena: Arena
+    arena: Arena | None
     arena_bytes: int
     model_bytes: int
+    runtime_code_bytes: int
     flash_bytes: int
     macs: int
     latency: LatencyEstimate
@@ -35,34 +47,37 @@ def board_target(board: Board) -> Target:
     return target(board.core, board.kernels)
 
 
-def cost(space: SearchSpace, arch: Arch, board: Board) -> Cost:
-    """Return what ``arch`` costs on ``board``.
+def cost(space: SearchSpace, arch: Arch, board: Board, engine: EngineName = "tflm") -> Cost:
+    """Return what ``arch`` costs on ``board`` with ``engine``.
 
     Raises:
         InvalidArchError: the arch is not in the space.
     """
-    graph = lower(space, arch)
-    arena = account(graph, board_target(board))
-    assert arena.minimum_bytes is not None
+    graph, on = lower(space, arch), board_target(board)
     model_bytes = model_file_bytes(graph)
+    arena = None
+    if engine == "aot":
+        arena_bytes, code_bytes = aot_arena_bytes(graph, on), aot_code_bytes(graph, on)
+        flash_bytes = aot_flash_bytes(graph, on)
+    else:
+        arena = account(graph, on)
+        assert arena.minimum_bytes is not None
+        arena_bytes, code_bytes = arena.minimum_bytes, graph_code_bytes(graph, board)
+        flash_bytes = model_bytes + code_bytes + board.reserved.firmware_flash_bytes
     return Cost(
         arena=arena,
-        arena_bytes=arena.minimum_bytes,
+        arena_bytes=arena_bytes,
         model_bytes=model_bytes,
-        flash_bytes=model_bytes + reserved_flash_bytes(board),
+        runtime_code_bytes=code_bytes,
+        flash_bytes=flash_bytes,
         macs=graph_macs(graph),
         latency=estimate(graph, board.core, board.kernels, board.clock_hz),
     )
 
 
-def flash_limit_bytes(board: Board) -> int:
-    """Return the most that ``Cost.flash_bytes`` may be: the model's budget and what is reserved."""
-    return board.flash_budget_bytes + reserved_flash_bytes(board)
-
-
-def reserved_flash_bytes(board: Board) -> int:
-    """Return the flash that the runtime's code and the firmware take besides the model."""
-    return board.reserved.runtime_code_bytes + board.reserved.firmware_flash_bytes
+def graph_code_bytes(graph: Graph, board: Board) -> int:
+    """Return the flash that the runtime takes on ``board`` with the ops of ``graph``."""
+    return runtime_code_bytes({op.kind for op in graph.ops}, board.core, board.kernels)
 
 
 def graph_macs(graph: Graph) -> int:

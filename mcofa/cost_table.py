@@ -10,12 +10,15 @@ from typing import Any
 
 from mcofa.arch import Arch
 from mcofa.boards import Board
-from mcofa.cost import cost, reserved_flash_bytes
+from mcofa.cost import cost
 from mcofa.peak_items import macs, params, peak_items
 from mcofa.population_cost import PopulationCosts
 from mcofa.space import Genomes, SearchSpace
 
 _REPORTED_ARCHS = 2_048
+Columns = dict[str, list[int | float]]
+"""Numbers of many archs by name, each list (archs,)."""
+
 _ARENA_KEYS = (
     "head_bytes",
     "tail_bytes",
@@ -38,18 +41,20 @@ def arch_cost(space: SearchSpace, arch: Arch, board: Board | None) -> dict[str, 
     if board is not None:
         on_board = cost(space, arch, board)
         found |= {name: getattr(on_board, name) for name in ("arena_bytes", "model_bytes", "flash_bytes")}
+        found["latency_ms"] = _milliseconds(on_board.latency.latency_ms)
         found["arena"] = {key: getattr(on_board.arena, key) for key in _ARENA_KEYS}
     return found
 
 
 def arch_costs(
     space: SearchSpace, genomes: Genomes, board: Board | None, report: Callable[[int], None]
-) -> dict[str, list[int]]:
-    """Return one list a number, each (archs,): peak items, MACs and weights; with a board arena and flash.
+) -> Columns:
+    """Return one list a number, each (archs,): peak items, MACs and weights; more with a board.
 
     The keys are ``peak_items``, ``macs`` and ``params``; with a board also ``arena_bytes`` (the
-    minimum arena, exact), ``model_bytes`` (the .tflite file) and ``flash_bytes`` (model and
-    runtime). ``report`` is told now and then how many archs are done.
+    minimum arena, exact), ``model_bytes`` (the .tflite file), ``flash_bytes`` (model, runtime
+    and firmware) and ``latency_ms`` (an estimate). ``report`` is told now and then how many
+    archs are done.
     """
     columns = _anywhere(space, genomes)
     if board is not None:
@@ -57,22 +62,25 @@ def arch_costs(
     return columns
 
 
-def _on_board(
-    space: SearchSpace, genomes: Genomes, board: Board, report: Callable[[int], None]
-) -> dict[str, list[int]]:
+def _on_board(space: SearchSpace, genomes: Genomes, board: Board, report: Callable[[int], None]) -> Columns:
     costs = PopulationCosts(space, board)
-    columns: dict[str, list[int]] = {"arena_bytes": [], "model_bytes": [], "flash_bytes": []}
+    columns: Columns = {"arena_bytes": [], "model_bytes": [], "flash_bytes": [], "latency_ms": []}
     for start in range(0, len(genomes), _REPORTED_ARCHS):
         some = genomes[start : start + _REPORTED_ARCHS]
-        flash_bytes = costs.evaluate(some).flash_bytes
+        found = costs.evaluate(some)
         columns["arena_bytes"] += costs.exact_arena_bytes(some).tolist()
-        columns["model_bytes"] += (flash_bytes - reserved_flash_bytes(board)).tolist()
-        columns["flash_bytes"] += flash_bytes.tolist()
+        columns["model_bytes"] += found.model_bytes.tolist()
+        columns["flash_bytes"] += found.flash_bytes.tolist()
+        columns["latency_ms"] += map(_milliseconds, found.latency_ms.tolist())
         report(start + len(some))
     return columns
 
 
-def _anywhere(space: SearchSpace, genomes: Genomes) -> dict[str, list[int]]:
+def _milliseconds(latency_ms: float) -> float:
+    return round(latency_ms, 3)
+
+
+def _anywhere(space: SearchSpace, genomes: Genomes) -> Columns:
     return {
         "peak_items": peak_items(space, genomes).tolist(),
         "macs": macs(space, genomes).tolist(),
@@ -88,7 +96,7 @@ class CostTable:
     number was another one.
     """
 
-    rows: list[dict[str, str | int]]
+    rows: list[dict[str, str | int | float]]
     differing: dict[str, int]
 
     def to_csv(self) -> str:
@@ -100,7 +108,7 @@ class CostTable:
         return text.getvalue()
 
 
-def add_costs(rows: list[dict[str, str]], costs: dict[str, list[int]]) -> CostTable:
+def add_costs(rows: list[dict[str, str]], costs: Columns) -> CostTable:
     """Add what ``arch_costs`` returned to rows that ``read_archs`` returned, in their order.
 
     A column of the same name is replaced where it stands, so that a table can be costed again.

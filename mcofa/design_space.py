@@ -22,7 +22,7 @@ import numpy as np
 import yaml
 
 from mcofa.boards import Board
-from mcofa.cost import Cost, board_target, cost, flash_limit_bytes
+from mcofa.cost import Cost, board_target, cost
 from mcofa.errors import BudgetError, McofaError
 from mcofa.files import write_atomic
 from mcofa.population_cost import PopulationCosts
@@ -120,7 +120,7 @@ class DesignReport:
     space: SearchSpace
     board: str
     arena_budget_bytes: int
-    flash_budget_bytes: int
+    model_budget_bytes: int
     allowance: Allowance
     stages: tuple[DesignedStage, ...]
     smallest: Cost
@@ -140,7 +140,7 @@ class DesignReport:
             "archs": self.space.count(),
             "board": self.board,
             "arena_budget_bytes": self.arena_budget_bytes,
-            "flash_budget_bytes": self.flash_budget_bytes,
+            "model_budget_bytes": self.model_budget_bytes,
             "allowance": asdict(self.allowance),
             "level_bytes": self.level_bytes,
             "stages": [{**asdict(stage), "arena_bytes": stage.arena_bytes} for stage in self.stages],
@@ -321,6 +321,8 @@ class _Designer:
         self._space = functools.cache(functools.partial(_with_widths, skeleton))
         self._largest = functools.cache(self._cost_of_largest)
         self._smallest = functools.cache(self._cost_of_smallest)
+        narrowest = self._smallest((WIDTH_STEP,) * len(skeleton.stages))
+        self._model_budget_bytes = board.flash_budget_bytes - (narrowest.flash_bytes - narrowest.model_bytes)
 
     def design(self) -> DesignReport:
         for allowance in ALLOWANCES:
@@ -331,7 +333,7 @@ class _Designer:
 
     def _caps(self, allowance: Allowance) -> _Caps | None:
         """The highest level that the allowance permits, with the largest flash shares it permits then."""
-        flash_limit = round(allowance.largest_flash * self._board.flash_budget_bytes)
+        flash_limit = round(allowance.largest_flash * self._model_budget_bytes)
 
         def level_for(share_bytes: int) -> _Caps | None:
             """The highest level that the arena permits at these flash shares."""
@@ -353,7 +355,7 @@ class _Designer:
         return (
             self._largest(widths).arena_bytes <= allowance.largest_arena * self._board.arena_budget_bytes
             and smallest.arena_bytes <= allowance.smallest * self._board.arena_budget_bytes
-            and smallest.model_bytes <= allowance.smallest * self._board.flash_budget_bytes
+            and smallest.model_bytes <= allowance.smallest * self._model_budget_bytes
         )
 
     def _widths(self, caps: _Caps) -> tuple[int, ...]:
@@ -406,13 +408,13 @@ class _Designer:
             space=space,
             board=self._board.name,
             arena_budget_bytes=self._board.arena_budget_bytes,
-            flash_budget_bytes=self._board.flash_budget_bytes,
+            model_budget_bytes=self._model_budget_bytes,
             allowance=allowance,
             stages=tuple(self._designed_stage(s, widths, caps) for s in range(len(widths))),
             smallest=smallest,
             largest=largest,
             fitting_fraction=_fitting_fraction(space, self._board),
-            assumptions=_assumptions(space, self._board, allowance, self._sides),
+            assumptions=_assumptions(space, self._board, self._model_budget_bytes, allowance, self._sides),
         )
 
     def _designed_stage(self, s: int, widths: tuple[int, ...], caps: _Caps) -> DesignedStage:
@@ -442,7 +444,7 @@ class _Designer:
             f"{self._skeleton.classes} classes: at width {WIDTH_STEP} the smallest subnet needs an arena of "
             f"{smallest.arena_bytes:,} B and a model of {smallest.model_bytes:,} B, the largest "
             f"{largest.arena_bytes:,} B and {largest.model_bytes:,} B; the board has "
-            f"{self._board.arena_budget_bytes:,} B and {self._board.flash_budget_bytes:,} B, of which the "
+            f"{self._board.arena_budget_bytes:,} B and {self._model_budget_bytes:,} B, of which the "
             f"smallest may take {last.smallest:.0%}, the largest {last.largest_arena:.0%} and "
             f"{last.largest_flash:.0%}",
             "give a smaller --resolution or a larger board (`mcofa boards`)",
@@ -496,15 +498,15 @@ def _stage_memory(stage: Stage, input_width: int, side: int, on: Target) -> Bloc
 def _fitting_fraction(space: SearchSpace, board: Board) -> float:
     """The part of random archs that fits the board, by the lower bound of their arenas."""
     found = PopulationCosts(space, board).evaluate(space.sample(_SAMPLED_ARCHS, np.random.default_rng(0)))
-    fits = (found.arena_bytes <= board.arena_budget_bytes) & (found.flash_bytes <= flash_limit_bytes(board))
+    fits = (found.arena_bytes <= board.arena_budget_bytes) & (found.flash_bytes <= board.flash_budget_bytes)
     return float(fits.mean())
 
 
 def _assumptions(
-    space: SearchSpace, board: Board, allowance: Allowance, sides: Sequence[int]
+    space: SearchSpace, board: Board, model_budget_bytes: int, allowance: Allowance, sides: Sequence[int]
 ) -> tuple[str, ...]:
     return (
-        f"Budgets: arena {board.arena_budget_bytes:,} B, model {board.flash_budget_bytes:,} B; "
+        f"Budgets: arena {board.arena_budget_bytes:,} B, model {model_budget_bytes:,} B; "
         f"{board.core}, {board.kernels} kernels, int8.",
         f"The largest subnet may take {allowance.largest_arena:g} times the arena and "
         f"{allowance.largest_flash:g} times the flash, the smallest {allowance.smallest:g} times both.",

@@ -30,7 +30,10 @@ _CHUNK_ARCHS = 4096
 
 
 def peak_items(space: SearchSpace, genomes: Genomes) -> Integers:
-    """Return the peak items of ``genomes``, (archs, genes), as an array (archs,)."""
+    """Return the peak items of ``genomes``, (archs, genes), as an array (archs,).
+
+    A kernel or expand gene of −1 stands for the option that takes the least.
+    """
     return _look_up(space, genomes, "peak_items", np.maximum)
 
 
@@ -59,7 +62,8 @@ class _Share(NamedTuple):
 class _Tables:
     """Shares of one metric: ``fixed`` (resolutions,), ``blocks`` as below, 0 where inactive.
 
-    The axes of ``blocks`` are stage, block, resolution, depth of the stage, kernel size, expand ratio.
+    The axes of ``blocks`` are stage, block, resolution, depth of the stage, kernel size, expand ratio;
+    before the options of the last two, at index 0, stands the least of them.
     """
 
     fixed: Integers
@@ -102,6 +106,8 @@ def _tables(space: SearchSpace) -> dict[str, _Tables]:
             _outside_the_peak(expanded * mixed + mixed * space.classes),
         ]
         fixed[r] = _together(fixed_parts)
+    for axis in (4, 5):
+        blocks = np.concatenate([blocks.min(axis, keepdims=True), blocks], axis)
     return {
         name: _Tables(fixed[..., i], np.ascontiguousarray(blocks[..., i]))
         for i, name in enumerate(_Share._fields)
@@ -169,8 +175,8 @@ def _look_up(space: SearchSpace, genomes: Genomes, metric: str, combine: np.ufun
         result = combined[start : start + _CHUNK_ARCHS]
         result[:] = tables.fixed[resolution]
         for s in range(len(space.stages)):
-            row = (resolution * depths + depth[:, s]) * kernel_sizes
+            row = (resolution * depths + depth[:, s]) * kernel_sizes + 1
             for b in range(space.max_depth):
-                index = (row + kernels[:, s, b]) * expand_ratios + expands[:, s, b]
+                index = (row + kernels[:, s, b]) * expand_ratios + (expands[:, s, b] + 1)
                 combine(result, flat[s, b].take(index), out=result)
     return combined

@@ -19,13 +19,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mcofa.aot import storages
+from mcofa.aot_flash import firmware_bytes, kernel_parts, op_flash_bytes
 from mcofa.boards import Board
-from mcofa.cost import board_target, op_macs, reserved_flash_bytes
+from mcofa.cost import EngineName, board_target, op_macs
 from mcofa.graph import HEAD, STEM, BlockKey, Graph, lower_with_blocks
 from mcofa.latency import op_instructions
 from mcofa.memory import Buffer, aligned
 from mcofa.model_file import OpBytes, file_bytes, op_bytes
 from mcofa.population_planner import BlockBuffers, PopulationPlanner, block_buffers
+from mcofa.runtime_code import always_linked_bytes, code_parts
 from mcofa.space import Genomes, SearchSpace
 from mcofa.tflm import (
     OpMemory,
@@ -54,6 +57,7 @@ class PopulationCost:
     """
 
     arena_bytes: Integers
+    model_bytes: Integers
     flash_bytes: Integers
     macs: Integers
     latency_ms: npt.NDArray[np.float64]
@@ -80,16 +84,39 @@ class _Block(NamedTuple):
     file_operator_bytes: Any
     file_tensor_bytes: Any
     file_buffer_bytes: Any
+    aot_flash_bytes: Any
     macs: Any
     instructions: Any
+
+
+class _SharedBytes:
+    """Sizes of things that blocks share and that count once an arch, however many blocks use them."""
+
+    def __init__(self, uses: Sequence[dict[Hashable, int]]) -> None:
+        """Take what each row uses: things and their bytes."""
+        everything = {key: size for used in uses for key, size in used.items()}
+        self._bytes = np.array(list(everything.values()), np.float64)
+        self._uses = np.packbits([[key in used for key in everything] for used in uses], axis=1)
+
+    def add_common(self, rows: Rows, axis: int) -> None:
+        """Append rows that use what all of ``rows`` along ``axis`` use."""
+        common = np.bitwise_and.reduce(self._uses[rows], axis)
+        self._uses = np.concatenate([self._uses, common.reshape(-1, self._uses.shape[1])])
+
+    def sums(self, rows: Rows) -> Integers:
+        """Return the bytes of everything that each arch of ``rows``, (archs, blocks), uses."""
+        used = np.bitwise_or.reduce(self._uses[rows], 1)
+        sums = np.unpackbits(used, axis=1, count=len(self._bytes)) @ self._bytes
+        return sums.astype(np.int64)
 
 
 class PopulationCosts:
     """Evaluates populations of one search space on one board (a 32-bit Arm target)."""
 
-    def __init__(self, space: SearchSpace, board: Board) -> None:
+    def __init__(self, space: SearchSpace, board: Board, engine: EngineName = "tflm") -> None:
         self._space = space
         self._board = board
+        self._engine = engine
         self._target = board_target(board)
         self._elastic_rows = np.zeros(
             (
@@ -102,36 +129,44 @@ class PopulationCosts:
         # Row 0 stands for the blocks that an arch does not have.
         contributions = [_Block(*[0] * len(_Block._fields))]
         buffers = [block_buffers([], [], None)]
-        uses: list[dict[Hashable, int]] = [{}]
+        in_file: list[dict[Hashable, int]] = [{}]
+        in_code: list[dict[Hashable, int]] = [{}]
         for (r, resolution), (k, kernel), (e, expand) in itertools.product(
             enumerate(space.resolutions), enumerate(space.kernel_sizes), enumerate(space.expand_ratios)
         ):
             arch = space.uniform(resolution, space.max_depth, kernel, expand)
             graph, blocks = lower_with_blocks(space.uncoupled(), arch)
             ops = [op_memory(graph, op, self._target) for op in graph.ops]
-            planned = planned_buffers(graph, ops)
-            buffers += _block_buffers(planned, len(planned_tensors(graph)), blocks)
-            contributed = _contributions(graph, blocks, ops, planned, self._target)
+            tensors, scratch = self._planned(graph, ops)
+            buffers += _block_buffers(tensors, scratch, blocks)
+            contributed = _contributions(graph, blocks, ops, [*tensors, *scratch], self._target)
             for key, (contribution, shared) in contributed.items():
                 if key in self._fixed_rows:
                     self._fixed_rows[key][r] = len(contributions)
                 else:
                     self._elastic_rows[r, *key, k, e] = len(contributions)
                 contributions.append(contribution)
-                uses.append(shared)
+                in_file.append(shared)
+                in_code.append(self._code_parts(graph, blocks[key]))
         self._contributions = np.array(contributions, np.int64)
         self._planner = PopulationPlanner(buffers)
-        # Which shared things a block uses, one bit each.
-        everything = {key: size for shared in uses for key, size in shared.items()}
-        self._shared_bytes = np.array(list(everything.values()), np.float64)
-        self._uses = np.packbits([[key in shared for key in everything] for shared in uses], axis=1)
+        self._shared_in_file, self._shared_in_code = _SharedBytes(in_file), _SharedBytes(in_code)
+        self._always_bytes = (
+            firmware_bytes(graph, self._target)
+            if engine == "aot"
+            else always_linked_bytes(board.core, board.kernels) + board.reserved.firmware_flash_bytes
+        )
+        self._add_floors()
         # Where the additive parts start: an allocation's end is rounded up to its alignment, and only
         # the first op's OpData can start at an end that is not a multiple of 16.
         self._first_op_data_bytes = ops[0].op_data_bytes
         self._fixed_bytes = account(graph, self._target).breakdown["fixed"]
 
     def evaluate(self, genomes: Genomes) -> PopulationCost:
-        """Return the costs of ``genomes``, (archs, genes), with a lower bound of the arena."""
+        """Return the costs of ``genomes``, (archs, genes), with a lower bound of the arena.
+
+        A kernel or expand gene of −1 stands for any option: no arch that the genome stands for costs less.
+        """
         chunks = [self._evaluate(self._rows(chunk)) for chunk in _chunks(genomes)]
         fields = (field.name for field in dataclasses.fields(PopulationCost))
         return PopulationCost(**{name: np.concatenate([getattr(c, name) for c in chunks]) for name in fields})
@@ -139,6 +174,41 @@ class PopulationCosts:
     def exact_arena_bytes(self, genomes: Genomes) -> Integers:
         """Return the minimum arena of ``genomes``, (archs, genes), in bytes, (archs,)."""
         return np.concatenate([self._exact_arena_bytes(self._rows(chunk)) for chunk in _chunks(genomes)])
+
+    def _planned(self, graph: Graph, ops: list[OpMemory]) -> tuple[list[Buffer], list[Buffer]]:
+        """The engine's planned buffers: those of tensors, then scratch."""
+        if self._engine == "aot":
+            planned = storages(graph, self._target)
+            return [s.buffer for s in planned if s.tensors], [s.buffer for s in planned if not s.tensors]
+        buffers = planned_buffers(graph, ops)
+        count = len(planned_tensors(graph))
+        return list(buffers[:count]), list(buffers[count:])
+
+    def _code_parts(self, graph: Graph, span: range) -> dict[Hashable, int]:
+        """What the ops in ``span`` link."""
+        board = self._board
+        return {
+            part: size
+            for i in span
+            for part, size in (
+                kernel_parts(graph, graph.ops[i], self._target)
+                if self._engine == "aot"
+                else code_parts(graph.ops[i].kind, board.core, board.kernels)
+            ).items()
+        }
+
+    def _add_floors(self) -> None:
+        """Add blocks of gene −1: of every number the least that the options contribute."""
+        for axis in (3, 4):
+            options = self._elastic_rows
+            least = self._contributions[options].min(axis)
+            self._shared_in_file.add_common(options, axis)
+            self._shared_in_code.add_common(options, axis)
+            rows = len(self._contributions) + np.arange(options.size // options.shape[axis])
+            self._elastic_rows = np.concatenate(
+                [options, np.expand_dims(rows.reshape(least.shape[:-1]), axis)], axis
+            )
+            self._contributions = np.concatenate([self._contributions, least.reshape(len(rows), -1)])
 
     def _rows(self, genomes: Genomes) -> Rows:
         """Return the rows of the tables, (archs, blocks): stem, stage blocks (0 where inactive), head."""
@@ -158,16 +228,19 @@ class PopulationCosts:
     def _evaluate(self, rows: Rows) -> PopulationCost:
         blocks = self._contributions[rows]
         sums = _Block(*blocks.sum(1).T)
+        model_bytes = file_bytes(
+            sums.file_operator_bytes + self._shared_in_file.sums(rows),
+            sums.file_tensor_bytes,
+            sums.file_buffer_bytes,
+        )
         return PopulationCost(
             arena_bytes=self._arena_bytes(
                 blocks, sums, _Block(*np.moveaxis(blocks, -1, 0)).live_bytes.max(1)
             ),
-            flash_bytes=file_bytes(
-                sums.file_operator_bytes + self._shared_file_bytes(rows),
-                sums.file_tensor_bytes,
-                sums.file_buffer_bytes,
-            )
-            + reserved_flash_bytes(self._board),
+            model_bytes=model_bytes,
+            flash_bytes=(sums.aot_flash_bytes if self._engine == "aot" else model_bytes)
+            + self._shared_in_code.sums(rows)
+            + self._always_bytes,
             macs=sums.macs,
             latency_ms=sums.instructions / self._board.clock_hz * 1000,
         )
@@ -177,7 +250,9 @@ class PopulationCosts:
         return self._arena_bytes(blocks, _Block(*blocks.sum(1).T), self._planner.head_bytes(rows))
 
     def _arena_bytes(self, blocks: Integers, sums: _Block, head_bytes: Integers) -> Integers:
-        """The minimum arena around a head: the largest of what its three causes need."""
+        """The minimum arena around a head: the largest of what its three causes need; aot has only a head."""
+        if self._engine == "aot":
+            return head_bytes
         sizes = structs(self._target.abi)
         scratch = sums.scratch_buffers
         prepared_from = (
@@ -206,12 +281,6 @@ class PopulationCosts:
         )
         return _round_up(np.maximum(np.maximum(resident, planning), preparing), 16)
 
-    def _shared_file_bytes(self, rows: Rows) -> Integers:
-        """Sum, for each arch, what the ops of its file share."""
-        used = np.bitwise_or.reduce(self._uses[rows], 1)
-        sums = np.unpackbits(used, axis=1, count=len(self._shared_bytes)) @ self._shared_bytes
-        return sums.astype(np.int64)
-
     def _with_ends(self, tail_bytes: Integers) -> Integers:
         """Add the input and the output tensor, each behind a pointer, as TFLM allocates them."""
         sizes = structs(self._target.abi)
@@ -227,10 +296,9 @@ def _chunks(genomes: Genomes) -> list[Genomes]:
 
 
 def _block_buffers(
-    planned: Sequence[Buffer], tensor_count: int, blocks: dict[BlockKey, range]
+    tensors: Sequence[Buffer], scratch: Sequence[Buffer], blocks: dict[BlockKey, range]
 ) -> list[BlockBuffers]:
     """The planned buffers of each block, in the order of ``blocks``, which is that of the network."""
-    tensors, scratch = planned[:tensor_count], planned[tensor_count:]
     found = []
     block_input = None
     for span in blocks.values():
@@ -252,7 +320,7 @@ def _contributions(
 ) -> dict[BlockKey, tuple[_Block, dict[Hashable, int]]]:
     """For each block, what it contributes, and what its ops share with others in the model file."""
     file_ops = op_bytes(graph)
-    live = np.zeros(len(ops) + 1, np.int64)
+    live = np.zeros(len(ops) + 2, np.int64)
     for buffer in planned:
         live[buffer.first_step : buffer.last_step + 1] += aligned(buffer.bytes)
     found = {}
@@ -294,6 +362,7 @@ def _contribution(
         file_operator_bytes=sum(file_ops[i].operator_bytes for i in span),
         file_tensor_bytes=sum(file_ops[i].tensor_bytes for i in span),
         file_buffer_bytes=sum(file_ops[i].buffer_bytes for i in span),
+        aot_flash_bytes=sum(op_flash_bytes(graph, graph.ops[i]) for i in span),
         macs=sum(op_macs(graph, graph.ops[i]) for i in span),
         instructions=sum(op_instructions(graph, graph.ops[i], on.name, on.kernels) for i in span),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcofa.arch import Arch
+from mcofa.arch_table import Measured
 from mcofa.fit_predictor import fit_predictor
 from mcofa.predictor import Predictor
 from mcofa.space import SearchSpace
@@ -62,17 +62,14 @@ def tiny_space() -> SearchSpace:
 
 
 @pytest.fixture(scope="session")
-def measured_tiny_archs(tiny_space: SearchSpace) -> list[tuple[Arch, float]]:
+def measured_tiny_archs(tiny_space: SearchSpace) -> Measured:
     """Archs of ``tiny_space`` and made-up accuracies: linear in the genes, with noise of 0.2 points."""
     rng = np.random.default_rng(7)
     genomes = tiny_space.sample(120, rng)
     gains = rng.uniform(0.2, 2, genomes.shape[1])
-    accuracies = 70 + genomes @ gains + rng.normal(0, 0.2, len(genomes))
-    return [
-        (tiny_space.decode(genome), float(top1)) for genome, top1 in zip(genomes, accuracies, strict=True)
-    ]
+    return Measured(genomes, 70 + genomes @ gains + rng.normal(0, 0.2, len(genomes)))
 
 
 @pytest.fixture(scope="session")
-def synthetic_predictor(tiny_space: SearchSpace, measured_tiny_archs: list[tuple[Arch, float]]) -> Predictor:
+def synthetic_predictor(tiny_space: SearchSpace, measured_tiny_archs: Measured) -> Predictor:
     return fit_predictor(tiny_space, measured_tiny_archs, "made-up accuracies")

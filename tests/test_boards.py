@@ -65,55 +65,55 @@ INVALID: dict[str, tuple[str, ...]] = {
 # where a linker script must put arena, flash and stack.
 BUDGETS = {
     # arena: 256 KiB of SRAM1 and SRAM2 - 32 of guards, stack and data are in the DTCM;
-    # flash: 1 MiB - 53,248 - 16,384
-    "stm32f746": (262_112, 978_944, 1_048_576),
-    # arena: 256 KiB - 4,096 - 2,048; flash: 1 MiB - 53,248 - 16,384
-    "nrf52840": (256_000, 978_944, 1_048_576),
-    # the same RAM; flash: 928 KiB behind the bootloader - 53,248 - 16,384
-    "nano33ble": (256_000, 880_640, 950_272),
+    # flash: 1 MiB
+    "stm32f746": (262_112, 1_048_576),
+    # arena: 256 KiB - 4,096 - 2,048; flash: 1 MiB
+    "nrf52840": (256_000, 1_048_576),
+    # the same RAM; flash: 928 KiB behind the bootloader
+    "nano33ble": (256_000, 950_272),
     # arena: 512 KiB - 4,096 - 2,048; flash: as nrf52840
-    "nrf5340": (518_144, 978_944, 1_048_576),
-    # arena: 256 KiB - 32, stack and data are in the scratch banks; flash: 2 MiB - 256 - 61,440 - 16,384
-    "rp2040": (262_112, 2_019_072, 2_096_896),
-    # arena: 512 KiB - 32; flash: 4 MiB - 53,248 - 16,384
-    "rp2350": (524_256, 4_124_672, 4_194_304),
-    # arena: 20 KiB - 2,048 - 1,024; flash: 128 KiB - 49,152 - 8,192
-    "stm32f103": (17_408, 73_728, 131_072),
-    # arena: 96 KiB - 4,096 - 2,048; flash: 512 KiB - 53,248 - 16,384
-    "stm32f401": (92_160, 454_656, 524_288),
+    "nrf5340": (518_144, 1_048_576),
+    # arena: 256 KiB - 32, stack and data are in the scratch banks; flash: 2 MiB - 256
+    "rp2040": (262_112, 2_096_896),
+    # arena: 512 KiB - 32; flash: 4 MiB
+    "rp2350": (524_256, 4_194_304),
+    # arena: 20 KiB - 2,048 - 1,024; flash: 128 KiB
+    "stm32f103": (17_408, 131_072),
+    # arena: 96 KiB - 4,096 - 2,048; flash: 512 KiB
+    "stm32f401": (92_160, 524_288),
     # arena: 128 KiB - 4,096 - 2,048
-    "stm32f411": (124_928, 454_656, 524_288),
-    # arena: 128 KiB - 32, stack and data are in the core-coupled memory; flash: 1 MiB - 53,248 - 16,384
-    "stm32f407": (131_040, 978_944, 1_048_576),
+    "stm32f411": (124_928, 524_288),
+    # arena: 128 KiB - 32, stack and data are in the core-coupled memory; flash: 1 MiB
+    "stm32f407": (131_040, 1_048_576),
     # arena: 96 KiB of SRAM1 - 32, stack and data are in SRAM2
-    "stm32l476": (98_272, 978_944, 1_048_576),
-    # arena: 384 KiB - 32; flash: 2 MiB - 53,248 - 16,384
-    "stm32f767": (393_184, 2_027_520, 2_097_152),
+    "stm32l476": (98_272, 1_048_576),
+    # arena: 384 KiB - 32; flash: 2 MiB
+    "stm32f767": (393_184, 2_097_152),
     # arena: 512 KiB of AXI SRAM - 32
-    "stm32h743": (524_256, 2_027_520, 2_097_152),
-    # arena: as stm32h743; flash: 768 KiB between bootloader and the Cortex-M4's half - 53,248 - 16,384
-    "portenta_h7": (524_256, 716_800, 786_432),
+    "stm32h743": (524_256, 2_097_152),
+    # arena: as stm32h743; flash: 768 KiB between bootloader and the Cortex-M4's half
+    "portenta_h7": (524_256, 786_432),
     # arena: 768 KiB - 4,096 - 2,048
-    "stm32u575": (780_288, 2_027_520, 2_097_152),
-    # arena: 512 KiB of OCRAM - 32; flash: 7,936 KiB - 5,120 of boot header - 53,248 - 16,384
-    "teensy41": (524_256, 8_051_712, 8_121_344),
-    # arena: 192 KiB - 4,096 - 2,048; flash: 496 KiB behind the bootloader - 53,248 - 16,384
-    "samd51": (190_464, 438_272, 507_904),
-    # arena: 16 KiB - 2,048 - 1,024; flash: 256 KiB - 61,440 - 8,192
-    "microbit": (13_312, 192_512, 262_144),
-    # arena: 8 KiB - 2,048 - 1,024; flash: 128 KiB - 49,152 - 8,192
-    "stm32vldiscovery": (5_120, 73_728, 131_072),
-    # arena: 128 KiB - 4,096 - 2,048; flash: 1 MiB - 53,248 - 16,384
-    "netduinoplus2": (124_928, 978_944, 1_048_576),
-    # arena: 16 MiB of PSRAM - 32; flash: 4 MiB - 49,152 - 16,384
-    "mps2-an385": (16_777_184, 4_128_768, 4_194_304),
-    # flash: 4 MiB - 53,248 - 16,384
-    "mps2-an386": (16_777_184, 4_124_672, 4_194_304),
-    # arena: 4 MiB - 4,096 - 2,048; flash: 4 MiB - 53,248 - 16,384
-    "mps2-an500": (4_188_160, 4_124_672, 4_194_304),
-    "mps2-an505": (16_777_184, 4_124_672, 4_194_304),
-    # arena: 2 MiB - 32; flash: 512 KiB of ITCM - 49,152 - 16,384
-    "mps3-an547": (2_097_120, 458_752, 524_288),
+    "stm32u575": (780_288, 2_097_152),
+    # arena: 512 KiB of OCRAM - 32; flash: 7,936 KiB - 5,120 of boot header
+    "teensy41": (524_256, 8_121_344),
+    # arena: 192 KiB - 4,096 - 2,048; flash: 496 KiB behind the bootloader
+    "samd51": (190_464, 507_904),
+    # arena: 16 KiB - 2,048 - 1,024; flash: 256 KiB
+    "microbit": (13_312, 262_144),
+    # arena: 8 KiB - 2,048 - 1,024; flash: 128 KiB
+    "stm32vldiscovery": (5_120, 131_072),
+    # arena: 128 KiB - 4,096 - 2,048; flash: 1 MiB
+    "netduinoplus2": (124_928, 1_048_576),
+    # arena: 16 MiB of PSRAM - 32; flash: 4 MiB
+    "mps2-an385": (16_777_184, 4_194_304),
+    # flash: 4 MiB
+    "mps2-an386": (16_777_184, 4_194_304),
+    # arena: 4 MiB - 4,096 - 2,048; flash: 4 MiB
+    "mps2-an500": (4_188_160, 4_194_304),
+    "mps2-an505": (16_777_184, 4_194_304),
+    # arena: 2 MiB - 32; flash: 512 KiB of ITCM
+    "mps3-an547": (2_097_120, 524_288),
 }
 
 ADDRESSES = {
@@ -170,7 +170,7 @@ class TestShippedBoard:
 
     def test_budgets(self, name: str) -> None:
         board = load_board(name)
-        assert (board.arena_budget_bytes, board.flash_budget_bytes, board.flash_bytes) == BUDGETS[name]
+        assert (board.arena_budget_bytes, board.flash_budget_bytes) == BUDGETS[name]
 
     def test_addresses(self, name: str) -> None:
         board = load_board(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -77,8 +78,9 @@ class TestChain:
     def test_search_predicts_the_exported_file(self, exported: Path) -> None:
         manifest = json.loads((exported / "run" / "manifest.json").read_text())
         predicted = manifest["search"]["predicted"]
-        assert predicted["arena_bytes"] == manifest["export"]["arena_bytes"]
-        assert predicted["model_bytes"] == manifest["export"]["tflite"]["bytes"]
+        written, plan = manifest["export"], manifest["export"]["offline_plan"]
+        assert predicted["arena_bytes"] - plan["saved_bytes"] == written["arena_bytes"]
+        assert predicted["model_bytes"] + plan["growth_bytes"] * plan["used"] == written["tflite"]["bytes"]
 
     def test_accuracy_survives_quantization(self, exported: Path) -> None:
         done = mcofa("evaluate", "run", "--json", cwd=exported)
@@ -102,6 +104,40 @@ class TestChain:
         (source,) = [name for name in section["files"] if name.endswith("_model.cc")]
         array = (exported / section["folder"] / source).read_text()
         assert read_c_array(array) == (exported / "run" / "network.tflite").read_bytes()
+
+    def test_the_runtimes_agree(self, exported: Path) -> None:
+        done = mcofa("verify", "run", "--images", "20", "--json", cwd=exported)
+        assert done.returncode == 0, done.stderr
+        verified = json.loads(done.stdout)
+        pairs = [(step["first"], step["second"]) for step in verified["steps"]]
+        assert pairs == [("PyTorch", "ONNX"), ("ONNX", "LiteRT"), ("LiteRT", "TFLM")]
+        to_onnx, _, to_tflm = verified["steps"]
+        assert to_onnx["max_difference"] < 1e-3
+        assert to_onnx["top1_agreement_percent"] == 100
+        assert to_tflm["max_difference"] == to_tflm["images_that_differ"] == 0
+        assert all(op["tflm_max_difference_steps"] == 0 for op in verified["ops"])
+        manifest = json.loads((exported / "run" / "manifest.json").read_text())
+        assert {"run": "run", **manifest["verify"]} == verified
+
+    def test_verifying_with_other_weights_is_refused(self, exported: Path, tmp_path: Path) -> None:
+        manifest = json.loads((exported / "run" / "manifest.json").read_text())
+        manifest["export"]["checkpoint"]["sha256"] = "0"
+        (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+        refused(mcofa("verify", tmp_path, cwd=exported), "zoo", "has changed since the run was exported")
+
+    def test_the_manifest_is_complete(self, exported: Path) -> None:
+        section = json.loads((exported / "run" / "manifest.json").read_text())["export"]
+        sizes = section["sizes"]
+        assert sizes["model_predicted_bytes"] == sizes["model_bytes"] == section["tflite"]["bytes"]
+        for part in ("head", "tail"):
+            assert sizes[f"x86_64_{part}_predicted_bytes"] == sizes[f"x86_64_{part}_bytes"] > 0
+        assert section["onnx_against_pytorch"]["max_abs_error"] < 1e-3
+        assert section["onnx_against_pytorch"]["top1_agreement_percent"] == 100
+        assert len(section["calibration"]["sha256"]) == 64
+        assert {"python", "torch", "tflite-micro"} < set(section["versions"])
+        for artefact in (section["onnx"], section["tflite"], *section["c_arrays"]):
+            data = (exported / "run" / artefact["file"]).read_bytes()
+            assert (len(data), hashlib.sha256(data).hexdigest()) == (artefact["bytes"], artefact["sha256"])
 
     def test_second_export_is_identical(self, exported: Path) -> None:
         before = {path: path.read_bytes() for path in (exported / "run").glob("network*")}

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from mcofa.boards import load_board
-from mcofa.cost import board_target, cost, graph_macs, op_macs, reserved_flash_bytes
+from mcofa.cost import board_target, cost, graph_code_bytes, graph_macs, op_macs
 from mcofa.errors import InvalidArchError
 from mcofa.graph import OpKind, lower
 from mcofa.space import SearchSpace, load_space
@@ -51,17 +51,21 @@ def test_parts_add_up(tiny_space: SearchSpace, name: str) -> None:
     assert (found.arena.target.name, found.arena.target.kernels) == (board.core, board.kernels)
     assert found.arena_bytes == found.arena.minimum_bytes
     assert found.arena_bytes % 16 == 0
-    assert found.flash_bytes - found.model_bytes == reserved_flash_bytes(board)
+    assert found.runtime_code_bytes == graph_code_bytes(graph, board)
+    firmware_bytes = board.reserved.firmware_flash_bytes
+    assert found.flash_bytes == found.model_bytes + found.runtime_code_bytes + firmware_bytes
     assert found.model_bytes > sum(tensor.bytes for tensor in graph.tensors if tensor.constant)
 
 
-def test_reserved_flash_is_what_the_board_says(tiny_space: SearchSpace) -> None:
+def test_other_kernels_take_other_code(tiny_space: SearchSpace) -> None:
     board = load_board("nrf52840")
-    reserved = dataclasses.replace(board.reserved, runtime_code_bytes=10_000, firmware_flash_bytes=234)
-    lean = dataclasses.replace(board, reserved=reserved)
-    assert reserved_flash_bytes(lean) == 10_234
     arch = tiny_space.smallest()
-    assert cost(tiny_space, arch, lean).model_bytes == cost(tiny_space, arch, board).model_bytes
+    fast = cost(tiny_space, arch, board)
+    portable = cost(tiny_space, arch, dataclasses.replace(board, kernels="reference"))
+    assert portable.model_bytes == fast.model_bytes
+    assert (
+        fast.flash_bytes - portable.flash_bytes == fast.runtime_code_bytes - portable.runtime_code_bytes > 0
+    )
 
 
 def test_larger_archs_cost_more(tiny_space: SearchSpace) -> None:

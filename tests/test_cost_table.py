@@ -18,10 +18,19 @@ def test_costs_of_archs_equal_those_of_each_arch(tiny_space: SearchSpace) -> Non
     genomes = tiny_space.sample(5, np.random.default_rng(1))
     board = load_board("stm32f746")
     columns = arch_costs(tiny_space, genomes, board, lambda done: None)
-    assert list(columns) == ["peak_items", "macs", "params", "arena_bytes", "model_bytes", "flash_bytes"]
+    assert list(columns) == [
+        "peak_items",
+        "macs",
+        "params",
+        "arena_bytes",
+        "model_bytes",
+        "flash_bytes",
+        "latency_ms",
+    ]
     expected = [cost(tiny_space, tiny_space.decode(genome), board) for genome in genomes]
     for name in ("macs", "arena_bytes", "model_bytes", "flash_bytes"):
         assert columns[name] == [getattr(one, name) for one in expected]
+    assert columns["latency_ms"] == pytest.approx([one.latency.latency_ms for one in expected], abs=1e-3)
     assert columns["peak_items"] == peak_items(tiny_space, genomes).tolist()
 
 

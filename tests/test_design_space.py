@@ -48,9 +48,10 @@ def assert_keeps_its_promises(report: DesignReport, board: Board) -> None:
     largest, smallest = cost(space, space.largest(), board), cost(space, space.smallest(), board)
     assert (report.largest, report.smallest) == (largest, smallest)
     assert largest.arena_bytes <= allowance.largest_arena * board.arena_budget_bytes
-    assert largest.model_bytes <= allowance.largest_flash * board.flash_budget_bytes
+    assert largest.model_bytes <= allowance.largest_flash * report.model_budget_bytes
     assert smallest.arena_bytes <= allowance.smallest * board.arena_budget_bytes
-    assert smallest.model_bytes <= allowance.smallest * board.flash_budget_bytes
+    assert smallest.model_bytes <= allowance.smallest * report.model_budget_bytes
+    assert report.model_budget_bytes == board.flash_budget_bytes - smallest.flash_bytes + smallest.model_bytes
     assert report.fitting_fraction > 0
     assert all(stage.width % 8 == 0 for stage in space.stages)
     # The shares found in trial spaces are those that the stages have in the space itself.

@@ -7,15 +7,20 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mcofa.arch import Arch, arch_from_json
+from mcofa.arch import arch_from_json
+from mcofa.arch_table import Measured
 from mcofa.boards import Board, load_board
 from mcofa.cost import Cost, cost
 from mcofa.errors import BudgetError
 from mcofa.fit_predictor import fit_predictor
+from mcofa.peak_items import peak_items
 from mcofa.population_cost import PopulationCosts
-from mcofa.predictor import Predictor
+from mcofa.predictor import Prediction, Predictor
 from mcofa.search import Budget, Generation, board_budget, search
-from mcofa.space import Genomes, SearchSpace
+from mcofa.search.costs import CandidateCosts
+from mcofa.search.options import Options
+from mcofa.search.smallest import least
+from mcofa.space import Genomes, SearchSpace, load_space
 
 UNLIMITED = 10**9
 
@@ -99,7 +104,9 @@ def test_finds_an_arch_when_no_accuracy_is_expected(
     provenance = dataclasses.replace(
         synthetic_predictor.provenance, lowest_top1_percent=0, highest_top1_percent=0
     )
-    hopeless = dataclasses.replace(synthetic_predictor, provenance=provenance, intercept=-500)
+    hopeless = dataclasses.replace(
+        synthetic_predictor, provenance=provenance, constants=np.full(1, 1e6, np.float32)
+    )
     found = search(tiny_space, board, Budget(9_000, UNLIMITED), hopeless, seed=0)
     assert found.top1_percent == 0
     assert found.cost.arena_bytes <= 9_000
@@ -174,17 +181,181 @@ def test_manifest_section(tiny_space: SearchSpace, board: Board, synthetic_predi
     section = found.to_json(tiny_space, board, budget, 3)
     assert arch_from_json(section["arch"], "manifest.json") == found.arch
     assert (section["space"], section["board"], section["seed"]) == ("tiny", "stm32f746", 3)
-    assert section["budget"] == {"arena_bytes": 9_000, "flash_bytes": UNLIMITED, "latency_ms": None}
+    assert section["budget"] == {
+        "arena_bytes": 9_000,
+        "flash_bytes": UNLIMITED,
+        "latency_ms": None,
+        "peak_items": None,
+    }
     assert section["predicted"]["arena_bytes"] == found.cost.arena_bytes
     assert section["predicted"]["top1_percent"] == round(found.top1_percent, 3)
 
 
-def test_a_space_of_one_arch(
-    tiny_space: SearchSpace, board: Board, measured_tiny_archs: list[tuple[Arch, float]]
-) -> None:
+def test_a_space_of_one_arch(tiny_space: SearchSpace, board: Board, measured_tiny_archs: Measured) -> None:
     options = {"resolutions": [12], "kernel_sizes": [3], "expand_ratios": [2], "depths": [1]}
     alone = SearchSpace.model_validate(tiny_space.model_dump() | options)
-    measured = [(alone.smallest(), top1) for _, top1 in measured_tiny_archs]
+    genomes = np.repeat(alone.encode([alone.smallest()]), len(measured_tiny_archs), axis=0)
+    measured = dataclasses.replace(measured_tiny_archs, genomes=genomes)
     predictor = fit_predictor(alone, measured, "made-up accuracies")
     found = search(alone, board, Budget(UNLIMITED, UNLIMITED), predictor, seed=0)
     assert found.arch == alone.largest()
+
+
+@pytest.fixture
+def nothing_is_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the search evolve where it would evaluate all archs."""
+    monkeypatch.setattr(Options, "are_few", property(lambda _: False))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_evolution_finds_what_enumeration_finds(
+    tiny_space: SearchSpace,
+    board: Board,
+    synthetic_predictor: Predictor,
+    every_cost: list[Cost],
+    every_top1: npt.NDArray[np.float64],
+    seed: int,
+    nothing_is_few: None,
+) -> None:
+    """Budgets of a random arch, so that all three limits bind."""
+    one = every_cost[np.random.default_rng(seed).integers(len(every_cost))]
+    budget = Budget(one.arena_bytes, one.flash_bytes, one.latency.latency_ms)
+    fits = np.array([budget.met_by(one, 0) for one in every_cost])
+    found = search(tiny_space, board, budget, synthetic_predictor, seed)
+    assert not found.exhaustive
+    assert budget.met_by(found.cost, 0)
+    assert found.top1_percent == pytest.approx(every_top1[fits].max(), abs=1e-9)
+
+
+@pytest.mark.parametrize("limit_share", [0, 0.2, 0.7, 1])
+def test_peak_items_without_a_board(
+    tiny_space: SearchSpace, every_genome: Genomes, every_top1: npt.NDArray[np.float64],
+    synthetic_predictor: Predictor, limit_share: float,
+) -> None:  # fmt: skip
+    peaks = np.unique(peak_items(tiny_space, every_genome))
+    limit = int(peaks[round(limit_share * (len(peaks) - 1))])
+    fits = peak_items(tiny_space, every_genome) <= limit
+    found = search(tiny_space, None, Budget(peak_items=limit), synthetic_predictor, 0)
+    assert found.top1_percent == pytest.approx(every_top1[fits].max(), abs=1e-9)
+    assert (found.exhaustive, found.candidates) == (True, fits.sum())
+    section = found.to_json(tiny_space, None, Budget(peak_items=limit), 0)
+    assert section["board"] is None
+    assert section["predicted"]["peak_items"] <= limit
+    assert "arena_bytes" not in section["predicted"]
+
+
+@pytest.mark.parametrize("rank", [0, 10, 400, 799])
+def test_smallest_arena_that_reaches_an_accuracy(
+    tiny_space: SearchSpace, board: Board, synthetic_predictor: Predictor, every_cost: list[Cost],
+    every_top1: npt.NDArray[np.float64], rank: int,
+) -> None:  # fmt: skip
+    wanted = float(np.sort(every_top1)[rank])
+    arenas = np.array([one.arena_bytes for one in every_cost])
+    budget = Budget(UNLIMITED, UNLIMITED)
+    found = search(tiny_space, board, budget, synthetic_predictor, 0, min_top1_percent=wanted)
+    assert found.cost.arena_bytes == arenas[every_top1 >= wanted].min()
+    assert found.top1_percent >= wanted
+
+
+def test_an_accuracy_out_of_reach_is_refused_with_the_best_there_is(
+    tiny_space: SearchSpace, board: Board, synthetic_predictor: Predictor, every_cost: list[Cost],
+    every_top1: npt.NDArray[np.float64],
+) -> None:  # fmt: skip
+    fits = np.array([one.arena_bytes for one in every_cost]) <= 9_000
+    with pytest.raises(BudgetError) as refusal:
+        search(tiny_space, board, Budget(9_000, UNLIMITED), synthetic_predictor, 0, min_top1_percent=99.5)
+    assert f"the best reaches {every_top1[fits].max():.2f} %" in refusal.value.problem
+
+
+def test_more_candidates_are_the_best_ones_in_order(
+    tiny_space: SearchSpace, board: Board, synthetic_predictor: Predictor, every_cost: list[Cost],
+    every_top1: npt.NDArray[np.float64],
+) -> None:  # fmt: skip
+    fits = np.array([one.arena_bytes for one in every_cost]) <= 9_000
+    found = search(tiny_space, board, Budget(9_000, UNLIMITED), synthetic_predictor, 0, keep=7)
+    assert len({one.arch for one in found.best}) == 7
+    assert [one.top1_percent for one in found.best] == pytest.approx(
+        np.sort(every_top1[fits])[::-1][:7], abs=1e-9
+    )
+
+
+def test_limits_that_exclude_each_other(
+    tiny_space: SearchSpace, synthetic_predictor: Predictor, board: Board, every_cost: list[Cost]
+) -> None:
+    """Nothing is both smallest and slowest, but each limit alone can be met."""
+    smallest = cost(tiny_space, tiny_space.smallest(), board)
+    for budget in (
+        Budget(smallest.arena_bytes, UNLIMITED, smallest.latency.latency_ms),
+        Budget(UNLIMITED, UNLIMITED, smallest.latency.latency_ms),
+    ):
+        found = search(tiny_space, board, budget, synthetic_predictor, 0)
+        assert found.arch == tiny_space.smallest()
+
+
+def test_the_time_limit_ends_a_search_that_says_so(
+    tiny_space: SearchSpace, board: Board, synthetic_predictor: Predictor, nothing_is_few: None
+) -> None:
+    found = search(tiny_space, board, Budget(9_000, UNLIMITED), synthetic_predictor, 0, time_limit_s=1e-9)
+    assert found.stopped_early
+    assert found.cost.arena_bytes <= 9_000
+    whole = search(tiny_space, board, Budget(9_000, UNLIMITED), synthetic_predictor, 0)
+    assert not whole.stopped_early
+    assert whole.candidates > found.candidates
+
+
+def test_says_what_lies_outside_the_measured_range(
+    tiny_space: SearchSpace, board: Board, synthetic_predictor: Predictor
+) -> None:
+    class Stranger:
+        """A predictor that has never seen anything like the archs."""
+
+        def predict(self, space: SearchSpace, genomes: Genomes) -> Prediction:
+            found = synthetic_predictor.predict(space, genomes)
+            return dataclasses.replace(found, extrapolates=np.ones(len(genomes), bool))
+
+    budget = Budget(9_000, UNLIMITED)
+    stranger = cast(Predictor, Stranger())
+    outside = search(tiny_space, board, budget, stranger, 0).to_json(tiny_space, board, budget, 0)
+    inside = search(tiny_space, board, budget, synthetic_predictor, 0)
+    assert outside["predicted"]["outside_measured_range"] is True
+    assert outside["arch"] == inside.arch.to_json()
+
+
+def test_refusal_names_the_boards_that_would_do(synthetic_predictor: Predictor) -> None:
+    """The tiny board has a quarter of the flash that mcofa-micro needs."""
+    space, board = load_space("mcofa-micro"), load_board("stm32f103")
+    small = dataclasses.replace(
+        board, reserved=dataclasses.replace(board.reserved, stack_bytes=board.reserved.stack_bytes + 8_192)
+    )
+    with pytest.raises(BudgetError) as refusal:
+        search(space, small, board_budget(small), synthetic_predictor, 0)
+    assert "fits" in refusal.value.next_step
+    assert "stm32f746" in refusal.value.next_step
+
+
+def test_limits_that_can_be_met_alone_but_not_together() -> None:
+    """In mcofa-v1 the arch with the smallest arena and the one with the smallest flash differ."""
+    space, board = load_space("mcofa-v1"), load_board("mps2-an500")
+    costs = CandidateCosts(space, board, ("arena_bytes", "flash_bytes"))
+    limits = [int(least(space, costs, measure).value) for measure in ("arena_bytes", "flash_bytes")]
+
+    class Indifferent:
+        def predict(self, space: SearchSpace, genomes: Genomes) -> Prediction:
+            return Prediction(
+                np.full(len(genomes), 50.0), np.ones(len(genomes)), np.zeros(len(genomes), bool)
+            )
+
+    with pytest.raises(BudgetError, match="each limit can be met, but no arch of mcofa-v1 meets all of them"):
+        search(space, board, Budget(*limits), cast(Predictor, Indifferent()), 0)
+
+
+def test_another_engine_has_other_costs(
+    tiny_space: SearchSpace, board: Board, synthetic_predictor: Predictor
+) -> None:
+    """Generated code keeps no runtime data in the arena, so that more fits."""
+    budget = Budget(9_000, UNLIMITED)
+    found = search(tiny_space, board, budget, synthetic_predictor, 0, engine="aot")
+    assert found.cost == cost(tiny_space, found.arch, board, "aot")
+    assert found.cost.arena_bytes <= 9_000
+    assert found.top1_percent > search(tiny_space, board, budget, synthetic_predictor, 0).top1_percent
+    assert found.to_json(tiny_space, board, budget, 0, "aot")["engine"] == "aot"

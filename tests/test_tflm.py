@@ -291,4 +291,4 @@ def test_unknown_names() -> None:
     with pytest.raises(UnknownNameError, match="kernel set on x86-64"):
         target("x86-64", "cmsis-nn")
     assert kernel_sets("x86-64") == ("reference",)
-    assert len(target_names()) == 7
+    assert len(target_names()) == 8

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import click
 
 from mcofa import __version__
-from mcofa.cli import arena, boards, cost, export, firmware, report, search, spaces, train
+from mcofa.cli import arena, boards, cost, export, finetune, firmware, predict, report, search, spaces, train
 from mcofa.errors import McofaError
 
 
@@ -53,13 +53,15 @@ for _command in (
     spaces.spaces,
     spaces.design_space,
     train.train,
-    train.measure,
-    train.fit_predictor,
+    predict.measure,
+    predict.fit_predictor,
     train.import_ofa,
     cost.cost,
     search.search,
+    finetune.finetune,
     export.export,
     export.evaluate,
+    export.verify,
     arena.arena,
     arena.arena_check,
     firmware.firmware,

@@ -33,7 +33,7 @@ def boards(context: click.Context, as_json: bool) -> None:
                 ]
             )
             return
-        table = table_of("board", "core", "arena budget", "model budget", "verified", "", right=(2, 3))
+        table = table_of("board", "core", "arena budget", "flash budget", "verified", "", right=(2, 3))
         for board in found:
             table.add_row(
                 board.name,
@@ -78,7 +78,7 @@ def boards_show(name: str, as_json: bool) -> None:
         )
     print_table(table)
     click.echo(f"left for a network: arena {in_bytes(board.arena_budget_bytes)}", nl=False)
-    click.echo(f", model {in_bytes(board.flash_budget_bytes)}")
+    click.echo(f", flash {in_bytes(board.flash_budget_bytes)} for model, runtime and firmware")
     if board.uart:
         click.echo(
             f"text: {board.uart.name}, {board.uart.tx_pin}{'' if board.start else ' (a stub to fill in)'}"

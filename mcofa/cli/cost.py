@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -18,13 +18,18 @@ from mcofa.cli.output import (
     table_of,
 )
 
+if TYPE_CHECKING:
+    from mcofa.cost_table import Columns
+    from mcofa.space import Genomes, SearchSpace
+
 
 @click.command()
 @click.option("--space", "space_name", required=True, help="Name or space file.")
 @click.option("--arch", "arch_file", type=click.Path(path_type=Path), help="One arch, as JSON.")
 @click.option("--archs", "archs_file", type=click.Path(path_type=Path), help="CSV of archs; prints CSV.")
-@click.option("--board", "board_name", help="Name or board file; adds arena and flash.")
+@click.option("--board", "board_name", help="Name or board file; adds arena, flash and latency.")
 @click.option("--kernels", type=click.Choice(["reference", "cmsis-nn"]), help="Default: the board's.")
+@click.option("--predictor", type=click.Path(path_type=Path), help="Default: the one in zoo/, if any.")
 @json_option
 def cost(
     space_name: str,
@@ -32,9 +37,13 @@ def cost(
     archs_file: Path | None,
     board_name: str | None,
     kernels: Literal["reference", "cmsis-nn"] | None,
+    predictor: Path | None,
     as_json: bool,
 ) -> None:
-    """Show what archs cost: peak items, MACs and weights; on a board also arena and flash."""
+    """Show what archs cost: peak items, MACs and weights; on a board also arena, flash and latency.
+
+    Where there is a predictor for the space, its accuracy is shown too.
+    """
     if (arch_file is None) == (archs_file is None):
         raise click.UsageError("give either --arch or --archs")
     if kernels and not board_name:
@@ -57,6 +66,7 @@ def cost(
         bar = progress("costs") if board else contextlib.nullcontext(lambda done, total, text: None)
         with bar as update:
             costs = arch_costs(space, genomes, board, lambda done: update(done, len(genomes), ""))
+        costs |= _predictions(space, genomes, predictor)
         table = add_costs(rows, costs)
         for name, count in table.differing.items():
             click.echo(f"{name}: recomputed, {count:,} of {len(rows):,} rows differ from the file", err=True)
@@ -70,6 +80,9 @@ def cost(
 
     arch = parse_arch(read_text(arch_file, "arch"), str(arch_file))
     found = arch_cost(space, arch, board)
+    found |= {
+        name: values[0] for name, values in _predictions(space, space.encode([arch]), predictor).items()
+    }
     if as_json:
         print_json({"space": space.name, "arch": arch.to_json(), "arch_text": str(arch), **on_board, **found})
         return
@@ -79,4 +92,24 @@ def cost(
         numbers.add_row(name, f"{found[name]:,}")
     for name in ("arena_bytes", "model_bytes", "flash_bytes") if board else ():
         numbers.add_row(name, in_bytes(found[name]))
+    if board:
+        numbers.add_row("latency_ms (estimate)", f"{found['latency_ms']:,}")
+    if "predicted_top1_percent" in found:
+        accuracy = f"{found['predicted_top1_percent']:.2f} ± {found['predicted_top1_std_points']:.2f}"
+        numbers.add_row("predicted_top1_percent", accuracy)
     print_table(numbers)
+
+
+def _predictions(space: SearchSpace, genomes: Genomes, file: Path | None) -> Columns:
+    """Accuracy and its standard deviation, (archs,) each; nothing where no predictor is at hand."""
+    from mcofa.predictor import load_predictor
+    from mcofa.resources import data_folder
+
+    chosen = file or data_folder("zoo") / f"{space.name}.npz"
+    if file is None and not chosen.is_file():
+        return {}
+    found = load_predictor(chosen, space).predict(space, genomes)
+    return {
+        "predicted_top1_percent": found.top1_percent.round(3).tolist(),
+        "predicted_top1_std_points": found.std_points.round(3).tolist(),
+    }

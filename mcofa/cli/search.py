@@ -2,76 +2,119 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import click
 
-from mcofa.cli.output import json_option, of_budget, print_json, progress
+from mcofa.cli.output import json_option
 
-if TYPE_CHECKING:
-    from mcofa.latency import LatencyEstimate
+_DEFAULT_BOARD = "stm32f746"
+_MEASURES = ("arena_bytes", "flash_bytes", "latency_ms", "macs", "peak_items", "top1_percent")
+_BOARD_MEASURES = frozenset({"arena_bytes", "flash_bytes", "latency_ms"})
 
 
 @click.command()
-@click.option("--board", "board_name", default="stm32f746", show_default=True, help="Name or board file.")
+@click.option("--board", "board_name", help=f"Name, board file, or all.  [default: {_DEFAULT_BOARD}]")
 @click.option("--space", "space_name", default="mcofa-micro", show_default=True, help="Name or space file.")
+@click.option("--engine", type=click.Choice(["tflm", "aot"]), default="tflm", show_default=True)
+@click.option("--kernels", type=click.Choice(["reference", "cmsis-nn"]), help="Default: the board's.")
 @click.option("--max-arena-bytes", type=click.IntRange(min=1), help="Stay below the board's own budget.")
 @click.option("--max-flash-bytes", type=click.IntRange(min=1), help="Runtime and firmware included.")
 @click.option("--max-latency-ms", type=click.FloatRange(min=0, min_open=True), help="Of the estimate.")
+@click.option("--max-peak-items", type=click.IntRange(min=1), help="The paper's metric; needs no board.")
+@click.option(
+    "--min-top1",
+    type=click.FloatRange(min=0, max=100, min_open=True),
+    help="Find the smallest arena predicted to reach it; without --board, on the smallest board.",
+)
+@click.option(
+    "--pareto", metavar="M1,M2[,M3]", help=f"Also find the front of two or three of {', '.join(_MEASURES)}."
+)
+@click.option("--verify", metavar="K", type=click.IntRange(min=1), help="Measure the best K on validation.")
+@click.option("--int8", is_flag=True, help="With --verify: rank by the accuracy of the int8 models.")
+@click.option("--time-limit", metavar="S", type=click.FloatRange(min=0, min_open=True), help="In seconds.")
 @click.option("--predictor", type=click.Path(path_type=Path), help="Default: the one in zoo/.")
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="For --verify. Default: the one in zoo/.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder; default runs/BOARD.")
 @json_option
 def search(
-    board_name: str,
+    board_name: str | None,
     space_name: str,
+    engine: Literal["tflm", "aot"],
+    kernels: Literal["reference", "cmsis-nn"] | None,
     max_arena_bytes: int | None,
     max_flash_bytes: int | None,
     max_latency_ms: float | None,
+    max_peak_items: int | None,
+    min_top1: float | None,
+    pareto: str | None,
+    verify: int | None,
+    int8: bool,
+    time_limit: float | None,
     predictor: Path | None,
+    checkpoint: Path | None,
     seed: int,
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Find the subnet with the best predicted accuracy that fits the board."""
-    from mcofa.boards import load_board
+    """Find the subnet with the best predicted accuracy that fits the board.
+
+    `--board all` gives one row a board. With --max-peak-items alone no board is needed.
+    """
+    if int8 and not verify:
+        raise click.UsageError("--int8 needs --verify")
+    every_board = board_name == "all"
+    smallest_board = board_name is None and max_peak_items is None and min_top1 is not None
+    anywhere = board_name is None and max_peak_items is not None
+    if anywhere and (kernels or max_arena_bytes or max_flash_bytes or max_latency_ms):
+        raise click.UsageError("limits on arena, flash and latency, and --kernels, need --board")
+    measures = _parse_measures(pareto)
+    if measures and (every_board or min_top1):
+        raise click.UsageError("--pareto goes with one board and without --min-top1")
+    if anywhere and _BOARD_MEASURES & set(measures):
+        raise click.UsageError(f"--pareto {pareto} needs --board")
+
+    # numpy, imported below, multiplies thousands of small matrices: threads would mostly wait for each other.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from mcofa.cli.search_runs import Request, search_each, search_one, search_smallest
     from mcofa.predictor import load_predictor
     from mcofa.resources import data_folder
-    from mcofa.run import DEFAULT_FOLDER, Run
-    from mcofa.search import Generation, board_budget
-    from mcofa.search import search as search_space
     from mcofa.space import load_space
 
-    board, space = load_board(board_name), load_space(space_name)
-    budget = board_budget(board, max_arena_bytes, max_flash_bytes, max_latency_ms)
-    loaded = load_predictor(predictor or data_folder("zoo") / f"{space.name}.npz", space)
-    with progress("searching") as update:
-
-        def report(generation: Generation) -> None:
-            best = generation.best_top1_percent
-            update(generation.number, generation.of, "" if best is None else f"best {best:.2f} %")
-
-        found = search_space(space, board, budget, loaded, seed, report)
-    run = Run(out or DEFAULT_FOLDER / board.name)
-    section = found.to_json(space, board, budget, seed)
-    run.record("search", section)
-    if as_json:
-        print_json({"run": str(run.folder), **section})
-        return
-    click.echo(f"{found.arch}")
-    click.echo(
-        f"arena    {of_budget(found.cost.arena_bytes, budget.arena_bytes)} (predicted minimum, {board.core})"
+    space = load_space(space_name)
+    request = Request(
+        space=space,
+        predictor=load_predictor(predictor or data_folder("zoo") / f"{space.name}.npz", space),
+        checkpoint=checkpoint or data_folder("zoo") / f"{space.name}.safetensors",
+        engine=engine,
+        kernels=kernels,
+        max_arena_bytes=max_arena_bytes,
+        max_flash_bytes=max_flash_bytes,
+        max_latency_ms=max_latency_ms,
+        max_peak_items=max_peak_items,
+        min_top1_percent=min_top1,
+        measures=measures,
+        verify=verify,
+        int8=int8,
+        time_limit_s=time_limit,
+        seed=seed,
     )
-    click.echo(
-        f"flash    {of_budget(found.cost.flash_bytes, budget.flash_bytes)} (model and runtime, predicted)"
-    )
-    click.echo(f"MACs     {found.cost.macs / 1e6:.2f} M")
-    click.echo(f"latency  {_latency_words(found.cost.latency)}")
-    click.echo(f"accuracy {found.top1_percent:.1f} ± {found.std_points:.1f} % top-1 (predicted)")
-    click.echo(f"written to {run.folder}; next: mcofa export {run.folder}")
+    if every_board:
+        search_each(request, out, as_json)
+    elif smallest_board:
+        search_smallest(request, out, as_json)
+    else:
+        search_one(request, None if anywhere else board_name or _DEFAULT_BOARD, out, as_json)
 
 
-def _latency_words(found: LatencyEstimate) -> str:
-    error = f"± {100 * found.relative_error:.0f} % in instructions, at one a cycle"
-    return f"{found.latency_ms:.1f} ms (estimate, {error})"
+def _parse_measures(pareto: str | None) -> tuple[str, ...]:
+    measures = tuple(name.strip() for name in pareto.split(",")) if pareto is not None else ()
+    for name in measures:
+        if name not in _MEASURES:
+            raise click.BadParameter(f"{name!r} is not one of {', '.join(_MEASURES)}", param_hint="--pareto")
+    if pareto is not None and (len(measures) not in (2, 3) or len(set(measures)) < len(measures)):
+        raise click.BadParameter(f"{pareto!r}: name two or three different measures", param_hint="--pareto")
+    return measures

@@ -131,7 +131,7 @@ def design_space(
     for which, found in (("smallest", report.smallest), ("largest", report.largest)):
         click.echo(
             f"{which:8} subnet: arena {of_budget(found.arena_bytes, report.arena_budget_bytes)}, model "
-            f"{of_budget(found.model_bytes, report.flash_budget_bytes)}, {found.macs / 1e6:.2f} M MACs"
+            f"{of_budget(found.model_bytes, report.model_budget_bytes)}, {found.macs / 1e6:.2f} M MACs"
         )
     click.echo(f"{report.fitting_fraction:.0%} of random archs fit {report.board}")
     click.echo(f"written to {out}; next: name it as `space` in a training config, or mcofa spaces show {out}")

@@ -1,0 +1,119 @@
+"""How the answers of `mcofa search` are printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mcofa.cli.output import of_budget, print_table, table_of
+
+if TYPE_CHECKING:
+    from mcofa.search import Found
+
+_COLUMNS = {
+    "arena_bytes": "arena",
+    "flash_bytes": "flash",
+    "latency_ms_estimate": "latency ms",
+    "macs": "MACs",
+    "peak_items": "peak items",
+    "top1_percent": "top-1 predicted",
+}
+
+
+def print_answer(folder: Path, section: dict[str, Any], found: Found, seconds: float) -> None:
+    """Print one search: the arch, what it costs, how accurate it should be, and how it was found."""
+    predicted, budget = section["predicted"], section["budget"]
+    if "pareto" in section:
+        _print_front(folder, section["pareto"])
+    if "verified" in section:
+        _print_verified(section["verified"])
+    click.echo(_arch_text(section))
+    if section["board"]:
+        arena = of_budget(predicted["arena_bytes"], budget["arena_bytes"])
+        click.echo(f"arena    {arena} (predicted minimum, {section['core']})")
+        flash = of_budget(predicted["flash_bytes"], budget["flash_bytes"])
+        click.echo(f"flash    {flash} (model and runtime, predicted)")
+    if budget["peak_items"]:
+        click.echo(f"peak     {predicted['peak_items']:,} of {budget['peak_items']:,} items")
+    click.echo(f"MACs     {predicted['macs'] / 1e6:.2f} M")
+    if section["board"]:
+        error = f"± {100 * predicted['latency_relative_error']:.0f} % in instructions, at one a cycle"
+        click.echo(f"latency  {predicted['latency_ms_estimate']:.1f} ms (estimate, {error})")
+    click.echo(f"accuracy {_accuracy_words(section)}")
+    click.echo(f"search   {_search_words(section, seconds)}")
+    next_step = f"; next: mcofa export {folder}" if section["board"] else ""
+    click.echo(f"written to {folder}{next_step}")
+
+
+def print_fleet(rows: list[dict[str, Any]]) -> None:
+    """Print one row a board; what is missing where nothing fits."""
+    table = table_of("board", "arena", "flash", "top-1", "arch", right=(1, 2, 3))
+    for row in rows:
+        if "problem" in row:
+            table.add_row(row["board"], "–", "–", "–", row["problem"])
+            continue
+        predicted, budget = row["predicted"], row["budget"]
+        table.add_row(
+            row["board"],
+            of_budget(predicted["arena_bytes"], budget["arena_bytes"]),
+            of_budget(predicted["flash_bytes"], budget["flash_bytes"]),
+            f"{predicted['top1_percent']:.2f} ± {predicted['top1_std_points']:.2f} %",
+            _arch_text(row),
+        )
+    print_table(table)
+
+
+def _arch_text(section: dict[str, Any]) -> str:
+    from mcofa.arch import arch_from_json
+
+    return str(arch_from_json(section["arch"], "search"))
+
+
+def _accuracy_words(section: dict[str, Any]) -> str:
+    predicted = section["predicted"]
+    words = f"{predicted['top1_percent']:.1f} ± {predicted['top1_std_points']:.1f} % top-1 (predicted, "
+    words += (
+        "OUTSIDE what was measured)" if predicted["outside_measured_range"] else "within what was measured)"
+    )
+    if "verified" in section:
+        best = section["verified"]["candidates"][0]
+        by = section["verified"]["ranked_by"]
+        images = section["verified"]["images"]
+        words += (
+            f"; {best[f'{by}_top1_percent']:.2f} ± {best['standard_error_points']:.2f} % "
+            f"measured ({by}, {images:,} validation images)"
+        )
+    return words
+
+
+def _search_words(section: dict[str, Any], seconds: float) -> str:
+    count = section["candidates"]
+    words = f"{count:,} candidates in {seconds:.2f} s"
+    if section["exhaustive"]:
+        return f"{words}: all that can meet the budget, so nothing is predicted to be better"
+    return words + ("; stopped by the time limit" if section["stopped_early"] else "")
+
+
+def _print_front(folder: Path, front: dict[str, Any]) -> None:
+    names = [name for name in _COLUMNS if name.removesuffix("_estimate") in front["measures"]]
+    table = table_of(*(_COLUMNS[name] for name in names), "arch", right=range(len(names)))
+    for point in front["table"]:
+        table.add_row(*(f"{point[name]:,}" for name in names), point["arch_text"])
+    print_table(table)
+    reference = ", ".join(f"{name} {value:,.6g}" for name, value in front["reference"].items())
+    click.echo(
+        f"{len(front['table'])} of {front['points']:,} points; hypervolume {front['hypervolume']:.6g} "
+        f"up to {reference}; all in {folder / front['csv']['file']} and {folder / front['svg']['file']}"
+    )
+
+
+def _print_verified(verified: dict[str, Any]) -> None:
+    by_int8 = verified["ranked_by"] == "int8"
+    names = ("predicted", "float", *(["int8"] if by_int8 else []))
+    table = table_of("", *names, "arch", right=range(len(names) + 1))
+    for rank, one in enumerate(verified["candidates"], 1):
+        values = (one[f"{name}_top1_percent"] for name in names)
+        table.add_row(str(rank), *(f"{value:.2f} %" for value in values), one["arch_text"])
+    print_table(table)

@@ -1,0 +1,231 @@
+"""A run as one HTML page that needs nothing else: no scripts, no fonts, no network.
+
+What the page shows depends on which commands have run: every part appears when its numbers
+are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mcofa.arch import Arch, arch_from_json
+from mcofa.cost import op_macs
+from mcofa.errors import UnknownNameError
+from mcofa.graph import Graph
+from mcofa.space import SearchSpace, load_space
+from mcofa.tflm import Target
+from mcofa.timeline import Timeline, as_svg, timeline
+
+_TEMPLATE = "report_page.html.jinja"
+_ACCURACIES = (
+    ("predicted", "search", "top1_percent"),
+    ("float", "evaluate", "float_top1_percent"),
+    ("int8, LiteRT", "evaluate", "int8_top1_percent"),
+    ("int8, TFLM", "evaluate", "tflm_top1_percent"),
+)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A value out of a limit, with its words."""
+
+    name: str
+    words: str
+    percent: float
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stage of the network: what it puts out, and its blocks."""
+
+    name: str
+    output: str
+    blocks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OpRow:
+    """One op of the graph: its output, its constants and its share of the work."""
+
+    number: int
+    kind: str
+    output: str
+    constant_bytes: int
+    output_bytes: int
+    live_bytes: int
+    macs: int
+    macs_percent: float
+    at_peak: bool
+
+
+def report_page(folder: Path, manifest: dict[str, Any], graph: Graph, on: Target, front_svg: str) -> str:
+    """Return the page for the run in ``folder``.
+
+    ``graph`` is the network as exported, or as predicted before the export; ``on`` the target
+    for which its memory is drawn; ``front_svg`` the Pareto front, or empty.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    searched = manifest["search"]
+    arch = arch_from_json(searched["arch"], f"{folder}/manifest.json")
+    memory = timeline(graph, on)
+    ops = op_rows(graph, memory)
+    return environment.get_template(_TEMPLATE).render(
+        name=folder.name,
+        searched=searched,
+        arch=str(arch),
+        parts=_parts(searched["space"], arch),
+        budgets=_budgets(searched),
+        front_svg=front_svg,
+        memory=memory,
+        target=on,
+        peak=memory.arena.head_peak,
+        timeline_svg=as_svg(memory),
+        ops=ops,
+        macs=sum(op.macs for op in ops),
+        sizes=_sizes(manifest),
+        accuracies=_accuracies(manifest),
+        evaluated=manifest.get("evaluate"),
+        verified=manifest.get("verify"),
+        commands=_commands(folder, manifest),
+        version=manifest["mcofa_version"],
+    )
+
+
+def op_rows(graph: Graph, memory: Timeline) -> tuple[OpRow, ...]:
+    """Return what each op holds and computes."""
+    macs = [op_macs(graph, op) for op in graph.ops]
+    total = sum(macs) or 1
+    rows = []
+    for i, op in enumerate(graph.ops):
+        output = graph.tensors[op.outputs[0]]
+        rows.append(
+            OpRow(
+                number=i,
+                kind=str(op.kind),
+                output="×".join(map(str, output.shape)),
+                constant_bytes=sum(graph.tensors[t].bytes for t in op.inputs if graph.tensors[t].constant),
+                output_bytes=output.bytes,
+                live_bytes=memory.rows[i].live_bytes,
+                macs=macs[i],
+                macs_percent=100 * macs[i] / total,
+                at_peak=i == memory.arena.head_peak.op_index,
+            )
+        )
+    return tuple(rows)
+
+
+def _budgets(searched: dict[str, Any]) -> list[Bar]:
+    predicted, limits = searched["predicted"], searched["budget"]
+    wanted = (
+        ("arena", "arena_bytes", "arena_bytes", "{:,.0f} of {:,.0f} B"),
+        ("flash", "flash_bytes", "flash_bytes", "{:,.0f} of {:,.0f} B"),
+        ("latency (estimate)", "latency_ms_estimate", "latency_ms", "{:,.1f} of {:,.1f} ms"),
+        ("peak items", "peak_items", "peak_items", "{:,.0f} of {:,.0f}"),
+    )
+    return [
+        Bar(name, words.format(predicted[of], limits[limit]), 100 * predicted[of] / limits[limit])
+        for name, of, limit, words in wanted
+        if limits.get(limit) and of in predicted
+    ]
+
+
+def _parts(space_name: str, arch: Arch) -> list[Part]:
+    """The arch stage by stage; without outputs where its space is not at hand any more."""
+    try:
+        space = load_space(space_name)
+    except UnknownNameError:
+        widths: Sequence[str] = [""] * len(arch.kernel_sizes)
+        return _stage_parts(arch, widths)
+    side = -(-arch.resolution // space.stem.stride)
+    first = Part("stem", f"{side}×{side}×{space.stem.first_block_width}", ("3×3", "3×3"))
+    return [first, *_stage_parts(arch, _stage_outputs(space, side)), _head(space)]
+
+
+def _stage_outputs(space: SearchSpace, side: int) -> list[str]:
+    outputs = []
+    for stage in space.stages:
+        side = -(-side // stage.stride)
+        outputs.append(f"{side}×{side}×{stage.width}")
+    return outputs
+
+
+def _stage_parts(arch: Arch, outputs: Sequence[str]) -> list[Part]:
+    return [
+        Part(
+            f"stage {number}",
+            output,
+            tuple(f"{k}×{k}, ×{e:g}" for k, e in zip(kernels, expands, strict=True)),
+        )
+        for number, (kernels, expands, output) in enumerate(
+            zip(arch.kernel_sizes, arch.expand_ratios, outputs, strict=True), 1
+        )
+    ]
+
+
+def _head(space: SearchSpace) -> Part:
+    widths = (space.head.final_expand_width, space.head.feature_width)
+    return Part("head", f"{space.classes} classes", tuple(f"1×1, {width}" for width in widths))
+
+
+def _sizes(manifest: dict[str, Any]) -> list[tuple[str, int, int | None]]:
+    """What was predicted and, where it was, measured."""
+    rows: list[tuple[str, int, int | None]] = []
+    if "export" in manifest:
+        model_bytes = manifest["search"]["predicted"].get("model_bytes")
+        plan = manifest["export"]["offline_plan"]
+        if model_bytes is not None:
+            growth = plan["growth_bytes"] if plan["used"] else 0
+            rows.append(("model file", model_bytes + growth, manifest["export"]["tflite"]["bytes"]))
+    if "arena_check" in manifest:
+        check = manifest["arena_check"]
+        for part in ("head", "tail"):
+            predicted, measured = (check[f"x86_64_{how}_{part}_bytes"] for how in ("predicted", "measured"))
+            rows.append((f"arena, x86-64, {part}", predicted, measured))
+        rows.append((f"arena, {check['board']} ({check['core']})", check["arena_bytes"], None))
+    return rows
+
+
+def _accuracies(manifest: dict[str, Any]) -> list[Bar]:
+    """The accuracy at each step of the chain, drawn from just below the lowest."""
+    found = [
+        (name, section[key])
+        for name, section_name, key in _ACCURACIES
+        if (section := manifest.get(section_name, {}))
+        and key in (section := section.get("predicted", section))
+    ]
+    lowest = min(value for _, value in found) - 1
+    return [
+        Bar(name, f"{value:.2f} %", 100 * (value - lowest) / (max(v for _, v in found) - lowest))
+        for name, value in found
+    ]
+
+
+def _commands(folder: Path, manifest: dict[str, Any]) -> list[str]:
+    """What to type to get the same run again, from the same checkpoint and version."""
+    searched = manifest["search"]
+    budget = searched["budget"]
+    limits = [
+        f" --max-{name.replace('_', '-')} {budget[name]}"
+        for name in ("arena_bytes", "flash_bytes", "latency_ms", "peak_items")
+        if budget.get(name)
+    ]
+    where = f" --board {searched['board']}" if searched.get("board") else ""
+    wanted = f"{where} --space {searched['space']}{''.join(limits)} --seed {searched['seed']}"
+    done = [name for name in ("finetune", "export", "evaluate", "verify") if name in manifest]
+    checks = [name for name in ("arena_check", "firmware") if name in manifest]
+    return [
+        f"mcofa search{wanted} --out {folder}",
+        *(f"mcofa {name} {folder}" for name in done),
+        *(f"mcofa {name.replace('_', '-')} {folder} --board {manifest[name]['board']}" for name in checks),
+    ]

@@ -1,0 +1,59 @@
+"""Flash that TensorFlow Lite Micro's code and constants take, by op set and kernel set.
+
+The table ``runtime_code.json`` was measured by linking: for each core and kernel set it
+holds how many bytes are linked whenever any op of a group is registered, and under the
+empty group what every program has (interpreter, allocator, planner). A set of ops takes
+the groups that it touches; ``benchmarks/measure_runtime_code.py`` checks that against
+programs linked for random sets.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Iterable
+from functools import cache
+from pathlib import Path
+
+from mcofa.boards import Core, Kernels
+from mcofa.errors import UnsupportedOpError
+from mcofa.graph import OpKind
+
+TABLE_FILE = Path(__file__).with_name("runtime_code.json")
+
+
+def runtime_code_bytes(kinds: Iterable[OpKind], core: Core, kernels: Kernels) -> int:
+    """Return the flash that TFLM takes with registrations for ``kinds``.
+
+    Raises:
+        UnsupportedOpError: no code size was measured for a kind of op.
+    """
+    parts = {part: size for kind in kinds for part, size in code_parts(kind, core, kernels).items()}
+    return always_linked_bytes(core, kernels) + sum(parts.values())
+
+
+def always_linked_bytes(core: Core, kernels: Kernels) -> int:
+    """Return the flash that TFLM takes before any op is registered."""
+    return _groups(core, kernels)[""]
+
+
+def code_parts(kind: OpKind, core: Core, kernels: Kernels) -> dict[Hashable, int]:
+    """Return the parts, and their bytes, that an op of ``kind`` links; ops may share them.
+
+    Raises:
+        UnsupportedOpError: no code size was measured for this kind of op.
+    """
+    found: dict[Hashable, int] = {
+        group: size for group, size in _groups(core, kernels).items() if kind in group.split()
+    }
+    if not found:
+        raise UnsupportedOpError(
+            f"no code size was measured for {kind}", "measure it with benchmarks/measure_runtime_code.py"
+        )
+    return found
+
+
+@cache
+def _groups(core: Core, kernels: Kernels) -> dict[str, int]:
+    tables: dict[str, dict[str, dict[str, int]]] = json.loads(TABLE_FILE.read_text())["cores"]
+    # The Cortex-M0 has the instructions of the M0+.
+    return tables["cortex-m0plus" if core == "cortex-m0" else core][kernels]

@@ -1,0 +1,68 @@
+"""Budgets: what a subnet must stay under."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from mcofa.boards import Board
+from mcofa.cost import Cost
+
+OPTIONS = {
+    "arena_bytes": "--max-arena-bytes",
+    "flash_bytes": "--max-flash-bytes",
+    "latency_ms": "--max-latency-ms",
+    "peak_items": "--max-peak-items",
+}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The most that a subnet may take of each measure; None where any amount will do."""
+
+    arena_bytes: int | None = None
+    flash_bytes: int | None = None
+    latency_ms: float | None = None
+    peak_items: int | None = None
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits that there are, by measure."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: limit for name, limit in found.items() if limit is not None}
+
+    def met_by(self, cost: Cost | None, peak_items: int) -> bool:
+        """Say whether an exact cost is within the budget; without a board there is no ``cost``."""
+        used: dict[str, float] = {"peak_items": peak_items}
+        if cost is not None:
+            used |= {
+                "arena_bytes": cost.arena_bytes,
+                "flash_bytes": cost.flash_bytes,
+                "latency_ms": cost.latency.latency_ms,
+            }
+        return all(used[name] <= limit for name, limit in self.limits.items())
+
+
+def board_budget(
+    board: Board,
+    max_arena_bytes: int | None = None,
+    max_flash_bytes: int | None = None,
+    max_latency_ms: float | None = None,
+    max_peak_items: int | None = None,
+) -> Budget:
+    """Return what the board leaves for a network, or less where a smaller limit is given."""
+    arena_bytes, flash_bytes = board.arena_budget_bytes, board.flash_budget_bytes
+    return Budget(
+        min(arena_bytes, max_arena_bytes or arena_bytes),
+        min(flash_bytes, max_flash_bytes or flash_bytes),
+        max_latency_ms,
+        max_peak_items,
+    )
+
+
+def words(measure: str, value: float) -> str:
+    """Write an amount of a measure with its unit."""
+    if measure.endswith("_bytes"):
+        return f"{value:,.0f} B"
+    if measure.endswith("_ms"):
+        return f"{value:,.2f} ms"
+    return f"{value:,.0f}"

@@ -1,0 +1,184 @@
+"""The search: evolution over whole populations within the options left, finished by a local search.
+
+This is done on islands, one after the other, as each may end at another optimum, until four have
+ended at the best one found.
+Where few archs are left, all of them are evaluated instead, and the result is proven.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mcofa.boards import Board
+from mcofa.cost import EngineName
+from mcofa.predictor import Predictor
+from mcofa.search.budget import Budget
+from mcofa.search.costs import CandidateCosts
+from mcofa.search.found import Found, candidates
+from mcofa.search.options import Booleans, Options
+from mcofa.search.pool import Goal, Judge, MostAccurate, Pool, Smallest
+from mcofa.search.refusal import refuse_impossible, refuse_nothing_found
+from mcofa.space import Genomes, SearchSpace
+
+_MOST_ISLANDS = 12
+_SAME_ENDS = 4
+_POPULATION = 128
+_PARENTS = 32
+_GENERATIONS = 10
+_MUTATION_PROBABILITY = 0.25
+_PAIRS = 2_000
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Progress of a search: the best predicted accuracy so far (None: nothing fits yet)."""
+
+    number: int
+    of: int
+    best_top1_percent: float | None
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """A moment after which a search stops with what it has; without seconds there is none."""
+
+    seconds: float | None = None
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the time is up."""
+        return self.seconds is not None and time.monotonic() - self.started > self.seconds
+
+
+Report = Callable[[Generation], None]
+
+
+def search(
+    space: SearchSpace,
+    board: Board | None,
+    budget: Budget,
+    predictor: Predictor,
+    seed: int,
+    report: Report = lambda _: None,
+    *,
+    min_top1_percent: float | None = None,
+    keep: int = 1,
+    time_limit_s: float | None = None,
+    engine: EngineName = "tflm",
+) -> Found:
+    """Return the arch with the best predicted accuracy within the budget.
+
+    With ``min_top1_percent`` it is the arch with the smallest arena (without a board: the fewest
+    peak items) that is predicted to reach that accuracy. ``keep`` asks for more of the best
+    candidates. The same seed gives the same result unless ``time_limit_s`` ends the search.
+
+    Raises:
+        BudgetError: no arch of the space is within the budget, or none there is that accurate.
+    """
+    refuse_impossible(space, board, budget, engine)
+    deadline = Deadline(time_limit_s)
+    size = "peak_items" if board is None else "arena_bytes"
+    goal: Goal = MostAccurate(size)
+    if min_top1_percent is not None:
+        goal = Smallest(size, min_top1_percent)
+    costs = CandidateCosts(space, board, {size, *budget.limits}, engine)
+    judge = Judge(space, budget, predictor, costs, goal)
+    pool = Pool(judge, max(_PARENTS, keep))
+    options = budget_options(space, budget, costs)
+    exhaustive = options.are_few
+    if exhaustive:
+        pool.add(options.every())
+        report(Generation(1, 1, pool.best_top1_percent()))
+    else:
+        _search_islands(judge, pool, options, np.random.default_rng(seed), deadline, report)
+    best = pool.acceptable(keep)
+    if not len(best):
+        refuse_nothing_found(space, board, budget, min_top1_percent, pool, exhaustive)
+    return Found(
+        best=candidates(space, board, predictor, best, engine),
+        candidates=pool.candidates,
+        exhaustive=exhaustive,
+        stopped_early=deadline.passed and not exhaustive,
+    )
+
+
+def budget_options(space: SearchSpace, budget: Budget, costs: CandidateCosts) -> Options:
+    """Return the options that can be part of an arch within the budget."""
+
+    def within(genomes: Genomes) -> Booleans:
+        bounds = costs.bounds(genomes)
+        kept = np.ones(len(genomes), bool)
+        for name, limit in budget.limits.items():
+            kept &= bounds[name] <= limit
+        return kept
+
+    return Options(space, within)
+
+
+def _search_islands(
+    judge: Judge, pool: Pool, options: Options, rng: np.random.Generator, deadline: Deadline, report: Report
+) -> None:
+    ends: list[bytes] = []
+    done = False
+    while not done:
+        island, before = Pool(judge, pool.kept), _GENERATIONS * len(ends)
+        of = _GENERATIONS * max(len(ends) + 1, _SAME_ENDS)
+        for generation in _evolve(judge.space, island, options, rng, deadline):
+            pool.absorb(island)
+            report(Generation(before + generation, of, pool.best_top1_percent()))
+        _climb(judge, island, options, rng, deadline)
+        pool.absorb(island)
+        ends.append(bytes(island.best(1)))
+        at_best = ends.count(bytes(pool.best(1)))
+        done = at_best >= _SAME_ENDS or len(ends) >= _MOST_ISLANDS or deadline.passed
+
+
+def _evolve(
+    space: SearchSpace, pool: Pool, options: Options, rng: np.random.Generator, deadline: Deadline
+) -> Iterator[int]:
+    """Evolve the pool; yield the number of each generation when it is done."""
+    corners = options.settle(space.encode([space.smallest(), space.largest()]), rng)
+    pool.add(np.concatenate([corners, options.sample(_POPULATION, rng)]))
+    for number in range(1, _GENERATIONS + 1):
+        if deadline.passed:
+            return
+        parents = pool.best(_PARENTS)
+        first, second = (parents[rng.integers(0, len(parents), _POPULATION)] for _ in range(2))
+        pool.add(options.mutate(options.crossover(first, second, rng), _MUTATION_PROBABILITY, rng))
+        yield number
+
+
+def _climb(judge: Judge, pool: Pool, options: Options, rng: np.random.Generator, deadline: Deadline) -> None:
+    """Go to the best neighbour while there is a better one, by one change or by two at once."""
+    while not deadline.passed:
+        best = pool.best(1)[0]
+        neighbours = options.neighbours(best, rng)
+        if not len(neighbours):
+            return
+        if not pool.add(neighbours) and not pool.add(_promising_pairs(judge, options, best, neighbours, rng)):
+            return
+
+
+def _promising_pairs(
+    judge: Judge, options: Options, best: Genomes, neighbours: Genomes, rng: np.random.Generator
+) -> Genomes:
+    """Return archs with two changes that promise most when the effects of both are added up.
+
+    One change often pays for the other: it frees the bytes that the other takes.
+    """
+    changed = neighbours != best
+    first, second = np.triu_indices(len(neighbours), 1)
+    apart = ~(changed.astype(np.int16) @ changed.T.astype(np.int16))[first, second].astype(bool)
+    first, second = first[apart], second[apart]
+    of_best, of_neighbours = judge.measure(best[None]), judge.measure(neighbours)
+    guessed = {
+        name: values[first] + values[second] - of_best[name][0] for name, values in of_neighbours.items()
+    }
+    order = judge.order(guessed)[:_PAIRS]
+    first, second = first[order], second[order]
+    return options.settle(np.where(changed[first], neighbours[first], neighbours[second]), rng)

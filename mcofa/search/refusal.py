@@ -1,0 +1,146 @@
+"""Errors for budgets that no arch of a space meets: which one, what is the least, and where it would fit."""
+
+from __future__ import annotations
+
+import math
+from typing import NoReturn
+
+from mcofa.boards import Board, board_names, load_board
+from mcofa.cost import EngineName, cost
+from mcofa.errors import BudgetError
+from mcofa.peak_items import peak_items
+from mcofa.search.budget import OPTIONS, Budget, board_budget, words
+from mcofa.search.costs import CandidateCosts
+from mcofa.search.pool import Pool
+from mcofa.search.smallest import Least, least
+from mcofa.space import SearchSpace
+
+_NAMES = {
+    "arena_bytes": "of arena",
+    "flash_bytes": "of flash",
+    "latency_ms": "of estimated latency",
+    "peak_items": "peak items",
+}
+
+
+def refuse_impossible(
+    space: SearchSpace, board: Board | None, budget: Budget, engine: EngineName = "tflm"
+) -> None:
+    """Refuse a budget of which a limit lies below what every arch of the space takes.
+
+    Raises:
+        BudgetError: names the limit, the least that the space reaches, and the boards that would do.
+    """
+    smallest = space.smallest()
+    on_board = None if board is None else cost(space, smallest, board, engine)
+    if budget.met_by(on_board, int(peak_items(space, space.encode([smallest]))[0])):
+        return
+    costs = CandidateCosts(space, board, budget.limits, engine)
+    leasts = {name: least(space, costs, name) for name in budget.limits}
+    broken = [name for name, limit in budget.limits.items() if leasts[name].value > limit]
+    if not broken:
+        return
+    where = "fits" if board is None else f"fits {board.name}"
+    sentences = "; ".join(
+        f"the smallest needs {_least_words(name, leasts[name])}, the budget is "
+        f"{words(name, budget.limits[name])}"
+        for name in broken
+    )
+    raise BudgetError(
+        f"no arch of {space.name} {where}: {sentences}{_all_leasts(space, board, leasts, engine)}",
+        _next_step(space, board, budget, broken, leasts, engine),
+    )
+
+
+def _least_words(name: str, found: Least) -> str:
+    return f"{words(name, found.value)} {_NAMES[name]}{'' if found.proven else ' (of those looked at)'}"
+
+
+def _all_leasts(space: SearchSpace, board: Board | None, leasts: dict[str, Least], engine: EngineName) -> str:
+    if board is None:
+        return ""
+    least_flash = cost(space, leasts["flash_bytes"].arch, board, engine)
+    besides_bytes = least_flash.flash_bytes - least_flash.model_bytes
+    return (
+        f" (smallest arena {words('arena_bytes', leasts['arena_bytes'].value)}, smallest flash "
+        f"{least_flash.flash_bytes:,} B of which {besides_bytes:,} B are the runtime and the firmware)"
+    )
+
+
+def _next_step(
+    space: SearchSpace,
+    board: Board | None,
+    budget: Budget,
+    broken: list[str],
+    leasts: dict[str, Least],
+    engine: EngineName,
+) -> str:
+    """Say what to raise where the user's own limit is what is broken, else which boards have enough."""
+    of_board = {} if board is None else board_budget(board).limits
+    by_user = [name for name in broken if leasts[name].value <= of_board.get(name, float("inf"))]
+    if by_user == broken:
+        return "raise " + " and ".join(
+            f"{OPTIONS[name]} to {_argument(name, leasts[name].value)}" for name in broken
+        )
+    fitting = _boards_that_fit(space, budget, engine)
+    if fitting:
+        return f"choose a board with more memory: {space.name} fits {', '.join(fitting)}"
+    return (
+        f"no board of `mcofa boards` has enough for {space.name}; choose a smaller space (`mcofa spaces`), "
+        "or derive one for the board with `mcofa design-space`"
+    )
+
+
+def _argument(name: str, value: float) -> str:
+    return f"{math.ceil(100 * value) / 100:.2f}" if name.endswith("_ms") else f"{value:.0f}"
+
+
+def _boards_that_fit(space: SearchSpace, budget: Budget, engine: EngineName) -> list[str]:
+    """The boards whose own memories hold the smallest arch, limits on latency and peak items as they are."""
+    smallest = space.smallest()
+    items = int(peak_items(space, space.encode([smallest]))[0])
+    return [
+        name
+        for name in board_names()
+        if board_budget(
+            board := load_board(name),
+            max_latency_ms=budget.latency_ms,
+            max_peak_items=budget.peak_items,
+        ).met_by(cost(space, smallest, board, engine), items)
+    ]
+
+
+def refuse_nothing_found(
+    space: SearchSpace,
+    board: Board | None,
+    budget: Budget,
+    min_top1_percent: float | None,
+    pool: Pool,
+    exhaustive: bool,
+) -> NoReturn:
+    """Say how close the best candidate came when none met the budget and the wanted accuracy together.
+
+    Raises:
+        BudgetError: always.
+    """
+    tried = "all archs that could be" if exhaustive else f"{pool.candidates:,} candidates"
+    where = "" if board is None else f" on {board.name}"
+    reachable = pool.best_top1_percent()
+    if reachable is not None and min_top1_percent is not None:
+        raise BudgetError(
+            f"no arch of {space.name} within the budget{where} is predicted to reach {min_top1_percent:g} %, "
+            f"among {tried}; the best reaches {reachable:.2f} %",
+            f"ask for less, as --min-top1 {math.floor(100 * reachable) / 100:g}, or choose a board with more "
+            "memory",
+        )
+    closest = pool.best_measured()
+    used = ", ".join(
+        f"{words(name, value)} {_NAMES[name]} (limit {words(name, budget.limits[name])})"
+        for name, value in closest.items()
+        if name in budget.limits
+    )
+    raise BudgetError(
+        f"each limit can be met, but no arch of {space.name} meets all of them{where}, among {tried}"
+        + (f"; the closest takes {used}" if used else ""),
+        "raise one of the limits",
+    )

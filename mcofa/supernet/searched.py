@@ -1,0 +1,53 @@
+"""The arch that a run's search chose, and the supernet to take it from."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcofa.arch import Arch, arch_from_json
+from mcofa.errors import FileFormatError
+from mcofa.run import Run
+from mcofa.supernet.checkpoint import Header, load_supernet
+from mcofa.supernet.supernet import Supernet
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A searched arch, with the supernet of ``checkpoint`` and its header."""
+
+    arch: Arch
+    supernet: Supernet
+    header: Header
+    checkpoint: Path
+    checkpoint_sha256: str
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """What a manifest says of the checkpoint."""
+        return {"file": str(self.checkpoint), "sha256": self.checkpoint_sha256}
+
+
+def load_searched(run: Run, checkpoint: Path) -> Searched:
+    """Read the run's arch, and ``checkpoint``, which must hold the space that was searched.
+
+    Raises:
+        RunError: the run holds no search result.
+        MissingFileError: there is no such checkpoint.
+        FileFormatError: the checkpoint is damaged, or of another space than the search's.
+        InvalidArchError: the manifest's arch is not in the space that it names.
+    """
+    searched = run.section("search")
+    header, supernet = load_supernet(checkpoint)
+    if header.space.fingerprint != searched["space_fingerprint"]:
+        raise FileFormatError(
+            checkpoint,
+            f"holds the space {header.space.name} ({header.space.fingerprint}), the run searched "
+            f"{searched['space']} ({searched['space_fingerprint']})",
+            "name the checkpoint of that space with --checkpoint",
+        )
+    arch = arch_from_json(searched["arch"], f"{run.folder}/manifest.json")
+    header.space.check(arch)
+    sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    return Searched(arch, supernet, header, checkpoint, sha256)

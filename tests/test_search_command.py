@@ -1,0 +1,144 @@
+"""`mcofa search` as a user types it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from mcofa.boards import board_names
+from mcofa.cli import main
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def answer(capsys: pytest.CaptureFixture[str], *words: str) -> dict:
+    assert main(["search", "--json", *words]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *words: str, status: int = 1) -> str:
+    assert main(["search", *words]) == status
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert not Path("runs").exists()
+    return printed.err
+
+
+def test_peak_items_need_no_board(capsys: pytest.CaptureFixture[str]) -> None:
+    found = answer(capsys, "--max-peak-items", "11000")
+    assert found["run"] == "runs/mcofa-micro-11000"
+    assert found["board"] is None
+    assert found["predicted"]["peak_items"] <= 11_000
+    assert isinstance(found["predicted"]["outside_measured_range"], bool)
+
+
+def test_every_limit_holds_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    limits = {"arena-bytes": 40_000, "flash-bytes": 160_000, "latency-ms": 60, "peak-items": 14_000}
+    words = [word for name, limit in limits.items() for word in (f"--max-{name}", str(limit))]
+    predicted = answer(capsys, "--board", "stm32f746", *words)["predicted"]
+    assert predicted["arena_bytes"] <= 40_000
+    assert predicted["flash_bytes"] <= 160_000
+    assert predicted["latency_ms_estimate"] <= 60
+    assert predicted["peak_items"] <= 14_000
+
+
+def test_kernels_change_the_arena(capsys: pytest.CaptureFixture[str]) -> None:
+    found = answer(capsys, "--board", "stm32f746", "--max-arena-bytes", "20000", "--kernels", "reference")
+    assert found["kernels"] == "reference"
+
+
+def test_one_row_a_board(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = answer(capsys, "--board", "all", "--max-arena-bytes", "18000", "--out", "fleet")["boards"]
+    assert sorted(row["board"] for row in rows) == board_names()
+    for row in rows:
+        if "problem" in row:
+            assert "the smallest needs" in row["problem"]
+        else:
+            manifest = json.loads(Path(row["run"], "manifest.json").read_text())
+            assert manifest["search"]["arch"] == row["arch"]
+            assert row["predicted"]["arena_bytes"] <= 18_000
+
+
+def test_the_smallest_board_and_the_smallest_arena(capsys: pytest.CaptureFixture[str]) -> None:
+    limit = ("--max-arena-bytes", "24000")
+    found = answer(capsys, "--min-top1", "89.5", *limit)
+    assert found["predicted"]["top1_percent"] >= 89.5
+    assert found["min_top1_percent"] == 89.5
+    for board in found["boards_too_small"]:
+        message = refusal_of_board(capsys, board, *limit)
+        assert "is predicted to reach 89.5 %" in message or "the smallest needs" in message
+    smaller = str(found["predicted"]["arena_bytes"] - 1)
+    assert (
+        main(["search", "--board", found["board"], "--min-top1", "89.5", "--max-arena-bytes", smaller]) == 1
+    )
+
+
+def refusal_of_board(capsys: pytest.CaptureFixture[str], board: str, *limit: str) -> str:
+    assert main(["search", "--board", board, "--min-top1", "89.5", *limit]) == 1
+    return capsys.readouterr().err
+
+
+def test_pareto_files_hold_the_front(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--board", "stm32f746", "--max-arena-bytes", "19000", "--pareto", "arena_bytes,top1_percent")
+    front = answer(capsys, *words)["pareto"]
+    with Path("runs/stm32f746/pareto.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == front["points"] > 1
+    assert Path("runs/stm32f746", front["svg"]["file"]).read_text().startswith("<svg")
+    assert set(front["reference"]) == {"arena_bytes", "top1_percent"}
+    assert front["hypervolume"] > 0
+
+
+def test_text_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--board", "stm32f103", "--pareto", "arena_bytes,flash_bytes,top1_percent")
+    assert main(["search", *words]) == 0
+    text = capsys.readouterr().out
+    for fragment in ("hypervolume", "pareto.svg", "all that can meet the budget", "measured", "mcofa export"):
+        assert fragment in text
+    assert main(["search", "--max-peak-items", "10000"]) == 0
+    assert "of 10,000 items" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "fragment"),
+    [
+        (("--int8",), "--int8 needs --verify"),
+        (("--pareto", "arena_bytes"), "two or three different measures"),
+        (("--pareto", "arena_bytes,arena_bytes"), "two or three different measures"),
+        (("--pareto", "arena_bytes,area"), "'area' is not one of arena_bytes"),
+        (("--pareto", "macs,top1_percent", "--board", "all"), "--pareto goes with one board"),
+        (("--pareto", "arena_bytes,macs", "--max-peak-items", "9"), "needs --board"),
+        (("--max-peak-items", "20000", "--max-arena-bytes", "5"), "need --board"),
+        (("--min-top1", "101"), "--min-top1"),
+        (("--time-limit", "0"), "--time-limit"),
+        (("--verify", "0"), "--verify"),
+    ],
+)
+def test_wrong_words(capsys: pytest.CaptureFixture[str], words: tuple[str, ...], fragment: str) -> None:
+    assert fragment in refusal(capsys, *words, status=2)
+
+
+def test_impossible_budgets_say_what_is_the_least(capsys: pytest.CaptureFixture[str]) -> None:
+    message = refusal(capsys, "--max-peak-items", "5")
+    assert "9,920 peak items, the budget is 5" in message
+    assert "--max-peak-items to 9920" in message
+    message = refusal(capsys, "--board", "stm32f746", "--max-latency-ms", "1")
+    assert "of estimated latency, the budget is 1.00 ms" in message
+
+
+def test_the_least_latency_that_is_named_can_be_met(capsys: pytest.CaptureFixture[str]) -> None:
+    message = refusal(capsys, "--board", "stm32f746", "--max-latency-ms", "1")
+    least = message.split("--max-latency-ms to ")[1].split()[0]
+    assert main(["search", "--board", "stm32f746", "--max-latency-ms", least]) == 0
+
+
+def test_an_accuracy_that_no_board_reaches(capsys: pytest.CaptureFixture[str]) -> None:
+    message = refusal(capsys, "--board", "stm32f746", "--min-top1", "99.9")
+    assert "is predicted to reach 99.9 %" in message
+    assert "the best reaches" in message
