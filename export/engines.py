@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from export.to_c import DeployedModel
 from mcofa.boards import Board
+from mcofa.cost import EngineName
 from mcofa.errors import BudgetError
 
-EngineName = Literal["tflm", "aot"]
 _NEXT_STEP = (
     "search again for this board with `mcofa search`, or choose one with more memory (`mcofa boards`)"
 )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from export.aot_engine import aot_engine
-from export.engines import Engine, EngineName
+from export.engines import Engine
 from export.tflm_engine import tflm_engine
 from export.to_c import DeployedModel
 from mcofa.boards import Board
+from mcofa.cost import EngineName
 
 
 def prepare_engine(name: EngineName, board: Board, model: DeployedModel) -> Engine:

@@ -10,7 +10,7 @@ from typing import Any
 
 from mcofa.arch import Arch
 from mcofa.boards import Board
-from mcofa.cost import cost
+from mcofa.cost import EngineName, cost
 from mcofa.peak_items import macs, params, peak_items
 from mcofa.population_cost import PopulationCosts
 from mcofa.space import Genomes, SearchSpace
@@ -30,8 +30,10 @@ _ARENA_KEYS = (
 )
 
 
-def arch_cost(space: SearchSpace, arch: Arch, board: Board | None) -> dict[str, Any]:
-    """Return what ``arch_costs`` returns, for one arch, and with a board the parts of the arena.
+def arch_cost(
+    space: SearchSpace, arch: Arch, board: Board | None, engine: EngineName = "tflm"
+) -> dict[str, Any]:
+    """Return what ``arch_costs`` returns, for one arch; with a board and TFLM also the parts of the arena.
 
     Raises:
         InvalidArchError: the arch is not in the space.
@@ -39,15 +41,20 @@ def arch_cost(space: SearchSpace, arch: Arch, board: Board | None) -> dict[str, 
     genomes = space.encode([arch])
     found: dict[str, Any] = {name: values[0] for name, values in _anywhere(space, genomes).items()}
     if board is not None:
-        on_board = cost(space, arch, board)
+        on_board = cost(space, arch, board, engine)
         found |= {name: getattr(on_board, name) for name in ("arena_bytes", "model_bytes", "flash_bytes")}
         found["latency_ms"] = _milliseconds(on_board.latency.latency_ms)
-        found["arena"] = {key: getattr(on_board.arena, key) for key in _ARENA_KEYS}
+        if on_board.arena is not None:
+            found["arena"] = {key: getattr(on_board.arena, key) for key in _ARENA_KEYS}
     return found
 
 
 def arch_costs(
-    space: SearchSpace, genomes: Genomes, board: Board | None, report: Callable[[int], None]
+    space: SearchSpace,
+    genomes: Genomes,
+    board: Board | None,
+    report: Callable[[int], None],
+    engine: EngineName = "tflm",
 ) -> Columns:
     """Return one list a number, each (archs,): peak items, MACs and weights; more with a board.
 
@@ -58,12 +65,11 @@ def arch_costs(
     """
     columns = _anywhere(space, genomes)
     if board is not None:
-        columns |= _on_board(space, genomes, board, report)
+        columns |= _on_board(genomes, PopulationCosts(space, board, engine), report)
     return columns
 
 
-def _on_board(space: SearchSpace, genomes: Genomes, board: Board, report: Callable[[int], None]) -> Columns:
-    costs = PopulationCosts(space, board)
+def _on_board(genomes: Genomes, costs: PopulationCosts, report: Callable[[int], None]) -> Columns:
     columns: Columns = {"arena_bytes": [], "model_bytes": [], "flash_bytes": [], "latency_ms": []}
     for start in range(0, len(genomes), _REPORTED_ARCHS):
         some = genomes[start : start + _REPORTED_ARCHS]

@@ -26,13 +26,18 @@ def report_rows(folder: Path, manifest: dict[str, Any]) -> list[tuple[str, str]]
 def _search_rows(found: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
     budget, predicted = found["budget"], found["predicted"]
     std = predicted["top1_std_points"]
+    rows = [("arch", str(arch_from_json(found["arch"], str(folder))))]
+    if found["board"] is not None:
+        rows = [
+            ("board", f"{found['board']} ({found['core']}, {found['kernels']})"),
+            *rows,
+            ("minimum arena, board, predicted", _of(predicted["arena_bytes"], budget["arena_bytes"])),
+            ("flash, board, predicted", _of(predicted["flash_bytes"], budget["flash_bytes"])),
+            ("latency, board, estimated", _latency(predicted)),
+        ]
     return [
-        ("board", f"{found['board']} ({found['core']}, {found['kernels']})"),
-        ("arch", str(arch_from_json(found["arch"], str(folder)))),
-        ("minimum arena, board, predicted", _of(predicted["arena_bytes"], budget["arena_bytes"])),
-        ("flash, board, predicted", _of(predicted["flash_bytes"], budget["flash_bytes"])),
+        *rows,
         ("MACs", f"{predicted['macs'] / 1e6:.2f} M"),
-        ("latency, board, estimated", _latency(predicted)),
         ("accuracy, predicted", f"{predicted['top1_percent']:.1f} ± {std:.1f} % (validation)"),
     ]
 

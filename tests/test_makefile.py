@@ -56,6 +56,7 @@ def test_demo_runs_the_chain_in_order(repo_root: Path) -> None:
         "search --board b --out runs/r",
         "export runs/r",
         "evaluate runs/r",
+        "verify runs/r",
         "arena-check runs/r --board b",
         "firmware runs/r --board b",
         "report runs/r",

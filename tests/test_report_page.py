@@ -61,6 +61,7 @@ def _searched(arch: Arch) -> dict[str, Any]:
         "board": "stm32f746",
         "core": "cortex-m7",
         "kernels": "cmsis-nn",
+        "engine": "tflm",
         "budget": {"arena_bytes": 262_144, "flash_bytes": 1_048_576, "latency_ms": None},
         "seed": 3,
         "arch": arch.to_json(),

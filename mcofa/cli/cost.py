@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--arch", "arch_file", type=click.Path(path_type=Path), help="One arch, as JSON.")
 @click.option("--archs", "archs_file", type=click.Path(path_type=Path), help="CSV of archs; prints CSV.")
 @click.option("--board", "board_name", help="Name or board file; adds arena, flash and latency.")
+@click.option("--engine", type=click.Choice(["tflm", "aot"]), help="Default: tflm.")
 @click.option("--kernels", type=click.Choice(["reference", "cmsis-nn"]), help="Default: the board's.")
 @click.option("--predictor", type=click.Path(path_type=Path), help="Default: the one in zoo/, if any.")
 @json_option
@@ -36,6 +37,7 @@ def cost(
     arch_file: Path | None,
     archs_file: Path | None,
     board_name: str | None,
+    engine: Literal["tflm", "aot"] | None,
     kernels: Literal["reference", "cmsis-nn"] | None,
     predictor: Path | None,
     as_json: bool,
@@ -46,8 +48,8 @@ def cost(
     """
     if (arch_file is None) == (archs_file is None):
         raise click.UsageError("give either --arch or --archs")
-    if kernels and not board_name:
-        raise click.UsageError("--kernels needs --board")
+    if (kernels or engine) and not board_name:
+        raise click.UsageError(f"--{'kernels' if kernels else 'engine'} needs --board")
     from dataclasses import replace
 
     from mcofa.boards import load_board
@@ -57,7 +59,8 @@ def cost(
     space, board = load_space(space_name), load_board(board_name) if board_name else None
     if board and kernels:
         board = replace(board, kernels=kernels)
-    on_board = {"board": board.name, "kernels": board.kernels} if board else {}
+    engine = engine or "tflm"
+    on_board = {"board": board.name, "kernels": board.kernels, "engine": engine} if board else {}
     if archs_file is not None:
         from mcofa.arch_table import read_archs
 
@@ -65,7 +68,7 @@ def cost(
         # Only the costs on a board take long enough to watch.
         bar = progress("costs") if board else contextlib.nullcontext(lambda done, total, text: None)
         with bar as update:
-            costs = arch_costs(space, genomes, board, lambda done: update(done, len(genomes), ""))
+            costs = arch_costs(space, genomes, board, lambda done: update(done, len(genomes), ""), engine)
         costs |= _predictions(space, genomes, predictor)
         table = add_costs(rows, costs)
         for name, count in table.differing.items():
@@ -79,7 +82,7 @@ def cost(
     from mcofa.arch import parse_arch
 
     arch = parse_arch(read_text(arch_file, "arch"), str(arch_file))
-    found = arch_cost(space, arch, board)
+    found = arch_cost(space, arch, board, engine)
     found |= {
         name: values[0] for name, values in _predictions(space, space.encode([arch]), predictor).items()
     }

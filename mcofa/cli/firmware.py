@@ -12,9 +12,10 @@ from mcofa.cli.output import in_bytes, json_option, open_run, print_json, read_b
 if TYPE_CHECKING:
     from export.build_firmware import LinkedSizes
     from export.emulate import BootReport
-    from export.engines import Engine, EngineName
+    from export.engines import Engine
     from export.litert import Int8Array
     from mcofa.boards import Board, Kernels
+    from mcofa.cost import EngineName
     from mcofa.run import Run
 
 
