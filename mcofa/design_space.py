@@ -321,8 +321,10 @@ class _Designer:
         self._space = functools.cache(functools.partial(_with_widths, skeleton))
         self._largest = functools.cache(self._cost_of_largest)
         self._smallest = functools.cache(self._cost_of_smallest)
-        narrowest = self._smallest((WIDTH_STEP,) * len(skeleton.stages))
-        self._model_budget_bytes = board.flash_budget_bytes - (narrowest.flash_bytes - narrowest.model_bytes)
+        # The largest subnet has every op of the space, whatever the widths.
+        any_largest = self._largest((WIDTH_STEP,) * len(skeleton.stages))
+        besides_bytes = any_largest.flash_bytes - any_largest.model_bytes
+        self._model_budget_bytes = board.flash_budget_bytes - besides_bytes
 
     def design(self) -> DesignReport:
         for allowance in ALLOWANCES:

@@ -295,7 +295,7 @@ def test_overlap_is_found_as_by_comparing_every_byte(
 )
 def test_arena_budget_shares_one_memory(ram_bytes: int, stack_bytes: int, runtime_ram_bytes: int) -> None:
     region = MemoryRegion("ram", "ram", 0, ram_bytes + 4096, ("arena", "data", "stack"))
-    board = _with_ram(region, reserved=Reserved(stack_bytes, runtime_ram_bytes, 0, 0))
+    board = _with_ram(region, reserved=Reserved(stack_bytes, runtime_ram_bytes, 0))
     left_over = region.bytes - stack_bytes - runtime_ram_bytes - board.arena_budget_bytes
     assert 0 <= left_over < 16
     assert board.arena_budget_bytes % 16 == 0
@@ -310,7 +310,7 @@ def test_import_needs_neither_pydantic_nor_yaml() -> None:
 def _with_ram(*ram: MemoryRegion, reserved: Reserved | None = None) -> Board:
     flash = MemoryRegion("flash", "flash", 0x10000, 1024, ("code", "model"))
     return dataclasses.replace(
-        load_board("nrf52840"), memories=(flash, *ram), reserved=reserved or Reserved(0, 0, 0, 0)
+        load_board("nrf52840"), memories=(flash, *ram), reserved=reserved or Reserved(0, 0, 0)
     )
 
 
