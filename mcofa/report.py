@@ -47,6 +47,8 @@ def _arena_rows(check: dict[str, Any], _: Path) -> list[tuple[str, str]]:
     for origin in ("predicted", "measured"):
         head, tail = (check[f"x86_64_{origin}_{part}_bytes"] for part in ("head", "tail"))
         rows.append((f"arena, x86-64, {origin}", f"{head + tail:,} B = head {head:,} + tail {tail:,}"))
+    of_file = _of(check["arena_bytes"], check["arena_budget_bytes"])
+    rows.append((f"minimum arena, {check['board']}, of the file", of_file))
     verdict = "passed" if check["passed"] else "; ".join(check["failures"])
     return [*rows, (f"arena check, {check['board']}", verdict)]
 
