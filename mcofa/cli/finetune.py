@@ -12,7 +12,7 @@ from mcofa.cli.output import json_option, open_run, print_json, progress, run_ar
 @click.command()
 @run_argument
 @click.option(
-    "--qat", is_flag=True, help="Tune for int8: quantization-aware training, in the last third of the epochs."
+    "--qat", is_flag=True, help="Then tune for int8 (quantization-aware), for a third as many epochs again."
 )
 @click.option("--epochs", default=5, show_default=True, type=click.IntRange(min=1))
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Default: the one in zoo/.")
@@ -60,6 +60,8 @@ def finetune(
         f"({section['validated_as']}, {section['validation_images']:,} images)"
     )
     click.echo(
-        f"kept epoch {kept} of {epochs}" if kept else "no epoch was better: the weights stay as they were"
+        f"kept epoch {kept} of {len(top1['epochs'])}"
+        if kept
+        else "no epoch was better: the weights stay as they were"
     )
     click.echo(f"written to {run.folder / section['weights']['file']}; next: mcofa export {run.folder}")

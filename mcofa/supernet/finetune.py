@@ -41,8 +41,8 @@ _QUANTIZED_LEARNING_RATE = 0.1
 class FinetuneSettings:
     """How to fine-tune: SGD with Nesterov momentum, its learning rate falling to 0 along a cosine.
 
-    With ``qat``, int8 is simulated in the last third of the epochs, at least in one; they have a
-    cosine of their own, from a tenth of ``learning_rate``.
+    With ``qat``, a third as many epochs follow, at least one, in which int8 is simulated; they have
+    a cosine of their own, from a tenth of ``learning_rate``.
     """
 
     epochs: int = 5
@@ -55,17 +55,15 @@ class FinetuneSettings:
     seed: int = 0
 
     @property
-    def float_epochs(self) -> int:
-        """Epochs before int8 is simulated."""
-        return self.epochs - max(1, round(self.epochs / 3)) if self.qat else self.epochs
+    def quantized_epochs(self) -> int:
+        """Epochs in which int8 is simulated, after ``epochs`` in float."""
+        return max(1, round(self.epochs / 3)) if self.qat else 0
 
     def learning_rates(self, steps_per_epoch: int) -> list[float]:
         """Return the learning rate of every step."""
-        float_steps = steps_per_epoch * self.float_epochs
-        quantized_steps = steps_per_epoch * self.epochs - float_steps
         return [
-            *_cosine(self.learning_rate, float_steps),
-            *_cosine(_QUANTIZED_LEARNING_RATE * self.learning_rate, quantized_steps),
+            *_cosine(self.learning_rate, steps_per_epoch * self.epochs),
+            *_cosine(_QUANTIZED_LEARNING_RATE * self.learning_rate, steps_per_epoch * self.quantized_epochs),
         ]
 
 
@@ -104,7 +102,7 @@ def finetune(
     _check(data, header.space.classes, settings)
     started = time.monotonic()
     tuning = _Tuning(searched, data, header.config, settings)
-    for _ in range(settings.epochs):
+    for _ in range(settings.epochs + settings.quantized_epochs):
         tuning.train_epoch(report)
     best = tuning.best
     section: dict[str, Any] = {
@@ -175,7 +173,7 @@ class _Tuning:
 
     def train_epoch(self, report: Callable[[Progress], None]) -> None:
         """Train on every image once, then measure."""
-        if self.epoch == self.settings.float_epochs:
+        if self.epoch == self.settings.epochs:
             self.model = self._quantized(calibrate(self.subnet, self.data.train, self.data.preprocessing))
         self.model.train()
         for _ in range(self.plan.steps_per_epoch):
