@@ -27,6 +27,15 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The zoo's network for the smallest board, searched and exported."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    assert main(["search", "--board", "stm32f103", "--out", str(folder), "--json"]) == 0
+    assert main(["export", str(folder), "--json"]) == 0
+    return folder
+
+
 def test_any_int8_file_becomes_a_project(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -86,6 +95,25 @@ def test_building_without_tflm_names_the_other_engine(
     error = capsys.readouterr().err
     assert "set TFLM_DIR to a checkout" in error
     assert "--engine aot" in error
+
+
+@pytest.mark.slow
+@pytest.mark.emulator
+@pytest.mark.parametrize("board", ["mps2-an386", "mps2-an500", "mps3-an547", "netduinoplus2"])
+def test_a_searched_network_runs_as_predicted(
+    board: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    need_qemu()
+    cross_tool("gcc")
+    capsys.readouterr()
+    words = ["firmware", str(run), "--board", board, "--engine", "aot"]
+    assert main([*words, "--emulate", "--json"]) == 0
+    section = json.loads(capsys.readouterr().out)
+    emulated, linked = section["emulated"], section["linked"]
+    assert emulated["images_equal_to_host"] == EMULATED_IMAGES
+    assert emulated["arena_touched_bytes"] == section["arena_bytes"]
+    predicted_bytes = linked["flash_predicted_bytes"]
+    assert 0.95 * predicted_bytes <= linked["flash_bytes"] <= predicted_bytes
 
 
 @pytest.mark.emulator
