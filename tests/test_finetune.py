@@ -18,8 +18,8 @@ from tiny_training import (
     one_thread,
     randomised,
     tiny_space,
+    untrained_checkpoint,
     write_image,
-    write_inputs,
 )
 
 from export.layers import read_layers
@@ -54,12 +54,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A supernet that knows nothing yet, beside its data set."""
-    folder = tmp_path_factory.mktemp("finetune")
-    write_inputs(folder)
-    path = folder / "supernet.safetensors"
-    save_checkpoint(path, header(SPACE, config(folder)), dict(randomised(SPACE).state_dict()))
-    return path
+    return untrained_checkpoint(tmp_path_factory.mktemp("finetune"))
 
 
 def searched_run(folder: Path, arch: Arch = ARCH) -> Run:

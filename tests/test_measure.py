@@ -10,7 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_training import config, header, names_in, one_thread, randomised, tiny_space, write_inputs
+from tiny_training import (
+    config,
+    header,
+    names_in,
+    one_thread,
+    randomised,
+    tiny_space,
+    untrained_checkpoint,
+    write_inputs,
+)
 
 from mcofa.arch_sample import balanced_archs
 from mcofa.arch_table import Measured
@@ -43,11 +52,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("measure")
-    write_inputs(folder)
-    path = folder / "checkpoint.safetensors"
-    save_checkpoint(path, header(SPACE, config(folder)), dict(randomised(SPACE).state_dict()))
-    return path
+    return untrained_checkpoint(tmp_path_factory.mktemp("measure"))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_training import config, header, one_thread, randomised, tiny_space, write_inputs
+from tiny_training import one_thread, tiny_space, untrained_checkpoint
 
 from export.verify_search import Measured, ranked, verification_section, verify_candidates
 from mcofa.arch import Arch
@@ -16,7 +16,7 @@ from mcofa.errors import FileFormatError
 from mcofa.search import Candidate
 from mcofa.space import SearchSpace
 from mcofa.supernet import data as data_module
-from mcofa.supernet.checkpoint import load_supernet, save_checkpoint
+from mcofa.supernet.checkpoint import load_supernet
 from mcofa.supernet.data import load_data
 
 pytestmark = pytest.mark.torch
@@ -32,11 +32,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("verify")
-    write_inputs(folder)
-    path = folder / "checkpoint.safetensors"
-    save_checkpoint(path, header(SPACE, config(folder)), dict(randomised(SPACE).state_dict()))
-    return path
+    return untrained_checkpoint(tmp_path_factory.mktemp("verify"))
 
 
 def candidate(arch: Arch, predicted: float = 50) -> Candidate:

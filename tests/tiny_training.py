@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 
 from mcofa.space import SearchSpace
-from mcofa.supernet.checkpoint import Header
+from mcofa.supernet.checkpoint import Header, save_checkpoint
 from mcofa.supernet.config import TrainConfig
 from mcofa.supernet.supernet import Supernet
 
@@ -128,6 +128,15 @@ def header(space: SearchSpace, train_config: TrainConfig, **changes: Any) -> Hea
         "validation_top1_percent": {"smallest": 50.0, "largest": 60.0},
     }
     return Header(**{**values, **changes})
+
+
+def untrained_checkpoint(folder: Path) -> Path:
+    """A supernet that knows nothing yet, beside its data set."""
+    write_inputs(folder)
+    space = tiny_space()
+    path = folder / "supernet.safetensors"
+    save_checkpoint(path, header(space, config(folder)), dict(randomised(space).state_dict()))
+    return path
 
 
 def names_in(folder: Path) -> list[str]:
