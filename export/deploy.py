@@ -22,6 +22,7 @@ from mcofa.cost import board_target, graph_code_bytes
 from mcofa.errors import ArenaCheckError
 from mcofa.graph import lower
 from mcofa.run import Run, RunError
+from mcofa.search import Budget
 from mcofa.supernet.data import ImageData, Split
 from mcofa.supernet.evaluate import logits
 from mcofa.tflm import account
@@ -63,7 +64,7 @@ def export_run(run: Run, checkpoint: Path) -> dict[str, Any]:
             f"the exported graph differs from the one that the search predicted from ({arch})",
             "report this as a bug, with the run's manifest.json",
         )
-    planned = _with_plan_if_it_fits(tflite.data, board)
+    planned = with_plan_if_it_fits(tflite.data, board, Budget(**run.section("search")["budget"]))
     section: dict[str, Any] = {
         "checkpoint": source.searched.provenance,
         "weights": source.weights,
@@ -137,11 +138,16 @@ def arena_on(tflite: bytes, board: Board) -> int:
     return minimum_bytes
 
 
-def _with_plan_if_it_fits(tflite: bytes, board: Board) -> OfflinePlanned:
-    """Plan the activations for ``board`` where that saves arena and the plan itself fits the flash."""
+def with_plan_if_it_fits(tflite: bytes, board: Board, budget: Budget) -> OfflinePlanned:
+    """Plan the activations for ``board`` where that saves arena and the file stays within ``budget``."""
     planned = with_offline_plan(tflite, "network.tflite", board_target(board))
     code_bytes = graph_code_bytes(parse_tflite(tflite, "network.tflite"), board)
-    if len(planned.data) + code_bytes + board.reserved.firmware_flash_bytes <= board.flash_budget_bytes:
+    model_bytes = len(planned.data)
+    used = {
+        "model_bytes": model_bytes,
+        "flash_bytes": model_bytes + code_bytes + board.reserved.firmware_flash_bytes,
+    }
+    if all(used[name] <= limit for name, limit in budget.limits.items() if name in used):
         return planned
     return replace(planned, data=tflite, head_bytes_after=planned.head_bytes_before, saved_bytes=0)
 

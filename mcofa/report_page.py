@@ -130,6 +130,7 @@ def _budgets(searched: dict[str, Any]) -> list[Bar]:
     wanted = (
         ("arena", "arena_bytes", "arena_bytes", "{:,.0f} of {:,.0f} B"),
         ("flash", "flash_bytes", "flash_bytes", "{:,.0f} of {:,.0f} B"),
+        ("model file", "model_bytes", "model_bytes", "{:,.0f} of {:,.0f} B"),
         ("latency (estimate)", "latency_ms_estimate", "latency_ms", "{:,.1f} of {:,.1f} ms"),
         ("peak items", "peak_items", "peak_items", "{:,.0f} of {:,.0f}"),
     )
@@ -217,7 +218,7 @@ def _commands(folder: Path, manifest: dict[str, Any]) -> list[str]:
     budget = searched["budget"]
     limits = [
         f" --max-{name.replace('_', '-')} {budget[name]}"
-        for name in ("arena_bytes", "flash_bytes", "latency_ms", "peak_items")
+        for name in ("arena_bytes", "flash_bytes", "model_bytes", "latency_ms", "peak_items")
         if budget.get(name)
     ]
     where = f" --board {searched['board']}" if searched.get("board") else ""

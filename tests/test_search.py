@@ -98,6 +98,23 @@ def test_result_is_the_best_where_the_bound_admits_better_ones_that_do_not_fit(
         assert found.cost.arena_bytes <= limit
 
 
+@pytest.mark.parametrize("evolved", [False, True])
+@pytest.mark.parametrize("share", [0, 0.1, 0.6])
+def test_finds_the_best_of_all_archs_with_a_model_file_small_enough(
+    tiny_space: SearchSpace, board: Board, synthetic_predictor: Predictor, every_cost: list[Cost],
+    every_top1: npt.NDArray[np.float64], share: float, evolved: bool, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    if evolved:
+        monkeypatch.setattr(Options, "are_few", property(lambda _: False))
+    models = np.array([one.model_bytes for one in every_cost])
+    budget = Budget(10_000, UNLIMITED, model_bytes=int(np.quantile(models, share)))
+    fits = np.array([one.arena_bytes <= 10_000 for one in every_cost]) & (models <= budget.model_bytes)
+    found = search(tiny_space, board, budget, synthetic_predictor, 0)
+    assert found.exhaustive is not evolved
+    assert found.cost.model_bytes <= budget.model_bytes
+    assert found.top1_percent == pytest.approx(every_top1[fits].max(), abs=1e-9)
+
+
 def test_finds_an_arch_when_no_accuracy_is_expected(
     tiny_space: SearchSpace, board: Board, synthetic_predictor: Predictor
 ) -> None:
@@ -167,12 +184,26 @@ def test_the_smallest_possible_budget_is_the_one_that_the_refusal_names(
         search(tiny_space, board, Budget(smallest.arena_bytes - 1, UNLIMITED), synthetic_predictor, 0)
 
 
+def test_the_least_model_file_is_the_one_that_the_refusal_names(
+    tiny_space: SearchSpace, board: Board, synthetic_predictor: Predictor, every_cost: list[Cost]
+) -> None:
+    least_bytes = min(one.model_bytes for one in every_cost)
+    budget = board_budget(board, max_model_bytes=least_bytes)
+    assert search(tiny_space, board, budget, synthetic_predictor, 0).cost.model_bytes == least_bytes
+    too_small = dataclasses.replace(budget, model_bytes=least_bytes - 1)
+    with pytest.raises(BudgetError) as refusal:
+        search(tiny_space, board, too_small, synthetic_predictor, 0)
+    assert f"{least_bytes:,} B of model file, the budget is {least_bytes - 1:,} B" in refusal.value.problem
+    assert refusal.value.next_step == f"raise --max-model-bytes to {least_bytes}"
+
+
 def test_board_budget_is_the_boards_or_less(board: Board) -> None:
     whole = Budget(board.arena_budget_bytes, board.code_region.bytes)
     assert board_budget(board, None, None) == whole
     assert board_budget(board, 10_000, None) == Budget(10_000, whole.flash_bytes)
     assert board_budget(board, None, 20_000) == Budget(whole.arena_bytes, 20_000)
     assert board_budget(board, UNLIMITED, UNLIMITED) == whole
+    assert board_budget(board, max_model_bytes=30_000) == dataclasses.replace(whole, model_bytes=30_000)
 
 
 def test_manifest_section(tiny_space: SearchSpace, board: Board, synthetic_predictor: Predictor) -> None:
@@ -186,6 +217,7 @@ def test_manifest_section(tiny_space: SearchSpace, board: Board, synthetic_predi
         "flash_bytes": UNLIMITED,
         "latency_ms": None,
         "peak_items": None,
+        "model_bytes": None,
     }
     assert section["predicted"]["arena_bytes"] == found.cost.arena_bytes
     assert section["predicted"]["top1_percent"] == round(found.top1_percent, 3)

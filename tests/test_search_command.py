@@ -39,9 +39,18 @@ def test_peak_items_need_no_board(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_limit_holds_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    limits = {"arena-bytes": 40_000, "flash-bytes": 160_000, "latency-ms": 60, "peak-items": 14_000}
+    limits = {
+        "arena-bytes": 40_000,
+        "flash-bytes": 160_000,
+        "model-bytes": 90_000,
+        "latency-ms": 60,
+        "peak-items": 14_000,
+    }
     words = [word for name, limit in limits.items() for word in (f"--max-{name}", str(limit))]
-    predicted = answer(capsys, "--board", "stm32f746", *words)["predicted"]
+    found = answer(capsys, "--board", "stm32f746", *words)
+    predicted = found["predicted"]
+    assert found["budget"]["model_bytes"] == 90_000
+    assert predicted["model_bytes"] <= 90_000
     assert predicted["arena_bytes"] <= 40_000
     assert predicted["flash_bytes"] <= 160_000
     assert predicted["latency_ms_estimate"] <= 60
@@ -103,6 +112,9 @@ def test_text_answers(capsys: pytest.CaptureFixture[str]) -> None:
         assert fragment in text
     assert main(["search", "--max-peak-items", "10000"]) == 0
     assert "of 10,000 items" in capsys.readouterr().out
+    limits = ("--max-model-bytes", "65536", "--max-arena-bytes", "19000")
+    assert main(["search", *limits, "--pareto", "model_bytes,top1_percent"]) == 0
+    assert "of 65,536 B (.tflite file)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -115,6 +127,10 @@ def test_text_answers(capsys: pytest.CaptureFixture[str]) -> None:
         (("--pareto", "macs,top1_percent", "--board", "all"), "--pareto goes with one board"),
         (("--pareto", "arena_bytes,macs", "--max-peak-items", "9"), "needs --board"),
         (("--max-peak-items", "20000", "--max-arena-bytes", "5"), "need --board"),
+        (("--max-peak-items", "20000", "--max-model-bytes", "5"), "need --board"),
+        (("--max-model-bytes", "0"), "--max-model-bytes"),
+        (("--max-model-bytes", "65536", "--engine", "aot"), "no .tflite on the device"),
+        (("--pareto", "model_bytes,top1_percent", "--engine", "aot"), "no .tflite on the device"),
         (("--min-top1", "101"), "--min-top1"),
         (("--time-limit", "0"), "--time-limit"),
         (("--verify", "0"), "--verify"),
@@ -128,6 +144,9 @@ def test_impossible_budgets_say_what_is_the_least(capsys: pytest.CaptureFixture[
     message = refusal(capsys, "--max-peak-items", "5")
     assert "9,920 peak items, the budget is 5" in message
     assert "--max-peak-items to 9920" in message
+    message = refusal(capsys, "--max-model-bytes", "1024")
+    assert "B of model file, the budget is 1,024 B" in message
+    assert "raise --max-model-bytes to" in message
     message = refusal(capsys, "--board", "stm32f746", "--max-latency-ms", "1")
     assert "of estimated latency, the budget is 1.00 ms" in message
 

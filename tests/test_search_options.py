@@ -14,7 +14,7 @@ from mcofa.search.options import Options
 from mcofa.search.smallest import least
 from mcofa.space import Genomes, SearchSpace, load_space
 
-MEASURES = ("arena_bytes", "flash_bytes", "latency_ms", "peak_items")
+MEASURES = ("arena_bytes", "flash_bytes", "latency_ms", "peak_items", "model_bytes")
 
 
 def within_peak(space: SearchSpace, limit: int) -> Options:
@@ -44,7 +44,7 @@ def test_within_peak_items_the_options_are_exactly_the_archs(space: SearchSpace,
     assert options.count() == (peaks <= limit).sum()
 
 
-@pytest.mark.parametrize("measure", ["arena_bytes", "flash_bytes", "latency_ms"])
+@pytest.mark.parametrize("measure", ["arena_bytes", "flash_bytes", "latency_ms", "model_bytes"])
 def test_within_other_measures_no_arch_is_lost(space: SearchSpace, measure: str) -> None:
     every = space.enumerate()
     costs = CandidateCosts(space, load_board("stm32f746"), [measure])

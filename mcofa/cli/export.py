@@ -160,7 +160,7 @@ def _plan_words(plan: dict[str, Any]) -> str:
     if plan["used"]:
         saved, growth = in_bytes(plan["saved_bytes"]), in_bytes(plan["growth_bytes"])
         return f"the file carries a memory plan that saves {saved} of arena and takes {growth} of flash"
-    return "TFLM's own memory plan is kept, as none that fits the flash saves arena"
+    return "TFLM's own memory plan is kept, as none within the budget saves arena"
 
 
 def _comparison_words(found: dict[str, Any]) -> str:

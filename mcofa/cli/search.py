@@ -11,8 +11,8 @@ import click
 from mcofa.cli.output import json_option
 
 _DEFAULT_BOARD = "stm32f746"
-_MEASURES = ("arena_bytes", "flash_bytes", "latency_ms", "macs", "peak_items", "top1_percent")
-_BOARD_MEASURES = frozenset({"arena_bytes", "flash_bytes", "latency_ms"})
+_MEASURES = ("arena_bytes", "flash_bytes", "model_bytes", "latency_ms", "macs", "peak_items", "top1_percent")
+_BOARD_MEASURES = frozenset({"arena_bytes", "flash_bytes", "model_bytes", "latency_ms"})
 
 
 @click.command()
@@ -22,6 +22,7 @@ _BOARD_MEASURES = frozenset({"arena_bytes", "flash_bytes", "latency_ms"})
 @click.option("--kernels", type=click.Choice(["reference", "cmsis-nn"]), help="Default: the board's.")
 @click.option("--max-arena-bytes", type=click.IntRange(min=1), help="Stay below the board's own budget.")
 @click.option("--max-flash-bytes", type=click.IntRange(min=1), help="Runtime and firmware included.")
+@click.option("--max-model-bytes", type=click.IntRange(min=1), help="The .tflite file alone.")
 @click.option("--max-latency-ms", type=click.FloatRange(min=0, min_open=True), help="Of the estimate.")
 @click.option("--max-peak-items", type=click.IntRange(min=1), help="The paper's metric; needs no board.")
 @click.option(
@@ -47,6 +48,7 @@ def search(
     kernels: Literal["reference", "cmsis-nn"] | None,
     max_arena_bytes: int | None,
     max_flash_bytes: int | None,
+    max_model_bytes: int | None,
     max_latency_ms: float | None,
     max_peak_items: int | None,
     min_top1: float | None,
@@ -69,13 +71,18 @@ def search(
     every_board = board_name == "all"
     smallest_board = board_name is None and max_peak_items is None and min_top1 is not None
     anywhere = board_name is None and max_peak_items is not None
-    if anywhere and (kernels or max_arena_bytes or max_flash_bytes or max_latency_ms):
-        raise click.UsageError("limits on arena, flash and latency, and --kernels, need --board")
+    if anywhere and (kernels or max_arena_bytes or max_flash_bytes or max_model_bytes or max_latency_ms):
+        raise click.UsageError("limits on arena, flash, model and latency, and --kernels, need --board")
     measures = _parse_measures(pareto)
     if measures and (every_board or min_top1):
         raise click.UsageError("--pareto goes with one board and without --min-top1")
     if anywhere and _BOARD_MEASURES & set(measures):
         raise click.UsageError(f"--pareto {pareto} needs --board")
+    if engine == "aot" and (max_model_bytes or "model_bytes" in measures):
+        raise click.UsageError(
+            "with --engine aot there is no .tflite on the device: "
+            "use --max-flash-bytes, or flash_bytes in --pareto"
+        )
 
     # numpy, imported below, multiplies thousands of small matrices: threads would mostly wait for each other.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -93,6 +100,7 @@ def search(
         kernels=kernels,
         max_arena_bytes=max_arena_bytes,
         max_flash_bytes=max_flash_bytes,
+        max_model_bytes=max_model_bytes,
         max_latency_ms=max_latency_ms,
         max_peak_items=max_peak_items,
         min_top1_percent=min_top1,

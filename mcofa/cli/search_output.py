@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _COLUMNS = {
     "arena_bytes": "arena",
     "flash_bytes": "flash",
+    "model_bytes": "model file",
     "latency_ms_estimate": "latency ms",
     "macs": "MACs",
     "peak_items": "peak items",
@@ -35,6 +36,8 @@ def print_answer(folder: Path, section: dict[str, Any], found: Found, seconds: f
         click.echo(f"arena    {arena} (predicted minimum, {section['core']})")
         flash = of_budget(predicted["flash_bytes"], budget["flash_bytes"])
         click.echo(f"flash    {flash} (model and runtime, predicted)")
+    if budget["model_bytes"]:
+        click.echo(f"model    {of_budget(predicted['model_bytes'], budget['model_bytes'])} (.tflite file)")
     if budget["peak_items"]:
         click.echo(f"peak     {predicted['peak_items']:,} of {budget['peak_items']:,} items")
     click.echo(f"MACs     {predicted['macs'] / 1e6:.2f} M")

@@ -35,6 +35,7 @@ class Request:
     kernels: Literal["reference", "cmsis-nn"] | None
     max_arena_bytes: int | None
     max_flash_bytes: int | None
+    max_model_bytes: int | None
     max_latency_ms: float | None
     max_peak_items: int | None
     min_top1_percent: float | None
@@ -52,8 +53,14 @@ class Request:
         """Return the budget on a board, or without one."""
         if board is None:
             return Budget(peak_items=self.max_peak_items)
-        limits = (self.max_arena_bytes, self.max_flash_bytes, self.max_latency_ms, self.max_peak_items)
-        return board_budget(board, *limits)
+        return board_budget(
+            board,
+            self.max_arena_bytes,
+            self.max_flash_bytes,
+            self.max_latency_ms,
+            self.max_peak_items,
+            self.max_model_bytes,
+        )
 
 
 def search_one(request: Request, board_name: str | None, out: Path | None, as_json: bool) -> None:

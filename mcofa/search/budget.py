@@ -12,17 +12,22 @@ OPTIONS = {
     "flash_bytes": "--max-flash-bytes",
     "latency_ms": "--max-latency-ms",
     "peak_items": "--max-peak-items",
+    "model_bytes": "--max-model-bytes",
 }
 
 
 @dataclass(frozen=True)
 class Budget:
-    """The most that a subnet may take of each measure; None where any amount will do."""
+    """The most that a subnet may take of each measure; None where any amount will do.
+
+    ``model_bytes`` is the .tflite file alone, ``flash_bytes`` the whole program.
+    """
 
     arena_bytes: int | None = None
     flash_bytes: int | None = None
     latency_ms: float | None = None
     peak_items: int | None = None
+    model_bytes: int | None = None
 
     @property
     def limits(self) -> dict[str, float]:
@@ -38,6 +43,7 @@ class Budget:
                 "arena_bytes": cost.arena_bytes,
                 "flash_bytes": cost.flash_bytes,
                 "latency_ms": cost.latency.latency_ms,
+                "model_bytes": cost.model_bytes,
             }
         return all(used[name] <= limit for name, limit in self.limits.items())
 
@@ -48,6 +54,7 @@ def board_budget(
     max_flash_bytes: int | None = None,
     max_latency_ms: float | None = None,
     max_peak_items: int | None = None,
+    max_model_bytes: int | None = None,
 ) -> Budget:
     """Return what the board leaves for a network, or less where a smaller limit is given."""
     arena_bytes, flash_bytes = board.arena_budget_bytes, board.flash_budget_bytes
@@ -56,6 +63,7 @@ def board_budget(
         min(flash_bytes, max_flash_bytes or flash_bytes),
         max_latency_ms,
         max_peak_items,
+        max_model_bytes,
     )
 
 

@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float64]
 Measured = dict[str, Floats]
 """One array (archs,) a measure."""
 
-_ON_BOARD = ("arena_bytes", "flash_bytes", "latency_ms", "macs")
+_ON_BOARD = ("arena_bytes", "flash_bytes", "latency_ms", "macs", "model_bytes")
 
 
 class CandidateCosts:

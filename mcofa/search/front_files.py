@@ -20,12 +20,13 @@ _SHADES = ("#1d4ed8", "#0891b2", "#16a34a", "#ca8a04", "#b45309")
 TITLES = {
     "arena_bytes": "arena, KiB",
     "flash_bytes": "flash, KiB",
+    "model_bytes": "model file, KiB",
     "latency_ms": "latency (estimate), ms",
     "macs": "MACs, millions",
     "peak_items": "peak items, thousands",
     "top1_percent": "top-1 (predicted), %",
 }
-_UNITS = {"arena_bytes": 1024, "flash_bytes": 1024, "macs": 1e6, "peak_items": 1e3}
+_UNITS = {"arena_bytes": 1024, "flash_bytes": 1024, "model_bytes": 1024, "macs": 1e6, "peak_items": 1e3}
 
 
 def as_csv(front: Front) -> str:

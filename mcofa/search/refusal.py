@@ -20,6 +20,7 @@ _NAMES = {
     "flash_bytes": "of flash",
     "latency_ms": "of estimated latency",
     "peak_items": "peak items",
+    "model_bytes": "of model file",
 }
 
 
@@ -96,7 +97,7 @@ def _argument(name: str, value: float) -> str:
 
 
 def _boards_that_fit(space: SearchSpace, budget: Budget, engine: EngineName) -> list[str]:
-    """The boards whose own memories hold the smallest arch, limits on latency and peak items as they are."""
+    """The boards whose own memories hold the smallest arch, limits that no board sets as they are."""
     smallest = space.smallest()
     items = int(peak_items(space, space.encode([smallest]))[0])
     return [
@@ -106,6 +107,7 @@ def _boards_that_fit(space: SearchSpace, budget: Budget, engine: EngineName) -> 
             board := load_board(name),
             max_latency_ms=budget.latency_ms,
             max_peak_items=budget.peak_items,
+            max_model_bytes=budget.model_bytes,
         ).met_by(cost(space, smallest, board, engine), items)
     ]
 
