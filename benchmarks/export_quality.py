@@ -61,7 +61,7 @@ def main() -> None:
     )  # fmt: skip
     table = Table(*columns)
     for arch in (space.smallest(), middle(space), space.largest()):
-        data = load_data(header.data, arch.resolution, space.input_channels)
+        data = load_data(header.data, space.resolutions[-1], space.input_channels).at(arch.resolution)
         test = load_test_split(header.data, arch.resolution, space.input_channels).spread(arguments.images)
         subnet = calibrate(supernet.extract(arch), data.train, data.preprocessing)
         model = to_onnx(subnet, arch.resolution)

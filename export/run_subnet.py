@@ -74,7 +74,7 @@ def load_run_subnet(run: Run, checkpoint: Path) -> RunSubnet:
     """
     searched = load_searched(run, checkpoint)
     space, arch = searched.header.space, searched.arch
-    data = load_data(searched.header.data, arch.resolution, space.input_channels)
+    data = load_data(searched.header.data, space.resolutions[-1], space.input_channels).at(arch.resolution)
     section = run.manifest.get("finetune")
     if section is None or not _belongs_to(section, searched):
         subnet = calibrate(searched.supernet.extract(arch), data.train, data.preprocessing)

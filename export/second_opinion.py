@@ -23,7 +23,7 @@ from mcofa.errors import McofaError
 from mcofa.graph import Graph, OpKind
 from mcofa.run import Run
 from mcofa.space import GlobalAverage
-from mcofa.supernet.data import Split, load_data
+from mcofa.supernet.data import Preprocessing, Split, load_data
 
 FILE = "network_tensorflow.tflite"
 _IMAGES = 1_000
@@ -44,8 +44,10 @@ def second_opinion(run: Run, exported: dict[str, Any]) -> dict[str, Any]:
     """
     data = load_data(exported["data"], exported["resolution"], exported["channels"])
 
+    preprocessing = Preprocessing(**exported["preprocessing"])
+
     def normalised(split: Split) -> FloatArray:
-        return np.ascontiguousarray(data.preprocessing.normalise(split.images).numpy())
+        return np.ascontiguousarray(preprocessing.normalise(split.images).numpy())
 
     own = run.read(exported["tflite"])
     calibration = normalised(data.train.spread(exported["calibration"]["images"]))

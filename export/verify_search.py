@@ -89,7 +89,7 @@ def verify_candidates(
             f"{space.name} ({space.fingerprint})",
             "name the checkpoint of that space with --checkpoint",
         )
-    data_at = functools.cache(lambda side: load_data(header.data, side, space.input_channels))
+    data_at = functools.cache(load_data(header.data, space.resolutions[-1], space.input_channels).at)
     measured: list[Measured] = []
     for candidate in candidates:
         data = data_at(candidate.arch.resolution)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import torch
 from tiny_training import (
     CLASSES,
+    TINY,
     config,
     header,
     names_in,
@@ -20,6 +22,7 @@ from tiny_training import (
     tiny_space,
     untrained_checkpoint,
     write_image,
+    write_inputs,
 )
 
 from export.layers import read_layers
@@ -33,9 +36,10 @@ from mcofa.cli import main
 from mcofa.errors import FileFormatError, InvalidArchError, McofaError, MissingFileError
 from mcofa.graph import lower
 from mcofa.run import Run, RunError
+from mcofa.space import SearchSpace
 from mcofa.supernet import finetuned
 from mcofa.supernet.checkpoint import save_checkpoint
-from mcofa.supernet.data import load_test_split
+from mcofa.supernet.data import load_data, load_test_split
 from mcofa.supernet.evaluate import calibrate
 from mcofa.supernet.finetune import FinetuneSettings, Progress, finetune
 
@@ -102,6 +106,21 @@ def test_the_best_epoch_is_kept_and_the_manifest_says_so(name: str, request: pyt
     assert section["arch"] == ARCH.to_json()
     assert section["seconds"] > 0
     assert names_in(run.folder) == [finetuned.FILE_NAME, "manifest.json"]
+
+
+def test_a_subnet_for_smaller_images_is_trained_for_them(tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    space = SearchSpace.model_validate({**TINY, "resolutions": [8, 12]})
+    path = tmp_path / "supernet.safetensors"
+    save_checkpoint(path, header(space, config(tmp_path)), dict(randomised(space).state_dict()))
+    arch = replace(ARCH, resolution=8)
+    run = searched_run(tmp_path / "run", arch)
+    run.record("search", run.section("search") | {"space_fingerprint": space.fingerprint})
+    top1 = finetune(run, path, SETTINGS)["validation_top1_percent"]
+    assert top1["after"] > max(top1["before"], 80)
+    data = load_run_subnet(run, path).data
+    assert data.train.images.shape[-2:] == (8, 8)
+    assert data.preprocessing == load_data(str(tmp_path / "images"), 12, 1).preprocessing
 
 
 def test_the_same_seed_gives_the_same_file(checkpoint: Path, tmp_path: Path, tuned: Run) -> None:

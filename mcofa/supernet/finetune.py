@@ -1,6 +1,7 @@
 """Fine-tuning one subnet, in float or for int8 (quantization-aware).
 
-Plain supervised training on the training split, with the supernet's augmentation. Quantization-aware
+Plain supervised training on the training split, with the supernet's augmentation at its largest
+resolution, and then scaled to the subnet's. Quantization-aware
 fine-tuning ends with epochs in which the int8 graph's rounding is simulated and batch norm is frozen.
 After each epoch the subnet is measured on the validation split, in the arithmetic it is tuned for, and
 the best is kept, the one before the first epoch included: fine-tuning never lowers that accuracy.
@@ -22,6 +23,7 @@ from torch.nn import functional
 
 from mcofa.errors import FileFormatError, McofaError
 from mcofa.run import Run
+from mcofa.supernet.augment import scaled_to
 from mcofa.supernet.batches import Batches, train_images
 from mcofa.supernet.config import TrainConfig
 from mcofa.supernet.data import ImageData, load_data
@@ -97,7 +99,7 @@ def finetune(
     """
     searched = load_searched(run, checkpoint)
     header = searched.header
-    data = load_data(header.data, searched.arch.resolution, header.space.input_channels)
+    data = load_data(header.data, header.space.resolutions[-1], header.space.input_channels)
     assert header.config is not None
     _check(data, header.space.classes, settings)
     started = time.monotonic()
@@ -150,7 +152,8 @@ class _Tuning:
     def __init__(
         self, searched: Searched, data: ImageData, config: TrainConfig, settings: FinetuneSettings
     ) -> None:
-        self.data, self.settings = data, settings
+        self.settings, self.resolution = settings, searched.arch.resolution
+        self.data = data.at(self.resolution)
         self.subnet = searched.supernet.extract(searched.arch).to(memory_format=torch.channels_last)
         self.model: Subnet | FakeQuantizedSubnet = self.subnet
         decayed = [parameter for parameter in self.subnet.parameters() if parameter.ndim > 1]
@@ -190,7 +193,8 @@ class _Tuning:
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rates[self.step]
         smoothing = self.settings.label_smoothing
-        loss = functional.cross_entropy(self.model(images), targets, label_smoothing=smoothing)
+        logits = self.model(scaled_to(images, self.resolution))
+        loss = functional.cross_entropy(logits, targets, label_smoothing=smoothing)
         if not torch.isfinite(loss):
             raise McofaError(
                 f"the loss is {loss.item()} at step {self.step} of {self.plan.steps} "

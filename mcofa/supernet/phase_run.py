@@ -14,9 +14,9 @@ from importlib.metadata import version
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from mcofa.arch import Arch
+from mcofa.supernet.augment import scaled_to
 from mcofa.supernet.batches import Batches, train_images
 from mcofa.supernet.checkpoint import MOMENTUM, Header, save_checkpoint, weights_of
 from mcofa.supernet.data import ImageData
@@ -109,13 +109,9 @@ class PhaseRun:
 
     def _logits(self, supernet: Supernet, images: Tensor, arch: Arch) -> Tensor:
         """Return the logits of an arch for images resized to its resolution."""
-        if images.shape[-1] != arch.resolution:
-            size = (arch.resolution, arch.resolution)
-            images = functional.interpolate(images, size=size, mode="bilinear", antialias=True)
-            images = images.contiguous(memory_format=torch.channels_last)
         mixed = self.config.mixed_precision and self.world.device.type == "cuda"
         with torch.autocast(self.world.device.type, torch.bfloat16, enabled=mixed):
-            logits: Tensor = supernet(images, arch)
+            logits: Tensor = supernet(scaled_to(images, arch.resolution), arch)
         return logits.float()
 
     def measure(self) -> dict[str, float]:
