@@ -92,13 +92,20 @@ format: $(STAMP) ## rewrite the sources in the house style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+# Scripts that write into docs/, and their modules.
+NO_BENCHMARKS := benchmarks/accuracy_chart.py $(wildcard benchmarks/*_table.py benchmarks/zoo_*.py)
+
 .PHONY: bench
 bench: setup ## every benchmark
-	@for benchmark in $(filter-out benchmarks/paper_table.py,$(wildcard benchmarks/*.py)); do echo "== $$benchmark"; $(BIN)/python "$$benchmark" || exit 1; done
+	@for benchmark in $(filter-out $(NO_BENCHMARKS),$(wildcard benchmarks/*.py)); do echo "== $$benchmark"; $(BIN)/python "$$benchmark" || exit 1; done
 
 .PHONY: paper-table
 paper-table: setup ## search the paper's table anew and write it into docs/
 	$(BIN)/python benchmarks/paper_table.py
+
+.PHONY: zoo-table
+zoo-table: setup ## fine-tune and measure what the zoo has for six arena budgets, into docs/ (hours)
+	$(BIN)/python benchmarks/zoo_table.py
 
 # A run that is not there is made.
 $(RUN)/manifest.json: | setup

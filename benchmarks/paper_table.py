@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import time
-import xml.etree.ElementTree as ET
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
+from accuracy_chart import Line, accuracy_chart
 
 from mcofa.arch_table import arch_cells, write_rows
 from mcofa.files import write_atomic
@@ -26,7 +26,6 @@ from mcofa.space import Genomes, SearchSpace, load_space
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 LIMITS = (325_000, 350_000, 400_000, 450_000, 500_000, 600_000, 700_000, 800_000)
 TITLES = {"ofa": "MIT OFA", "compofa": "CompOFA", "mcofa-v3": "MC-OFA"}
-COLOURS = {"ofa": "#0072b2", "compofa": "#e69f00", "mcofa-v3": "#009e73"}
 # Top-1 in percent, peak items, millions of MACs.
 PUBLISHED = {
     "ofa": (
@@ -173,53 +172,24 @@ def markdown(picks: dict[str, list[Pick]], predictors: dict[str, Predictor]) -> 
 
 
 def figure(picks: dict[str, list[Pick]]) -> str:
-    """Draw published (hollow, dashed) and our accuracies (with one standard deviation) by limit."""
-    width, height, left, bottom, top = 760, 420, 60, 50, 40
-    low, high = 69, 79
+    """Draw published (dashed) and our accuracies (with one standard deviation) by limit."""
 
-    def x(limit: int) -> float:
-        return left + (limit - 300_000) / 520_000 * (width - left - 20)
+    def place(limit: int) -> float:
+        return (limit - 300_000) / 520_000
 
-    def y(top1: float) -> float:
-        return top + (high - top1) / (high - low) * (height - top - bottom)
-
-    svg = ET.Element("svg", xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {width} {height}")
-    svg.set("font-family", "sans-serif")
-    svg.set("font-size", "13")
-    ET.SubElement(svg, "rect", width=f"{width}", height=f"{height}", fill="white")
-
-    def text(content: str, at_x: float, at_y: float, anchor: str = "middle", fill: str = "#333") -> None:
-        attributes = {"x": f"{at_x:.1f}", "y": f"{at_y:.1f}", "text-anchor": anchor, "fill": fill}
-        ET.SubElement(svg, "text", attributes).text = content
-
-    def line(points: list[tuple[float, float]], stroke: str, **more: str) -> None:
-        path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
-        attributes = {name.replace("_", "-"): value for name, value in more.items()}
-        ET.SubElement(svg, "polyline", {"points": path, "fill": "none", "stroke": stroke, **attributes})
-
-    for tick in range(low, high + 1):
-        line([(left, y(tick)), (width - 20, y(tick))], "#ddd")
-        text(str(tick), left - 8, y(tick) + 4, "end")
-    for limit in range(300_000, 800_001, 100_000):
-        text(f"{limit // 1000}k", x(limit), height - bottom + 20)
-    text("limit on peak items", (left + width) / 2, height - 8)
-    text("ImageNet top-1, %, predicted: ours solid (± one standard deviation), published dashed",
-         left, 16, "start")  # fmt: skip
-    for row, (name, found) in enumerate(picks.items()):
-        colour = COLOURS[name]
-        text(TITLES[name], left + 90 * row + 20, 34, "start", colour)
-        ours = [(x(pick.limit), pick.within_range) for pick in found]
-        line([(at, y(chosen.top1_percent)) for at, chosen in ours], colour, stroke_width="2")
-        for at, chosen in ours:
-            ends = [y(chosen.top1_percent + sign * chosen.std_points) for sign in (-1, 1)]
-            line([(at, end) for end in ends], colour)
-            ET.SubElement(
-                svg, "circle", cx=f"{at:.1f}", cy=f"{y(chosen.top1_percent):.1f}", r="4", fill=colour
-            )
-        published = [(x(limit), y(top1)) for limit, (top1, *_) in zip(LIMITS, PUBLISHED[name], strict=True)]
-        line(published, colour, stroke_dasharray="5 4")
-    ET.indent(svg)
-    return ET.tostring(svg, encoding="unicode") + "\n"
+    lines = []
+    for name, found in picks.items():
+        ours = [(place(pick.limit), pick.within_range.top1_percent) for pick in found]
+        deviations = [pick.within_range.std_points for pick in found]
+        published = [(place(limit), top1) for limit, (top1, *_) in zip(LIMITS, PUBLISHED[name], strict=True)]
+        lines += [Line(TITLES[name], ours, deviations), Line(TITLES[name], published)]
+    return accuracy_chart(
+        "ImageNet top-1, %, predicted: ours solid (± one standard deviation), published dashed",
+        "limit on peak items",
+        [(place(limit), f"{limit // 1000}k") for limit in range(300_000, 800_001, 100_000)],
+        (69, 79),
+        lines,
+    )
 
 
 def main() -> None:

@@ -170,6 +170,14 @@ def test_refuses_an_impossible_budget_at_once(
     assert option in refusal.value.next_step
 
 
+def test_refuses_an_impossible_budget_that_leaves_flash_open(tiny_space: SearchSpace, board: Board) -> None:
+    no_predictor: Any = None  # it is never asked
+    with pytest.raises(BudgetError) as refusal:
+        search(tiny_space, board, Budget(arena_bytes=1_024), no_predictor, seed=0)
+    smallest = cost(tiny_space, tiny_space.smallest(), board)
+    assert f"{smallest.arena_bytes:,} B of arena, the budget is 1,024 B" in refusal.value.problem
+
+
 def test_the_smallest_possible_budget_is_the_one_that_the_refusal_names(
     tiny_space: SearchSpace, board: Board, synthetic_predictor: Predictor, every_cost: list[Cost]
 ) -> None:

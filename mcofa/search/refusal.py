@@ -58,7 +58,7 @@ def _least_words(name: str, found: Least) -> str:
 
 
 def _all_leasts(space: SearchSpace, board: Board | None, leasts: dict[str, Least], engine: EngineName) -> str:
-    if board is None:
+    if board is None or not {"arena_bytes", "flash_bytes"} <= leasts.keys():
         return ""
     least_flash = cost(space, leasts["flash_bytes"].arch, board, engine)
     besides_bytes = least_flash.flash_bytes - least_flash.model_bytes

@@ -1,0 +1,176 @@
+"""The zoo's table as a page and as a figure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from accuracy_chart import Line, accuracy_chart
+from zoo_rows import LIMITS, MORE_LIMITS, Limit, Pick, Refusal, Row, Rows, Settings, Supernet
+
+TITLES = {"ofa-micro": "MIT OFA", "compofa-micro": "CompOFA", "mcofa-micro": "MC-OFA"}
+
+
+def figure(rows: Rows) -> str:
+    """Draw int8 test accuracy by arena budget; each point with one standard error."""
+    lines = []
+    for number, (name, of_space) in enumerate(rows.items()):
+        picks = [(limit, row) for limit in LIMITS if isinstance(row := of_space.get(limit), Pick)]
+        points = [(_place(limit) + 0.006 * (number - 1), pick.int8_top1_percent) for limit, pick in picks]
+        lines.append(Line(TITLES[name], points, [pick.standard_error_points for _, pick in picks]))
+    ends = [
+        top1 + sign * error
+        for line in lines
+        for (_, top1), error in zip(line.points, line.std_points, strict=True)
+        for sign in (-1, 1)
+    ]
+    return accuracy_chart(
+        "Top-1 on the test images, %, int8 (± one standard error)",
+        f"limit on the arena, KB (model file at most {LIMITS[0].model_kb} KB)",
+        [(_place(limit), str(limit.arena_kb)) for limit in LIMITS],
+        (math.floor(min(ends, default=0)), math.ceil(max(ends, default=100))),
+        [line for line in lines if line.points],
+    )
+
+
+def _place(limit: Limit) -> float:
+    """Budgets twice as large are equally far apart."""
+    octaves = math.log2(LIMITS[-1].arena_kb / LIMITS[0].arena_kb)
+    return 0.05 + 0.9 * math.log2(limit.arena_kb / LIMITS[0].arena_kb) / octaves
+
+
+def markdown(rows: Rows, supernets: Mapping[str, Supernet], settings: Settings) -> str:
+    """Return the page."""
+    picks = [row for of_space in rows.values() for row in of_space.values() if isinstance(row, Pick)]
+    lines = [
+        "# Three supernets within the memory of a microcontroller",
+        "",
+        "Written by `make zoo-table`; do not edit. Each cell: int8 top-1 on the test images of "
+        f"{settings.data}, in percent / minimum TFLM arena in bytes ({settings.target}) / millions of "
+        "MACs. The most accurate of a row is bold. 1 KB is 1,024 B.",
+        "",
+        "![Measured int8 accuracy against the limit on the arena](zoo-table.svg)",
+        "",
+        f"| arena / model | {' | '.join(f'{TITLES[name]} (`{name}`)' for name in rows)} |",
+        f"|---:{'|---:' * len(rows)}|",
+    ]
+    lines += [f"| {limit} | {' | '.join(_cells(rows, limit))} |" for limit in LIMITS]
+    for name, limits in MORE_LIMITS.items():
+        found = {limit: rows[name][limit] for limit in limits if limit in rows.get(name, {})}
+        if found:
+            lines += ["", f"## Other limits (`{name}`)", "", *_more_table(found)]
+    lines += ["", "## What the numbers are", "", *_notes(picks, settings), "", "## The supernets", ""]
+    lines += _supernet_table(supernets)
+    lines += ["", "## Again", "", *_commands(settings)]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(rows: Rows, limit: Limit) -> list[str]:
+    of_limit = [of_space.get(limit) for of_space in rows.values()]
+    best = max((row.int8_top1_percent for row in of_limit if isinstance(row, Pick)), default=None)
+    return [_cell(row, best) for row in of_limit]
+
+
+def _cell(row: Row | None, best_top1_percent: float | None) -> str:
+    if row is None:
+        return "not measured"
+    if isinstance(row, Refusal):
+        return f"nothing fits (smallest arena {row.smallest_arena_bytes:,} B)"
+    top1 = f"{row.int8_top1_percent:.2f}"
+    marked = f"**{top1}**" if row.int8_top1_percent == best_top1_percent else top1
+    return f"{marked} / {row.arena_bytes:,} / {row.macs / 1e6:.2f}"
+
+
+def _more_table(found: Mapping[Limit, Row]) -> list[str]:
+    lines = [
+        "| arena / model | int8 top-1, % | float top-1, % | arena, B | model, B | MACs, millions |",
+        "|---:|---:|---:|---:|---:|---:|",
+    ]
+    for limit, row in found.items():
+        if isinstance(row, Refusal):
+            lines.append(f"| {limit} | {_cell(row, None)} | | | | |")
+        else:
+            lines.append(
+                f"| {limit} | {row.int8_top1_percent:.2f} ± {row.standard_error_points:.2f} "
+                f"| {row.float_top1_percent:.2f} | {row.arena_bytes:,} | {row.model_bytes:,} "
+                f"| {row.macs / 1e6:.2f} |"
+            )
+    return lines
+
+
+def _notes(picks: Sequence[Pick], settings: Settings) -> list[str]:
+    errors = [pick.standard_error_points for pick in picks]
+    gains = [pick.finetuned_validation_top1_percent - pick.validation_top1_percent for pick in picks]
+    lines = [
+        "**Chosen on validation images, never on test images.** The search proposes the "
+        f"{settings.verified} archs within the limits with the best predicted accuracy; the one that is most "
+        "accurate with the supernet's weights on the validation images (float, batch norm recalibrated) is "
+        "taken. Test images were only read to fill this table.",
+        "",
+        f"**Fine-tuned, all alike:** {settings.epochs} epochs of the chosen subnet alone, starting from the "
+        f"supernet's weights (batch {settings.batch_size}, learning rate from {settings.learning_rate:g} "
+        "along a cosine, the supernet's augmentation, no distillation, no quantization-aware training); the "
+        "best epoch on the validation images is kept. Then exported to int8 as `mcofa export` does; LiteRT's "
+        "reference kernels run it.",
+    ]
+    if picks:
+        lines[-1] += (
+            f" On the {picks[0].validation_images:,} validation images fine-tuning gained {min(gains):.2f} "
+            f"to {max(gains):.2f} points."
+        )
+        lines += [
+            "",
+            f"**Chance.** An accuracy on {picks[0].test_images:,} images has a standard error of "
+            f"{min(errors):.2f} to {max(errors):.2f} points here: the bars of the figure. That is the chance "
+            "of these images. Each supernet was trained and each pick fine-tuned once, with one seed; what "
+            "another seed would change is not in the bars.",
+        ]
+    lines += [
+        "",
+        "**The limits** are on the arena and the model file with TFLM's own memory plan, as the search "
+        "predicts them to the byte. Exported files may carry a better plan, which takes less arena and more "
+        "of the file; [zoo-table.csv](zoo-table.csv) has both, with archs, predictions and every accuracy.",
+    ]
+    larger = [pick for pick in picks if pick.exported_model_bytes > pick.model_bytes]
+    if larger:
+        most = max(pick.exported_model_bytes - pick.model_bytes for pick in larger)
+        lines[-1] += f" Here {len(larger)} of {len(picks)} do, and grow by at most {most:,} B."
+    return lines
+
+
+def _supernet_table(supernets: Mapping[str, Supernet]) -> list[str]:
+    lines = [
+        "| space | training | epochs | hours | MACs of training | hardware | validation top-1, smallest and "
+        "largest subnet | predictor: archs, RMSE, Kendall tau |",
+        "|---|---|---:|---:|---:|---|---:|---:|",
+    ]
+    for name, of in supernets.items():
+        accuracies = " and ".join(
+            f"{of.validation_top1_percent[end]:.2f} %"
+            for end in ("smallest", "largest")
+            if end in of.validation_top1_percent
+        )
+        training_macs = f"{of.training_macs:.2g}" if of.training_macs else "not counted"
+        lines.append(
+            f"| `{name}` | {of.phases}, batch {of.batch_size}, seed {of.seed} | {of.epochs:g} "
+            f"| {of.hours:.2f} | {training_macs} | {of.hardware} | {accuracies} "
+            f"| {of.measured_archs:,}, {of.rmse_points:.2f} points, {of.kendall_tau:.2f} |"
+        )
+    return lines
+
+
+def _commands(settings: Settings) -> list[str]:
+    limit = LIMITS[0]
+    return [
+        "`make zoo-table` makes this page from the checkpoints and predictors in `zoo/`; `zoo/README.md` "
+        "says how those were made. It goes on where it was interrupted. One space at a time: "
+        "`python benchmarks/zoo_table.py --spaces mcofa-micro`. One cell by hand:",
+        "",
+        "```console",
+        f"$ mcofa search --board {settings.board} --space mcofa-micro --max-arena-bytes {limit.arena_bytes} "
+        f"--max-model-bytes {limit.model_bytes} --verify {settings.verified} --out runs/cell",
+        f"$ mcofa finetune runs/cell --epochs {settings.epochs}",
+        "$ mcofa export runs/cell",
+        "$ mcofa evaluate runs/cell",
+        "```",
+    ]

@@ -1,0 +1,177 @@
+"""The runs behind the zoo's table: searched, fine-tuned, exported and measured as the commands do it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from zoo_rows import LIMITS, MORE_LIMITS, Limit, Pick, Refusal, Row, Supernet
+
+from export.deploy import export_run
+from export.evaluate import evaluate_run
+from export.verify_search import ranked, verification_section, verify_candidates
+from mcofa.arch import Arch, arch_from_json
+from mcofa.arch_table import arch_cells
+from mcofa.boards import load_board
+from mcofa.errors import BudgetError, MissingFileError
+from mcofa.predictor import Predictor, load_predictor
+from mcofa.run import Run
+from mcofa.search import Budget, search
+from mcofa.search.costs import CandidateCosts
+from mcofa.search.smallest import least
+from mcofa.space import SearchSpace
+from mcofa.supernet.checkpoint import Header, load_checkpoint
+from mcofa.supernet.finetune import FinetuneSettings, finetune
+
+BOARD = load_board("stm32f746")
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Zoo:
+    """One space of the zoo, with its files and the folder of its runs."""
+
+    space: SearchSpace
+    checkpoint: Path
+    predictor_file: Path
+    work: Path
+    verified: int
+    tuning: FinetuneSettings
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The accuracy predictor."""
+        return load_predictor(self.predictor_file, self.space)
+
+    @cached_property
+    def header(self) -> Header:
+        """What the checkpoint says of itself."""
+        return load_checkpoint(self.checkpoint)[0]
+
+    @cached_property
+    def sha256(self) -> str:
+        """The hash of the checkpoint."""
+        return hashlib.sha256(self.checkpoint.read_bytes()).hexdigest()
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """The limits that this space is searched for.
+
+        Those on the model file come tightest first: limits with the same pick share one export, which
+        keeps within the first.
+        """
+        limits = LIMITS + MORE_LIMITS.get(self.space.name, ())
+        return tuple(sorted(limits, key=lambda limit: limit.model_kb))
+
+    def searched(self, limit: Limit) -> Run:
+        """The run that holds what was chosen within a limit, by everything that the choice rests on."""
+        predictor = hashlib.sha256(self.predictor_file.read_bytes()).hexdigest()
+        key = _key(self.space.fingerprint, self.sha256, predictor, self.verified, SEED)
+        return Run(self.work / self.space.name / f"arena-{limit.arena_kb}-model-{limit.model_kb}-{key}")
+
+    def tuned(self, arch: Arch) -> Run:
+        """The run in which an arch is fine-tuned and measured; several limits may share it."""
+        key = _key(self.space.fingerprint, self.sha256, arch, self.tuning)
+        return Run(self.work / self.space.name / f"arch-{key}")
+
+
+def _key(*parts: object) -> str:
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:12]
+
+
+def _manifest(run: Run) -> dict[str, Any]:
+    """What a run holds so far."""
+    try:
+        return run.manifest
+    except MissingFileError:
+        return {}
+
+
+def choose(zoo: Zoo, limit: Limit) -> None:
+    """Search within a limit and take the best candidate on validation images, unless that is done."""
+    run = zoo.searched(limit)
+    if _manifest(run):
+        return
+    budget = Budget(arena_bytes=limit.arena_bytes, model_bytes=limit.model_bytes)
+    try:
+        found = search(zoo.space, BOARD, budget, zoo.predictor, SEED, keep=zoo.verified)
+    except BudgetError as error:
+        smallest = least(zoo.space, CandidateCosts(zoo.space, BOARD, {"arena_bytes"}), "arena_bytes")
+        run.record("refusal", {"problem": error.problem, "smallest_arena_bytes": int(smallest.value)})
+        return
+    order = ranked(verify_candidates(zoo.checkpoint, zoo.space, found.best, int8=False), None)
+    found = replace(found, best=tuple(measured.candidate for measured in order))
+    section = found.to_json(zoo.space, BOARD, budget, SEED)
+    run.record("search", section | {"verified": verification_section(zoo.checkpoint, order)})
+
+
+def measure(zoo: Zoo, limit: Limit) -> None:
+    """Fine-tune, export and measure the arch that was chosen, if any, as far as that is not done."""
+    searched = _manifest(zoo.searched(limit)).get("search")
+    if searched is None:
+        return
+    run = zoo.tuned(arch_from_json(searched["arch"], "search"))
+    done = _manifest(run)
+    if not done:
+        run.record("search", searched)
+    if "finetune" not in done:
+        finetune(run, zoo.checkpoint, zoo.tuning)
+    if "export" not in done:
+        export_run(run, zoo.checkpoint)
+    if "evaluate" not in done:
+        evaluate_run(run)
+
+
+def read_row(zoo: Zoo, limit: Limit) -> Row | None:
+    """Return a row, None if it is not complete."""
+    chosen = _manifest(zoo.searched(limit))
+    if "refusal" in chosen:
+        return Refusal(**chosen["refusal"])
+    if "search" not in chosen:
+        return None
+    arch = arch_from_json(chosen["search"]["arch"], "search")
+    done = _manifest(zoo.tuned(arch))
+    if "evaluate" not in done:
+        return None
+    predicted, tuned = chosen["search"]["predicted"], done["finetune"]
+    exported, evaluated = done["export"], done["evaluate"]
+    return Pick(
+        arch=str(arch),
+        arch_cells=arch_cells(zoo.space, zoo.space.encode([arch])[0]),
+        arena_bytes=predicted["arena_bytes"],
+        model_bytes=predicted["model_bytes"],
+        macs=predicted["macs"],
+        predicted_top1_percent=predicted["top1_percent"],
+        predicted_std_points=predicted["top1_std_points"],
+        outside_measured_range=predicted["outside_measured_range"],
+        validation_images=tuned["validation_images"],
+        validation_top1_percent=tuned["validation_top1_percent"]["before"],
+        finetuned_validation_top1_percent=tuned["validation_top1_percent"]["after"],
+        exported_arena_bytes=exported["arena_bytes"],
+        exported_model_bytes=exported["tflite"]["bytes"],
+        test_images=evaluated["test_images"],
+        float_top1_percent=evaluated["float_top1_percent"],
+        int8_top1_percent=evaluated["int8_top1_percent"],
+    )
+
+
+def supernet_of(zoo: Zoo) -> Supernet:
+    config, fitted = zoo.header.config, zoo.predictor.provenance
+    assert config is not None
+    phases = config.phases[: config.phase_names.index(zoo.header.phase) + 1]
+    return Supernet(
+        phases=", ".join(phase.name for phase in phases),
+        epochs=round(sum(phase.warmup_epochs + phase.epochs for phase in phases), 2),
+        batch_size=config.batch_size,
+        seed=config.seed,
+        hours=zoo.header.seconds / 3600,
+        training_macs=zoo.header.training_macs,
+        hardware=f"{zoo.header.hardware}, torch {zoo.header.torch_version}",
+        validation_top1_percent=zoo.header.validation_top1_percent,
+        measured_archs=fitted.measured_archs,
+        rmse_points=fitted.rmse_points,
+        kendall_tau=fitted.kendall_tau,
+    )

@@ -1,0 +1,121 @@
+"""The paper's experiment with the zoo: the best subnet of each space for one arena budget after another.
+
+Writes docs/zoo-table.md, its figure and a CSV. Each pick is searched, chosen among a few candidates on
+validation images, fine-tuned, exported to int8 and measured on the test images, in run folders
+below ``--work``: an interrupted call goes on where it stopped, and what was made from another
+checkpoint or predictor, or with other settings, is made again. The outputs show everything that is
+complete in ``--work``, so the spaces may be done one by one; ``--spaces`` without a name only writes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from zoo_page import figure, markdown
+from zoo_rows import SPACES, Refusal, Row, Settings, csv_rows
+from zoo_runs import BOARD, Zoo, choose, measure, read_row, supernet_of
+
+from mcofa.arch_table import write_rows
+from mcofa.errors import McofaError
+from mcofa.files import write_atomic
+from mcofa.resources import data_folder
+from mcofa.space import load_space
+from mcofa.supernet.finetune import FinetuneSettings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def words(row: Row) -> str:
+    """Write a row in one line."""
+    if isinstance(row, Refusal):
+        return row.problem
+    return (
+        f"{row.arch}: validation {row.validation_top1_percent:.2f} -> "
+        f"{row.finetuned_validation_top1_percent:.2f} %, test float {row.float_top1_percent:.2f} %, "
+        f"int8 {row.int8_top1_percent:.2f} %; arena {row.arena_bytes:,} B, model {row.model_bytes:,} B, "
+        f"{row.macs / 1e6:.2f} M MACs"
+    )
+
+
+def write_outputs(zoos: list[Zoo], out: Path) -> None:
+    found = {
+        zoo.space.name: {limit: row for limit in zoo.limits if (row := read_row(zoo, limit)) is not None}
+        for zoo in zoos
+    }
+    rows = {name: of_space for name, of_space in found.items() if of_space}
+    if not rows:
+        raise McofaError("no row is complete", "name the spaces to measure with --spaces")
+    first = zoos[0]
+    settings = Settings(
+        target=f"{BOARD.core}, {BOARD.kernels}",
+        board=BOARD.name,
+        data=first.header.data,
+        verified=first.verified,
+        epochs=first.tuning.epochs,
+        batch_size=first.tuning.batch_size,
+        learning_rate=first.tuning.learning_rate,
+    )
+    supernets = {zoo.space.name: supernet_of(zoo) for zoo in zoos if zoo.space.name in rows}
+    write_rows(out / "zoo-table.csv", csv_rows(rows))
+    write_atomic(out / "zoo-table.svg", figure(rows).encode())
+    write_atomic(out / "zoo-table.md", markdown(rows, supernets, settings).encode())
+    print(f"written: {out / 'zoo-table.md'}, .csv and .svg")
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--spaces", nargs="*", choices=SPACES, default=SPACES, help="default: all three")
+    parser.add_argument("--arena-kb", nargs="*", type=int, metavar="KB", help="only these arena budgets")
+    parser.add_argument("--epochs", type=int, default=5, help="of fine-tuning (default: 5)")
+    parser.add_argument("--verify", type=int, default=5, metavar="K", help="candidates measured (default: 5)")
+    parser.add_argument("--work", type=Path, default=ROOT / "runs" / "zoo-table", help="folder of the runs")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder of the outputs")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parse()
+    zoos = {
+        name: Zoo(
+            space=load_space(name),
+            checkpoint=data_folder("zoo") / f"{name}.safetensors",
+            predictor_file=data_folder("zoo") / f"{name}.npz",
+            work=options.work,
+            verified=options.verify,
+            tuning=FinetuneSettings(epochs=options.epochs),
+        )
+        for name in SPACES
+    }
+    asked = [
+        (zoos[name], limit)
+        for name in options.spaces
+        for limit in zoos[name].limits
+        if not options.arena_kb or limit.arena_kb in options.arena_kb
+    ]
+    for name in options.spaces:
+        supernet = supernet_of(zoos[name])
+        print(f"{name}: {supernet.epochs:g} epochs trained, {supernet.measured_archs:,} archs measured")
+    for step in (choose, measure):
+        for zoo, limit in asked:
+            started = time.monotonic()
+            step(zoo, limit)
+            row = read_row(zoo, limit)
+            done = "chosen" if row is None else words(row)
+            print(f"{zoo.space.name}, {limit}, {time.monotonic() - started:.0f} s: {done}", flush=True)
+    trained = [zoo for zoo in zoos.values() if zoo.checkpoint.is_file() and zoo.predictor_file.is_file()]
+    write_outputs(trained, options.out)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except McofaError as error:
+        sys.exit(f"Error: {error}")
