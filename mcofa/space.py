@@ -118,7 +118,7 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
         """Blocks of the largest network, active or not, first block not counted."""
         return len(self.stages) * self.max_depth
 
-    @functools.cached_property
+    @property
     def _options_per_gene(self) -> tuple[int, ...]:
         return (
             len(self.resolutions),

@@ -188,6 +188,14 @@ def test_an_arch_without_alternatives_has_no_neighbours(tiny_space: SearchSpace)
     assert len(alone.neighbours(alone.sample(1, np.random.default_rng(0))[0])) == 0
 
 
+def test_a_copy_with_other_options_draws_from_them(tiny_space: SearchSpace) -> None:
+    rng = np.random.default_rng(0)
+    assert set(tiny_space.sample(100, rng)[:, 0]) == {0, 1}
+    for resolutions in ((12,), (8, 12, 16)):
+        copy = tiny_space.model_copy(update={"resolutions": resolutions})
+        assert set(copy.sample(100, rng)[:, 0]) == set(range(len(resolutions)))
+
+
 def test_smallest_and_largest(tiny_space: SearchSpace) -> None:
     assert tiny_space.smallest() == Arch(12, ((3,), (3,)), ((1,), (1,)))
     assert tiny_space.largest() == Arch(16, ((5, 5), (5, 5)), ((2, 2), (2, 2)))
