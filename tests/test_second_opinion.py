@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.util
 import math
@@ -97,6 +98,7 @@ def test_the_comparison_is_recorded(tmp_path: Path) -> None:
         "data": "fashion-mnist",
         "resolution": 28,
         "channels": 1,
+        "preprocessing": dataclasses.asdict(fashion().preprocessing),
         "calibration": {"images": 64},
         "onnx": run.write("network.onnx", model.SerializeToString()),
         "tflite": run.write("network.tflite", own.data),
