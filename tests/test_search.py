@@ -19,6 +19,7 @@ from mcofa.predictor import Prediction, Predictor
 from mcofa.search import Budget, Generation, board_budget, search
 from mcofa.search.costs import CandidateCosts
 from mcofa.search.options import Options
+from mcofa.search.pool import Judge, Pool
 from mcofa.search.smallest import least
 from mcofa.space import Genomes, SearchSpace, load_space
 
@@ -295,6 +296,37 @@ def test_smallest_arena_that_reaches_an_accuracy(
     found = search(tiny_space, board, budget, synthetic_predictor, 0, min_top1_percent=wanted)
     assert found.cost.arena_bytes == arenas[every_top1 >= wanted].min()
     assert found.top1_percent >= wanted
+
+
+@pytest.mark.parametrize("rank", [100, 300, 500])
+def test_the_smallest_arena_is_proven_even_after_a_poor_search(
+    tiny_space: SearchSpace, board: Board, synthetic_predictor: Predictor, every_cost: list[Cost],
+    every_top1: npt.NDArray[np.float64], rank: int, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Where many archs are left only 32 random ones are looked at, but below a find fewer are left."""
+
+    def poor(judge: Judge, pool: Pool, options: Options, rng: np.random.Generator, *_: object) -> None:
+        pool.add(options.sample(32, rng))
+
+    monkeypatch.setattr("mcofa.search.evolve._search_islands", poor)
+    monkeypatch.setattr(Options, "are_few", property(lambda options: options.count() <= 200))
+    wanted = float(np.sort(every_top1)[rank])
+    arenas = np.array([one.arena_bytes for one in every_cost])
+    found = search(tiny_space, board, Budget(), synthetic_predictor, 0, min_top1_percent=wanted)
+    assert found.exhaustive
+    assert found.cost.arena_bytes == arenas[every_top1 >= wanted].min()
+    assert found.top1_percent >= wanted
+
+
+def test_the_fewest_peak_items_of_all_are_proven(
+    tiny_space: SearchSpace, every_genome: Genomes, synthetic_predictor: Predictor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Below the least that any arch takes there is nothing to look at."""
+    monkeypatch.setattr(Options, "are_few", property(lambda options: options.count() == 0))
+    found = search(tiny_space, None, Budget(), synthetic_predictor, 0, min_top1_percent=1e-6)
+    assert found.best[0].peak_items == peak_items(tiny_space, every_genome).min()
+    assert found.exhaustive
 
 
 def test_an_accuracy_out_of_reach_is_refused_with_the_best_there_is(

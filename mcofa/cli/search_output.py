@@ -95,7 +95,7 @@ def _search_words(section: dict[str, Any], seconds: float) -> str:
     count = section["candidates"]
     words = f"{count:,} candidates in {seconds:.2f} s"
     if section["exhaustive"]:
-        return f"{words}: all that can meet the budget, so nothing is predicted to be better"
+        return f"{words}: all that can be better within the budget, and none is predicted to be"
     return words + ("; stopped by the time limit" if section["stopped_early"] else "")
 
 

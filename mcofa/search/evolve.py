@@ -2,14 +2,15 @@
 
 This is done on islands, one after the other, as each may end at another optimum, until four have
 ended at the best one found.
-Where few archs are left, all of them are evaluated instead, and the result is proven.
+Where few archs are left, all of them are evaluated instead, and the result is proven. A search for
+the smallest one goes on below what it found, where fewer are left, until it finds nothing more.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -89,13 +90,10 @@ def search(
     costs = CandidateCosts(space, board, {size, *budget.limits}, engine)
     judge = Judge(space, budget, predictor, costs, goal)
     pool = Pool(judge, max(_PARENTS, keep))
-    options = budget_options(space, budget, costs)
-    exhaustive = options.are_few
-    if exhaustive:
-        pool.add(options.every())
-        report(Generation(1, 1, pool.best_top1_percent()))
-    else:
-        _search_islands(judge, pool, options, np.random.default_rng(seed), deadline, report)
+    rng = np.random.default_rng(seed)
+    exhaustive = _fill(pool, judge, rng, deadline, report)
+    if min_top1_percent is not None and not exhaustive:
+        exhaustive = _fill_below(pool, judge, size, rng, deadline, report)
     best = pool.acceptable(keep)
     if not len(best):
         refuse_nothing_found(space, board, budget, min_top1_percent, pool, exhaustive)
@@ -105,6 +103,32 @@ def search(
         exhaustive=exhaustive,
         stopped_early=deadline.passed and not exhaustive,
     )
+
+
+def _fill(pool: Pool, judge: Judge, rng: np.random.Generator, deadline: Deadline, report: Report) -> bool:
+    """Fill a pool with the best of the judge's budget; return whether all archs there were evaluated."""
+    options = budget_options(judge.space, judge.budget, judge.costs)
+    if options.are_few:
+        pool.add(options.every())
+        report(Generation(1, 1, pool.best_top1_percent()))
+    else:
+        _search_islands(judge, pool, options, rng, deadline, report)
+    return options.are_few
+
+
+def _fill_below(
+    pool: Pool, judge: Judge, measure: str, rng: np.random.Generator, deadline: Deadline, report: Report
+) -> bool:
+    """Look for less of the measure than was found until there is nothing; return whether that is proven."""
+    proven, found = False, len(pool.acceptable(1)) > 0
+    while found and not proven and not deadline.passed:
+        limit = {measure: int(pool.best_measured()[measure]) - 1}
+        narrow = replace(judge, budget=replace(judge.budget, **limit))
+        below = Pool(narrow, pool.kept)
+        proven = _fill(below, narrow, rng, deadline, report)
+        found = len(below.acceptable(1)) > 0
+        pool.absorb(below)
+    return proven
 
 
 def budget_options(space: SearchSpace, budget: Budget, costs: CandidateCosts) -> Options:

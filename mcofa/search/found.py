@@ -81,8 +81,8 @@ def candidates(
 class Found:
     """The best candidates of a search, the chosen one first.
 
-    ``candidates`` counts the distinct archs that were evaluated; ``exhaustive`` says that these were
-    all that can meet the budget, so that nothing better exists. ``stopped_early``: the time limit
+    ``candidates`` counts the distinct archs that were evaluated; ``exhaustive`` says that these hold
+    all that can be better within the budget, so that nothing better exists. ``stopped_early``: the time limit
     ended the search, so that the same seed may find something else next time.
     """
 

@@ -96,8 +96,8 @@ class Pool:
     def __init__(self, judge: Judge, kept: int) -> None:
         self._judge, self.kept = judge, kept
         self._seen: set[bytes] = set()
-        self._genomes: Genomes = np.zeros((0, 0), np.int8)
-        self._measured: Measured = {}
+        self._genomes: Genomes = judge.space.encode([])
+        self._measured = judge.measure(self._genomes)
         self._exact: Booleans = np.zeros(0, bool)
 
     @property
@@ -121,9 +121,8 @@ class Pool:
     def _keep(self, genomes: Genomes) -> bool:
         measured = self._judge.measure(genomes)
         before = self._rank()
-        if len(self._genomes):
-            genomes = np.concatenate([self._genomes, genomes])
-            measured = {name: np.concatenate([self._measured[name], measured[name]]) for name in measured}
+        genomes = np.concatenate([self._genomes, genomes])
+        measured = {name: np.concatenate([self._measured[name], measured[name]]) for name in measured}
         exact = np.arange(len(genomes)) < len(self._exact)
         if not self._judge.costs.has_arena:
             exact[:] = True
@@ -168,4 +167,4 @@ class Pool:
 
     def best_measured(self) -> dict[str, float]:
         """Return what is known of the best candidate."""
-        return {name: float(values[0]) for name, values in self._measured.items()}
+        return {name: float(value) for name, values in self._measured.items() for value in values[:1]}
