@@ -92,8 +92,8 @@ format: $(STAMP) ## rewrite the sources in the house style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-# Scripts that write into docs/, and their modules.
-NO_BENCHMARKS := benchmarks/accuracy_chart.py $(wildcard benchmarks/*_table.py benchmarks/zoo_*.py)
+# Scripts that write into docs/ or train for hours, and their modules.
+NO_BENCHMARKS := benchmarks/accuracy_chart.py benchmarks/inherited_against_alone.py $(wildcard benchmarks/*_table.py benchmarks/zoo_*.py)
 
 .PHONY: bench
 bench: setup ## every benchmark

@@ -72,7 +72,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--spaces", nargs="*", choices=SPACES, default=SPACES, help="default: all three")
+    parser.add_argument("--spaces", nargs="*", choices=SPACES, help="default: those that the zoo has")
     parser.add_argument("--arena-kb", nargs="*", type=int, metavar="KB", help="only these arena budgets")
     parser.add_argument("--epochs", type=int, default=5, help="of fine-tuning (default: 5)")
     parser.add_argument("--verify", type=int, default=5, metavar="K", help="candidates measured (default: 5)")
@@ -94,9 +94,11 @@ def main() -> None:
         )
         for name in SPACES
     }
+    trained = [zoo for zoo in zoos.values() if zoo.checkpoint.is_file() and zoo.predictor_file.is_file()]
+    spaces = [zoo.space.name for zoo in trained] if options.spaces is None else options.spaces
     asked = [
         (zoos[name], limit)
-        for name in options.spaces
+        for name in spaces
         for limit in zoos[name].limits
         if not options.arena_kb or limit.arena_kb in options.arena_kb
     ]
@@ -110,7 +112,6 @@ def main() -> None:
             row = read_row(zoo, limit)
             done = "chosen" if row is None else words(row)
             print(f"{zoo.space.name}, {limit}, {time.monotonic() - started:.0f} s: {done}", flush=True)
-    trained = [zoo for zoo in zoos.values() if zoo.checkpoint.is_file() and zoo.predictor_file.is_file()]
     write_outputs(trained, options.out)
 
 
