@@ -74,7 +74,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--spaces", nargs="*", choices=SPACES, help="default: those that the zoo has")
     parser.add_argument("--arena-kb", nargs="*", type=int, metavar="KB", help="only these arena budgets")
-    parser.add_argument("--epochs", type=int, default=5, help="of fine-tuning (default: 5)")
+    parser.add_argument("--epochs", type=int, default=10, help="of fine-tuning (default: 10)")
     parser.add_argument("--verify", type=int, default=5, metavar="K", help="candidates measured (default: 5)")
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "zoo-table", help="folder of the runs")
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder of the outputs")
@@ -102,7 +102,7 @@ def main() -> None:
         for limit in zoos[name].limits
         if not options.arena_kb or limit.arena_kb in options.arena_kb
     ]
-    for name in options.spaces:
+    for name in spaces:
         supernet = supernet_of(zoos[name])
         print(f"{name}: {supernet.epochs:g} epochs trained, {supernet.measured_archs:,} archs measured")
     for step in (choose, measure):

@@ -7,6 +7,13 @@ each as wide (in multiples of 8) as the level allows, until the arena allows no 
 the model file would not fit in flash then, stages are also held to equal shares of flash,
 which narrows the late stages only: there the weights are. Everything that is not a width
 follows from the image; ``DesignReport.assumptions`` says it in words.
+
+Kernel sizes, expand ratios, depths and stem are those of mcofa-micro, chosen by what was
+measured for it (docs/training.md). A stem of stride 1 made small images more accurate. It costs,
+where stage 1 is narrow, 12 bytes a pixel of the image in the smallest subnet and 40 in the
+largest: 9 and 31 kB at 28 pixels, 19 and 64 kB at 40, but 28 and 92 kB at 48 and 111 and 369 kB
+at 96. So the stem halves images of more than 40 pixels; 48, 64, 96 and 128 are then 24, 32, 48
+and 64 behind it.
 """
 
 from __future__ import annotations
@@ -32,14 +39,14 @@ from mcofa.tflm import Target
 
 Limit = Literal["arena", "flash", "narrowest", "widest"]
 
-KERNEL_SIZES = (3, 5, 7)
-EXPAND_RATIOS = (2, 3, 4)
+KERNEL_SIZES = (3, 5)
+EXPAND_RATIOS = (1, 2, 4)
 DEPTHS = (1, 2, 3)
 WIDTH_STEP = 8
 WIDEST = 512
 _SMALLEST_SIDE = 8
-_STEM_STRIDE_FROM_SIDE = 20
 _LAST_SIDE = 3
+_UNSTRIDED_STEM_SIDE = 40
 _UNSTRIDED_FIRST_STAGE_SIDE = 16
 _HARD_SWISH_SIDE = 8
 _LEVEL_STEP_BYTES = 64
@@ -84,7 +91,7 @@ class Allowance:
 ALLOWANCES = (Allowance(1.5, 1.0, 0.5), Allowance(2.0, 1.5, 0.75), Allowance(3.0, 2.0, 0.85))
 """Tried in this order; the later ones are for boards that hold no more than small subnets.
 
-In the first most subnets fit, as a random one takes about two thirds of the largest's arena.
+In the first most subnets fit, as a random one takes about 0.6 of the largest's arena.
 """
 
 
@@ -240,7 +247,7 @@ def _skeleton(
 ) -> SearchSpace:
     """The space with every stage at its narrowest: all that follows from the images."""
     side = resolutions[-1]
-    stem_stride: Literal[1, 2] = 2 if side >= _STEM_STRIDE_FROM_SIDE else 1
+    stem_stride: Literal[1, 2] = 1 if side <= _UNSTRIDED_STEM_SIDE else 2
     side = _strided(side, stem_stride)
     stages: list[Stage] = []
     stride: Literal[1, 2] = 1 if side <= _UNSTRIDED_FIRST_STAGE_SIDE else 2
@@ -280,19 +287,22 @@ def _strided(side: int, stride: int) -> int:
 
 
 def _first_block_width(first_stage_width: int) -> int:
-    """A third of the first stage's width, as in the paper (8 and 24): at twice the side it is no fuller."""
+    """A third of the first stage's width, as in the paper (8 and 24), at least 8.
+
+    Expanding it fourfold at twice the side takes less than the blocks behind it, if they are 24 wide or more.
+    """
     return max(WIDTH_STEP, first_stage_width // 3 // WIDTH_STEP * WIDTH_STEP)
 
 
 def _with_widths(space: SearchSpace, widths: tuple[int, ...]) -> SearchSpace:
-    """Set the stages' widths, and stem and head in proportion to them, as in mcofa-micro."""
+    """Set the stages' widths, and stem and head in proportion to them; the head's is that of mcofa-micro."""
     first, last = _first_block_width(widths[0]), widths[-1]
     stages = (
         stage.model_copy(update={"width": width}) for stage, width in zip(space.stages, widths, strict=True)
     )
     return space.model_copy(
         update={
-            "stem": space.stem.model_copy(update={"width": 2 * first, "first_block_width": first}),
+            "stem": space.stem.model_copy(update={"width": first // 2, "first_block_width": first}),
             "stages": tuple(stages),
             "head": space.head.model_copy(update={"final_expand_width": 2 * last, "feature_width": last}),
         }
@@ -512,14 +522,17 @@ def _assumptions(
         f"{board.core}, {board.kernels} kernels, int8.",
         f"The largest subnet may take {allowance.largest_arena:g} times the arena and "
         f"{allowance.largest_flash:g} times the flash, the smallest {allowance.smallest:g} times both.",
-        f"Image sides: {space.resolutions[-1]}, stem {sides[0]}, stages {_listed(sides[1:])}; halved until "
-        f"the next would be below {_LAST_SIDE} pixels.",
+        f"Image sides: {space.resolutions[-1]}, stem {sides[0]}, stages {_listed(sides[1:])}. The stem "
+        f"halves images of more than {_UNSTRIDED_STEM_SIDE} pixels, stage 1 those of more than "
+        f"{_UNSTRIDED_FIRST_STAGE_SIDE}, every later stage halves until the next would be below "
+        f"{_LAST_SIDE} pixels.",
         f"Depths {_listed(DEPTHS)}; expand ratios {_listed(EXPAND_RATIOS)}; "
         f"kernel sizes {_listed(KERNEL_SIZES)}; widths are multiples of {WIDTH_STEP}.",
         f"Hard-swish and squeeze-excite in stages that read {_HARD_SWISH_SIDE} pixels or less a side; "
         "ReLU, which costs no memory, before.",
-        "First block: a third of stage 1's width; stem: twice the first block's; final expand: twice the "
-        "last stage's; feature mix: the last stage's.",
+        f"First block: a third of stage 1's width, at least {WIDTH_STEP}; stem: half the first block's, so "
+        "that no shortcut keeps its input; final expand: twice the last stage's; feature mix: the last "
+        "stage's.",
     )
 
 

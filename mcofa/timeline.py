@@ -145,7 +145,7 @@ def _bar_lines(shown: Timeline, width: int) -> Iterable[str]:
         bar = "█" * (full - scratch) + "▒" * scratch
         name = f"{row.op_index:>{index_width}} {row.kind:<{kind_width}}"
         line = f"{name}  {row.live_bytes:>{bytes_width},} B  {bar}"
-        yield line + (mark if row.op_index == shown.arena.head_peak.op_index else "")
+        yield line.rstrip() + (mark if row.op_index == shown.arena.head_peak.op_index else "")
 
 
 def _footer_lines(shown: Timeline, width: int) -> Iterable[str]:

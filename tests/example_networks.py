@@ -36,16 +36,16 @@ def random_arch(seed: int) -> Arch:
 
 
 @functools.cache
-def fashion() -> ImageData:
+def fashion(side: int = 28) -> ImageData:
     try:
-        return load_data("fashion-mnist", 28, 1)
+        return load_data("fashion-mnist", 28, 1).at(side)
     except MissingFileError as error:
         pytest.skip(str(error))
 
 
-def images(count: int) -> npt.NDArray[np.float32]:
+def images(count: int, side: int) -> npt.NDArray[np.float32]:
     """The first preprocessed validation images, NCHW."""
-    data = fashion()
+    data = fashion(side)
     return np.ascontiguousarray(data.preprocessing.normalise(data.validation.images[:count]).numpy())
 
 
@@ -55,7 +55,7 @@ def targets(count: int) -> npt.NDArray[np.int64]:
 
 @functools.cache
 def fitted_subnet(arch: Arch) -> Subnet:
-    data = fashion()
+    data = fashion(arch.resolution)
     train = data.train.take(slice(0, FITTING_IMAGES))
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -119,15 +119,32 @@ def test_a_design_is_deterministic() -> None:
 
 
 @pytest.mark.parametrize(
-    ("side", "sides"),
-    [(16, [16, 8, 4]), (28, [14, 7, 4]), (32, [16, 8, 4]), (96, [24, 12, 6, 3]), (224, [56, 28, 14, 7, 4])],
+    ("side", "stem_stride", "sides"),
+    [
+        (16, 1, [16, 8, 4]),
+        (28, 1, [14, 7, 4]),
+        (32, 1, [16, 8, 4]),
+        (40, 1, [20, 10, 5, 3]),
+        (48, 2, [12, 6, 3]),
+        (64, 2, [16, 8, 4]),
+        (96, 2, [24, 12, 6, 3]),
+        (128, 2, [32, 16, 8, 4]),
+        (224, 2, [56, 28, 14, 7, 4]),
+    ],
 )
-def test_stages_follow_from_the_image(side: int, sides: list[int]) -> None:
+def test_stages_follow_from_the_image(side: int, stem_stride: int, sides: list[int]) -> None:
     report = design_space(board_with(4096, 16384), DataShape(side, side, 3), 10)
+    assert report.space.stem.stride == stem_stride
     assert [stage.side for stage in report.stages] == sides
 
 
-def test_28_pixels_give_the_stages_of_mcofa_micro() -> None:
+def test_28_pixels_in_46_kib_give_mcofa_micro() -> None:
+    board, known = board_with(46, 320, "stm32f746"), load_space("mcofa-micro")
+    made = design_space(board, GREY_28, 10).space
+    assert made.model_copy(update={"name": known.name, "title": known.title}) == known
+
+
+def test_28_pixels_give_mcofa_micro_but_for_widths() -> None:
     made, known = designed("stm32f746", GREY_28).space, load_space("mcofa-micro")
     for stage, like in zip(made.stages, known.stages, strict=True):
         assert stage.model_copy(update={"width": like.width}) == like
@@ -136,6 +153,16 @@ def test_28_pixels_give_the_stages_of_mcofa_micro() -> None:
         known.expand_ratios,
         known.depths,
     )
+    assert made.stem.stride == known.stem.stride
+    assert 2 * made.stem.width == made.stem.first_block_width > known.stem.first_block_width
+
+
+@pytest.mark.parametrize("side", [96, 128])
+@pytest.mark.parametrize("name", ["stm32f746", "nrf52840", "rp2040"])
+def test_large_images_leave_most_random_archs_within_the_board(name: str, side: int) -> None:
+    report = design_space(load_board(name), DataShape(side, side, 3), 2)
+    assert report.allowance == ALLOWANCES[0]
+    assert report.fitting_fraction > 0.5
 
 
 def test_resolutions_replace_the_data_shape() -> None:

@@ -40,13 +40,13 @@ WIDENED_BY = 2.0**-14
 """The writer rounds scales up to 15 significant bits."""
 
 
-def training_batch(count: int = 64) -> torch.Tensor:
-    data = fashion()
+def training_batch(side: int, count: int = 64) -> torch.Tensor:
+    data = fashion(side)
     return data.preprocessing.normalise(data.train.images[:count])
 
 
 def simulated(arch: Arch) -> FakeQuantizedSubnet:
-    return FakeQuantizedSubnet(copy.deepcopy(fitted_subnet(arch)), training_batch())
+    return FakeQuantizedSubnet(copy.deepcopy(fitted_subnet(arch)), training_batch(arch.resolution))
 
 
 @functools.cache
@@ -54,7 +54,7 @@ def trained_for_other_ranges(arch: Arch) -> tuple[FakeQuantizedSubnet, Quantized
     """A network whose ranges are no longer those of calibration, and its int8 graph."""
     network = simulated(arch)
     network.train()
-    for batch in training_batch(256).split(32):
+    for batch in training_batch(arch.resolution, 256).split(32):
         network(1.2 * batch)
     layers = read_layers(exported(arch))
     ranges = [Range(low, high) for low, high in network.eval().ranges.values()]
@@ -64,7 +64,7 @@ def trained_for_other_ranges(arch: Arch) -> tuple[FakeQuantizedSubnet, Quantized
 @each_arch
 def test_the_first_ranges_are_those_that_calibration_finds_in_onnx(arch: Arch) -> None:
     names = observed_values(read_layers(exported(arch)))
-    expected = calibrate(exported(arch), training_batch().numpy().copy(order="C"), names)
+    expected = calibrate(exported(arch), training_batch(arch.resolution).numpy().copy(order="C"), names)
     found = simulated(arch).ranges
     assert len(found) == len(names)
     for name, (low, high) in zip(names, found.values(), strict=True):
@@ -101,7 +101,7 @@ def test_constants_are_the_writers(seed: int, input_scale: float, size: float) -
 def test_folded_batch_norm_computes_the_same() -> None:
     block = fitted_subnet(ARCHS[0]).stem
     weight, bias = fold_batch_norm(block)
-    batch = training_batch(8)
+    batch = training_batch(ARCHS[0].resolution, 8)
     expected = block.norm(block.conv(batch))
     found = torch.func.functional_call(block.conv, {"weight": weight, "bias": bias}, (batch,))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
@@ -111,7 +111,7 @@ def test_folded_batch_norm_computes_the_same() -> None:
 def test_every_op_is_within_a_step_of_litert(arch: Arch, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each op gets the integers that LiteRT's op got, so that nothing adds up on the way."""
     network, graph = trained_for_other_ranges(arch)
-    inputs = images(4)
+    inputs = images(4, arch.resolution)
     expected = iter(litert_tensors(graph, inputs))
     rounded = FakeQuantizedSubnet._rounded
     kinds = iter(["input", *(op.kind for op in graph.graph.ops)])
@@ -166,13 +166,14 @@ def litert_tensors(
 
 def test_a_trained_network_answers_as_its_exported_file() -> None:
     """Roundings that differ by a step add up on the way through a network; answers stay."""
-    data = fashion()
+    arch = ARCHS[0]
+    data = fashion(arch.resolution)
     _, supernet = load_supernet(data_folder("zoo") / "mcofa-micro.safetensors")
-    subnet = calibrate_batch_norm(supernet.extract(micro_space().smallest()), data.train, data.preprocessing)
-    batch = training_batch(128)
+    subnet = calibrate_batch_norm(supernet.extract(arch), data.train, data.preprocessing)
+    batch = training_batch(arch.resolution, 128)
     network = FakeQuantizedSubnet(subnet, batch)
-    file = to_tflite(to_onnx(subnet, 28), batch.numpy().copy(order="C"))
-    inputs = images(500)
+    file = to_tflite(to_onnx(subnet, arch.resolution), batch.numpy().copy(order="C"))
+    inputs = images(500, arch.resolution)
     found = litert.invoke(file.data, file.input_quantization.quantize(inputs.transpose(0, 2, 3, 1)))
     with torch.inference_mode():
         logits = network(torch.from_numpy(inputs)).numpy()
@@ -184,7 +185,7 @@ def test_a_trained_network_answers_as_its_exported_file() -> None:
 def test_training_moves_the_ranges_and_evaluation_does_not() -> None:
     network = simulated(ARCHS[0])
     before = dict(network.ranges)
-    batch = 3 * training_batch(16)
+    batch = 3 * training_batch(ARCHS[0].resolution, 16)
     network(batch)
     assert network.ranges == before
     network.train()
@@ -197,7 +198,8 @@ def test_training_moves_the_ranges_and_evaluation_does_not() -> None:
 
 def test_gradients_pass_through_the_rounding_to_every_parameter() -> None:
     network = simulated(ARCHS[1]).train()
-    torch.nn.functional.cross_entropy(network(training_batch(16)), fashion().train.targets[:16]).backward()
+    logits = network(training_batch(ARCHS[1].resolution, 16))
+    torch.nn.functional.cross_entropy(logits, fashion().train.targets[:16]).backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name

@@ -29,19 +29,19 @@ MEAN = micro_space().model_copy(update={"global_average": "mean"})
 def trained() -> onnx.ModelProto:
     """The smallest network with the trained weights of mcofa-micro."""
     _, supernet = load_supernet(data_folder("zoo") / "mcofa-micro.safetensors")
-    data = fashion()
+    data = fashion(ARCH.resolution)
     return to_onnx(calibrate(supernet.extract(ARCH), data.train, data.preprocessing), ARCH.resolution)
 
 
 @functools.cache
 def converted(global_average: GlobalAverage) -> TfliteModel:
-    data = fashion()
+    data = fashion(ARCH.resolution)
     calibration = data.preprocessing.normalise(data.train.spread(64).images).numpy()
     return to_tflite(trained(), np.ascontiguousarray(calibration), global_average)
 
 
 def top1_percent(model: TfliteModel, count: int) -> float:
-    inputs = model.input_quantization.quantize(images(count).transpose(0, 2, 3, 1))
+    inputs = model.input_quantization.quantize(images(count, ARCH.resolution).transpose(0, 2, 3, 1))
     return 100 * float((litert.invoke(model.data, inputs).argmax(1) == targets(count)).mean())
 
 
@@ -54,7 +54,7 @@ def test_the_file_holds_the_predicted_graph() -> None:
 
 def test_litert_and_tflm_agree_at_every_op() -> None:
     model, graph = converted("mean"), lower(MEAN, ARCH)
-    inputs = model.input_quantization.quantize(images(8).transpose(0, 2, 3, 1))
+    inputs = model.input_quantization.quantize(images(8, ARCH.resolution).transpose(0, 2, 3, 1))
     tensors = [op.outputs[0] for op in graph.ops]
     ours, tflm = litert.trace(model.data, inputs, tensors), arena.trace(model.data, inputs, tensors)
     for op, expected, found in zip(graph.ops, ours, tflm, strict=True):
@@ -64,7 +64,7 @@ def test_litert_and_tflm_agree_at_every_op() -> None:
 
 def test_litert_and_tflm_agree_at_the_output() -> None:
     model = converted("mean")
-    inputs = model.input_quantization.quantize(images(200).transpose(0, 2, 3, 1))
+    inputs = model.input_quantization.quantize(images(200, ARCH.resolution).transpose(0, 2, 3, 1))
     logits = litert.invoke(model.data, inputs)
     np.testing.assert_array_equal(arena.invoke(model.data, inputs), logits)
     assert len(np.unique(logits, axis=0)) > 190
@@ -79,7 +79,7 @@ def test_as_accurate_as_by_pools() -> None:
 def test_a_mean_is_that_of_the_integers_it_reads() -> None:
     """To half a step, and half a step of the sum over 2ⁿ⁻¹: the kernel rounds both times."""
     model, graph = converted("mean"), lower(MEAN, ARCH)
-    inputs = model.input_quantization.quantize(images(8).transpose(0, 2, 3, 1))
+    inputs = model.input_quantization.quantize(images(8, ARCH.resolution).transpose(0, 2, 3, 1))
     for op in graph.ops:
         if op.kind is OpKind.MEAN:
             read, made = litert.trace(model.data, inputs, [op.inputs[0], op.outputs[0]])

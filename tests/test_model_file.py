@@ -50,7 +50,7 @@ def variants() -> list[SearchSpace]:
     all_squeezed = [{**stage, "squeeze_excite": True, "activation": "hard_swish"} for stage in stages]
     one_squeezed = [*plain[:2], all_squeezed[2]]
     odd = {"final_expand_width": 72, "feature_width": 37, "activation": "relu"}
-    stem = {**MICRO.stem.model_dump(), "width": 8, "activation": "hard_swish"}
+    stem = {**MICRO.stem.model_dump(), "width": 16, "activation": "hard_swish"}
     return [
         MICRO,
         MICRO.model_validate({**MICRO.model_dump(), "stages": plain}),

@@ -41,7 +41,7 @@ def symmetric_space() -> SearchSpace:
     return load_space("mcofa-micro").model_copy(update={"name": "symmetric", "padding": "symmetric"})
 
 
-ARCH = Arch(28, ((3,), (7,), (5,)), ((2,), (4,), (3,)))
+ARCH = Arch(28, ((5,), (3,), (5,)), ((4,), (1,), (2,)))
 
 
 @functools.cache
@@ -69,15 +69,18 @@ def test_int8_outputs_are_those_of_explicit_pads() -> None:
     assert rotated.rotate_180
     scale, zero_point = rotated.input_quantization.scale, rotated.input_quantization.zero_point
     upright, turned = (
-        quantize_images(images(IMAGES), {"scale": scale, "zero_point": zero_point, "rotate_180": rotate_180})
+        quantize_images(
+            images(IMAGES, ARCH.resolution),
+            {"scale": scale, "zero_point": zero_point, "rotate_180": rotate_180},
+        )
         for rotate_180 in (False, True)
     )
     expected = litert.invoke(explicit, upright)
     assert np.array_equal(litert.invoke(rotated.data, turned), expected)
     assert np.array_equal(arena.invoke(rotated.data, turned), expected)
     assert np.array_equal(arena.invoke(explicit, upright), expected)
-    float_top1 = top1(logits(symmetric_subnet(), images(IMAGES)))
-    assert top1(expected) > float_top1 - 0.02 > 0.7
+    float_top1 = top1(logits(symmetric_subnet(), images(IMAGES, ARCH.resolution)))
+    assert top1(expected) > float_top1 - 0.02 > 0.6
     # Fed with images as they are, the rotated network is often wrong: the rotation is needed.
     assert top1(litert.invoke(rotated.data, upright)) < float_top1 - 0.2
 

@@ -10,6 +10,7 @@ import pytest
 from tiny_training import SHRINKING, config
 
 from mcofa.errors import McofaError
+from mcofa.peak_items import macs
 from mcofa.resources import data_folder
 from mcofa.space import SearchSpace, load_space
 from mcofa.supernet.config import TrainConfig, load_config
@@ -87,6 +88,19 @@ def test_a_sandwich_has_both_ends_each_at_its_own_resolution() -> None:
     archs = draw_archs(space, train_config.phases[0], np.random.default_rng(0))
     assert archs[:2] == [space.largest(), space.smallest()]
     assert len(archs) == 4
+
+
+@pytest.mark.parametrize("subnets", [3, 4, 5])
+def test_small_and_large_archs_are_as_frequent_as_middling_ones(subnets: int) -> None:
+    """Of archs whose options are drawn all at once, a tenth lies outside of these two percentiles."""
+    space = load_space("mcofa-micro")
+    phase = read("mcofa-micro").phases[0].model_copy(update={"subnets": subnets})
+    low, high = np.percentile(macs(space, space.sample(2000, np.random.default_rng(0))), [5, 95])
+    steps = [draw_archs(space, phase, np.random.default_rng(step)) for step in range(300)]
+    drawn_macs = macs(space, space.encode([arch for archs in steps for arch in archs[2:]]))
+    assert np.mean(drawn_macs < low) > 0.2
+    assert np.mean(drawn_macs > high) > 0.2
+    assert np.mean((drawn_macs > low) & (drawn_macs < high)) > 0.2
 
 
 def test_a_recipe_that_does_not_fit_the_space_is_refused() -> None:

@@ -44,7 +44,7 @@ MEAN = micro_space().model_copy(update={"global_average": "mean"})
 def converted(space: SearchSpace, arch: Arch) -> tuple[onnx.ModelProto, TfliteModel, bytes]:
     """A network with the trained weights of mcofa-micro, our file and TensorFlow's."""
     _, supernet = load_supernet(data_folder("zoo") / "mcofa-micro.safetensors")
-    data = fashion()
+    data = fashion(arch.resolution)
     subnet = Subnet(space, arch)
     subnet.load_state_dict(supernet.extract(arch).state_dict())
     model = to_onnx(calibrate(subnet, data.train, data.preprocessing), arch.resolution)
@@ -66,9 +66,10 @@ def test_same_ops_and_the_same_accuracy_in_fewer_bytes(space: SearchSpace, arch:
 
     assert own.rotate_180 == (space is SYMMETRIC)
     own_right, their_right = (
-        classes(file, images(IMAGES), own.rotate_180) == targets(IMAGES) for file in (own.data, theirs)
+        classes(file, images(IMAGES, arch.resolution), own.rotate_180) == targets(IMAGES)
+        for file in (own.data, theirs)
     )
-    assert own_right.mean() > 0.75
+    assert own_right.mean() > 0.65
     # Of the images on which just one of the two is right, either is right about as often.
     differing = int((own_right != their_right).sum())
     assert abs(int(own_right.sum()) - int(their_right.sum())) <= 3 * math.sqrt(differing)
@@ -96,7 +97,7 @@ def test_the_comparison_is_recorded(tmp_path: Path) -> None:
     source = own.input_quantization
     exported = {
         "data": "fashion-mnist",
-        "resolution": 28,
+        "resolution": SMALL.resolution,
         "channels": 1,
         "preprocessing": dataclasses.asdict(fashion().preprocessing),
         "calibration": {"images": 64},

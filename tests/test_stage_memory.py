@@ -100,8 +100,8 @@ def test_blocks_add_up_to_the_arena(name: str, core: str, kernels: str, seed: in
 def test_arena_rows_are_stem_stages_and_head() -> None:
     profile = arena_profile(load_space("mcofa-micro"), target("cortex-m7", "cmsis-nn"))
     assert [row.name for row in profile.rows] == ["stem", "stage 1", "stage 2", "stage 3", "head"]
-    # Input, expanded, and its depthwise output of 64 channels, and scratch of a 7×7: 2·64·49.
-    assert profile.rows[1].peak == 14**2 * (16 + 64 + 64) + 2 * 64 * 49
+    # The 5×5 depthwise convolution of the first block, 28 to 14 pixels, 32 channels, and scratch: 2·32·25.
+    assert profile.rows[1].peak == 28**2 * 32 + 14**2 * 32 + 2 * 32 * 25
 
 
 def test_memory_constant_spaces_are_level_and_those_with_ofa_widths_are_not() -> None:

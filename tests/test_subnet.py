@@ -115,11 +115,11 @@ def test_parameters_are_those_of_the_stage_table(space: SearchSpace) -> None:
 
 def test_parameters_of_the_smallest_micro_subnet_by_hand() -> None:
     space = load_space("mcofa-micro")
-    stem = 9 * 16 + 32 + (9 * 16 + 32 + 16 * 8 + 16)
-    stage_1 = 8 * 16 + 32 + 9 * 16 + 32 + 16 * 16 + 32
-    stage_2 = 16 * 32 + 64 + 9 * 32 + 64 + 32 * 32 + 64
-    stage_3 = 32 * 64 + 128 + 9 * 64 + 128 + (64 * 16 + 16 + 16 * 64 + 64) + 64 * 40 + 80
-    head = 40 * 64 + 128 + 64 * 32 + (32 * 10 + 10)
+    stem = 9 * 4 + 8 + (9 * 4 + 8 + 4 * 8 + 16)
+    stage_1 = 9 * 8 + 16 + 8 * 16 + 32
+    stage_2 = 9 * 16 + 32 + 16 * 40 + 80
+    stage_3 = 9 * 40 + 80 + (40 * 16 + 16 + 16 * 40 + 40) + 40 * 48 + 96
+    head = 48 * 96 + 192 + 96 * 48 + (48 * 10 + 10)
     total = sum(p.numel() for p in Subnet(space, space.smallest()).parameters())
     assert total == stem + stage_1 + stage_2 + stage_3 + head
 
@@ -130,6 +130,7 @@ def parameters_of(space: SearchSpace, arch: Arch) -> int:
 
     def block(input_width: int, hidden: int, width: int, kernel: int, squeeze_excite: bool) -> int:
         squeezed = max(8, (hidden // 4 + 4) // 8 * 8)
+        squeezed += 8 if squeezed < 0.9 * (hidden // 4) else 0
         gate = 2 * hidden * squeezed + hidden + squeezed if squeeze_excite else 0
         widened = convolved(1, input_width, hidden) if hidden != input_width else 0
         return widened + convolved(kernel, 1, hidden) + gate + convolved(1, hidden, width)

@@ -99,34 +99,29 @@ def test_untrained_transformations_take_the_centre(space: SearchSpace) -> None:
     supernet = Supernet(space)
     whole = shared(supernet, DEPTHWISE).detach().numpy()[:, 0]
     found = kernels(space, supernet)
-    np.testing.assert_array_equal(found[7], whole)
-    np.testing.assert_array_equal(found[5], whole[:, 1:6, 1:6])
-    np.testing.assert_array_equal(found[3], whole[:, 2:5, 2:5])
+    for size, kernel in found.items():
+        margin = (space.kernel_sizes[-1] - size) // 2
+        centre = slice(margin, margin + size)
+        np.testing.assert_array_equal(kernel, whole[:, centre, centre])
 
 
 @by_space
 def test_smaller_kernels_are_products_with_the_transformation_matrices(space: SearchSpace) -> None:
     supernet = SUPERNETS[space.name]
-    matrices = {
-        size: supernet.kernel_transforms[f"{DEPTHWISE.replace('.', '/')}/{size}"].detach().double().numpy()
-        for size in (5, 3)
-    }
-    whole = shared(supernet, DEPTHWISE).detach().double().numpy()[:, 0]
-    five, three = np.zeros((len(whole), 25)), np.zeros((len(whole), 9))
-    for channel, kernel in enumerate(whole):
-        for row in range(25):
-            five[channel, row] = sum(
-                matrices[5][row, 5 * y + x] * kernel[1 + y, 1 + x] for y in range(5) for x in range(5)
-            )
-        middle = five[channel].reshape(5, 5)
-        for row in range(9):
-            three[channel, row] = sum(
-                matrices[3][row, 3 * y + x] * middle[1 + y, 1 + x] for y in range(3) for x in range(3)
-            )
     found = kernels(space, supernet)
-    np.testing.assert_allclose(found[7], whole, rtol=1e-6)
-    np.testing.assert_allclose(found[5].reshape(-1, 25), five, atol=1e-5)
-    np.testing.assert_allclose(found[3].reshape(-1, 9), three, atol=1e-5)
+    larger = shared(supernet, DEPTHWISE).detach().double().numpy()[:, 0]
+    np.testing.assert_allclose(found[space.kernel_sizes[-1]], larger, rtol=1e-6)
+    for size in reversed(space.kernel_sizes[:-1]):
+        name = f"{DEPTHWISE.replace('.', '/')}/{size}"
+        matrix = supernet.kernel_transforms[name].detach().double().numpy()
+        made = np.zeros((len(larger), size * size))
+        for channel, kernel in enumerate(larger):
+            for row in range(size * size):
+                made[channel, row] = sum(
+                    matrix[row, size * y + x] * kernel[1 + y, 1 + x] for y in range(size) for x in range(size)
+                )
+        larger = made.reshape(-1, size, size)
+        np.testing.assert_allclose(found[size], larger, atol=1e-5)
 
 
 @by_space
@@ -142,10 +137,10 @@ def test_gradients_reach_the_slices_that_the_subnet_uses_and_no_others(space: Se
         assert parameter.grad is not None, name
         inside = torch.zeros_like(parameter, dtype=torch.bool)
         inside[tuple(slice(size) for size in used[name].shape[:2])] = True
-        if parameter.shape[-1] == 7:
-            # The outermost pixels of a 7×7 kernel are in no smaller one.
-            edges = torch.ones(7, 7, dtype=torch.bool)
-            edges[1:6, 1:6] = False
+        if parameter.shape[-1] == space.kernel_sizes[-1]:
+            # The outermost pixels of the largest kernel are in no smaller one.
+            edges = torch.ones(parameter.shape[-2:], dtype=torch.bool)
+            edges[1:-1, 1:-1] = False
             inside[..., edges] = False
         assert parameter.grad[inside].any(), name
         assert not parameter.grad[~inside].any(), name
@@ -166,7 +161,8 @@ def test_the_largest_subnet_uses_every_shared_weight_and_no_transformation() -> 
 def test_a_supernet_weighs_as_its_largest_subnet_and_its_matrices(space: SearchSpace) -> None:
     largest = sum(p.numel() for p in Subnet(space, space.largest()).parameters())
     total = sum(p.numel() for p in Supernet(space).parameters())
-    assert total == largest + space.blocks * (9 * 9 + 25 * 25)
+    matrices = {"mcofa-micro": 9 * 9, "tiny": 9 * 9 + 25 * 25}[space.name]
+    assert total == largest + space.blocks * matrices
 
 
 def test_a_space_with_one_kernel_size_has_no_transformations() -> None:

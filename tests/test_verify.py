@@ -27,9 +27,13 @@ ARCH = micro_space().smallest()
 COUNT = 6
 
 
+def example_images(count: int) -> npt.NDArray[np.float32]:
+    return images(count, ARCH.resolution)
+
+
 @functools.cache
 def converted() -> TfliteModel:
-    return to_tflite(exported(ARCH), images(32))
+    return to_tflite(exported(ARCH), example_images(32))
 
 
 def as_read_by(model: TfliteModel, normalised: npt.NDArray[np.float32]) -> npt.NDArray[np.int8]:
@@ -41,7 +45,9 @@ def as_read_by(model: TfliteModel, normalised: npt.NDArray[np.float32]) -> npt.N
 @functools.cache
 def checked() -> list[OpCheck]:
     model = converted()
-    return check_ops(exported(ARCH), model.data, images(COUNT), as_read_by(model, images(COUNT)))
+    return check_ops(
+        exported(ARCH), model.data, example_images(COUNT), as_read_by(model, example_images(COUNT))
+    )
 
 
 def test_every_op_is_there_and_the_same_on_litert_and_tflm() -> None:
@@ -54,10 +60,10 @@ def test_every_op_is_there_and_the_same_on_litert_and_tflm() -> None:
 
 def test_errors_of_the_last_op_are_those_of_the_logits() -> None:
     model = converted()
-    integers = litert.invoke(model.data, as_read_by(model, images(COUNT)))
+    integers = litert.invoke(model.data, as_read_by(model, example_images(COUNT)))
     quantization = model.output_quantization
     found = (integers.astype(np.float64) - quantization.zero_point) * quantization.scale
-    expected = logits(fitted_subnet(ARCH), images(COUNT)).astype(np.float64)
+    expected = logits(fitted_subnet(ARCH), example_images(COUNT)).astype(np.float64)
     errors = np.abs(found - expected)
     last = checked()[-1]
     assert last.scale == quantization.scale
@@ -77,7 +83,9 @@ def test_batches_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = checked()
     monkeypatch.setattr(verify, "_BATCH_BYTES", 1)
     model = converted()
-    single = check_ops(exported(ARCH), model.data, images(COUNT), as_read_by(model, images(COUNT)))
+    single = check_ops(
+        exported(ARCH), model.data, example_images(COUNT), as_read_by(model, example_images(COUNT))
+    )
     for one, other in zip(whole, single, strict=True):
         assert one.max_error_steps == pytest.approx(other.max_error_steps, rel=1e-3)
         assert one.mean_error_steps == pytest.approx(other.mean_error_steps, rel=1e-3)
@@ -88,11 +96,12 @@ def test_a_rotated_network_is_compared_as_it_runs() -> None:
     space = micro_space().model_validate({**micro_space().model_dump(), "padding": "symmetric"})
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        subnet = calibrate(Subnet(space, ARCH), fashion().train.spread(64), fashion().preprocessing)
+        data = fashion(ARCH.resolution)
+        subnet = calibrate(Subnet(space, ARCH), data.train.spread(64), data.preprocessing)
     model: onnx.ModelProto = to_onnx(subnet, ARCH.resolution)
-    rotated = to_tflite(model, images(32))
+    rotated = to_tflite(model, example_images(32))
     assert rotated.rotate_180
-    ops = check_ops(model, rotated.data, images(2), as_read_by(rotated, images(2)))
+    ops = check_ops(model, rotated.data, example_images(2), as_read_by(rotated, example_images(2)))
     assert ops[0].signal_to_noise_db > 30
     assert {op.tflm_max_difference_steps for op in ops} == {0}
 

@@ -23,12 +23,19 @@ Forward = Callable[[Arch], Tensor]
 def draw_archs(allowed: SearchSpace, phase: Phase, rng: np.random.Generator) -> list[Arch]:
     """Draw the archs of one step from the part of the space that the phase allows.
 
-    Step ``sandwich`` takes the largest, the smallest and random ones, each at its own resolution;
-    the others take one resolution a step, ``teacher`` for the largest arch, the rest for random ones.
+    Step ``sandwich`` takes the largest, the smallest and random ones, each at its own resolution.
+    A random one is the largest or the smallest, by turns, with a random share of its options drawn
+    anew: drawn all at once, options would hardly ever make a small subnet.
+    The other steps take one resolution a step, ``teacher`` for the largest arch, the rest for random ones.
     """
     if phase.step == "sandwich":
-        random = allowed.sample(phase.subnets - 2, rng)
-        return [allowed.largest(), allowed.smallest(), *(allowed.decode(genome) for genome in random)]
+        ends = allowed.encode([allowed.largest(), allowed.smallest()])
+        count = phase.subnets - 2
+        first = rng.integers(2) if count % 2 else 0
+        between = [
+            allowed.mutate(ends[[number % 2]], rng.random(), rng)[0] for number in range(first, first + count)
+        ]
+        return [allowed.largest(), allowed.smallest(), *map(allowed.decode, between)]
     resolution = int(rng.choice(allowed.resolutions))
     drawn = (
         [allowed.largest()]
