@@ -69,7 +69,8 @@ def test_same_ops_and_the_same_accuracy_in_fewer_bytes(space: SearchSpace, arch:
         classes(file, images(IMAGES, arch.resolution), own.rotate_180) == targets(IMAGES)
         for file in (own.data, theirs)
     )
-    assert own_right.mean() > 0.65
+    # The weights were trained with the other padding, so the rotated network is less accurate.
+    assert own_right.mean() > (0.65 if own.rotate_180 else 0.85)
     # Of the images on which just one of the two is right, either is right about as often.
     differing = int((own_right != their_right).sum())
     assert abs(int(own_right.sum()) - int(their_right.sum())) <= 3 * math.sqrt(differing)
