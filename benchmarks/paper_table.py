@@ -150,6 +150,15 @@ def markdown(picks: dict[str, list[Pick]], predictors: dict[str, Predictor]) -> 
     best = ", ".join(
         f"{predictors[name].provenance.highest_top1_percent:.2f} % ({TITLES[name]})" for name in picks
     )
+    lines += [
+        "## Measured, on Fashion-MNIST",
+        "",
+        "The same experiment with micro supernets that were trained, limits in bytes of arena, and "
+        "accuracies measured on int8 networks: [zoo-table.md](zoo-table.md), by `make zoo-table`.",
+        "",
+        "![Measured int8 accuracy against the limit on the arena](zoo-table.svg)",
+        "",
+    ]
     lines += ["## What the numbers are", "", FOOTNOTES.format(best=best), "", "## The predictors", ""]
     lines += [
         "| space | archs | MACs, millions | RMSE, points | in a known batch | Kendall tau "

@@ -54,11 +54,7 @@ def markdown(rows: Rows, supernets: Mapping[str, Supernet], settings: Settings) 
         f"| arena / model | {' | '.join(f'{TITLES[name]} (`{name}`)' for name in rows)} |",
         f"|---:{'|---:' * len(rows)}|",
     ]
-    lines += [f"| {limit} | {' | '.join(_cells(rows, limit))} |" for limit in LIMITS]
-    for name, limits in MORE_LIMITS.items():
-        found = {limit: rows[name][limit] for limit in limits if limit in rows.get(name, {})}
-        if found:
-            lines += ["", f"## Other limits (`{name}`)", "", *_more_table(found)]
+    lines += [f"| {limit} | {' | '.join(_cells(rows, limit))} |" for limit in LIMITS + MORE_LIMITS]
     lines += ["", "## What the numbers are", "", *_notes(picks, settings), "", "## The supernets", ""]
     lines += _supernet_table(supernets)
     lines += ["", "## Again", "", *_commands(settings)]
@@ -79,23 +75,6 @@ def _cell(row: Row | None, best_top1_percent: float | None) -> str:
     top1 = f"{row.int8_top1_percent:.2f}"
     marked = f"**{top1}**" if row.int8_top1_percent == best_top1_percent else top1
     return f"{marked} / {row.arena_bytes:,} / {row.macs / 1e6:.2f}"
-
-
-def _more_table(found: Mapping[Limit, Row]) -> list[str]:
-    lines = [
-        "| arena / model | int8 top-1, % | float top-1, % | arena, B | model, B | MACs, millions |",
-        "|---:|---:|---:|---:|---:|---:|",
-    ]
-    for limit, row in found.items():
-        if isinstance(row, Refusal):
-            lines.append(f"| {limit} | {_cell(row, None)} | | | | |")
-        else:
-            lines.append(
-                f"| {limit} | {row.int8_top1_percent:.2f} ± {row.standard_error_points:.2f} "
-                f"| {row.float_top1_percent:.2f} | {row.arena_bytes:,} | {row.model_bytes:,} "
-                f"| {row.macs / 1e6:.2f} |"
-            )
-    return lines
 
 
 def _notes(picks: Sequence[Pick], settings: Settings) -> list[str]:

@@ -32,7 +32,7 @@ class Limit:
 
 
 LIMITS = tuple(Limit(arena_kb, 128) for arena_kb in (16, 24, 32, 48, 64, 96))
-MORE_LIMITS = {"mcofa-micro": (Limit(32, 64), Limit(64, 64), Limit(256, 512))}
+MORE_LIMITS = (Limit(32, 64), Limit(64, 64), Limit(256, 512))
 
 
 @dataclass(frozen=True)

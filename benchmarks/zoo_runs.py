@@ -63,7 +63,7 @@ class Zoo:
         Those on the model file come tightest first: limits with the same pick share one export, which
         keeps within the first.
         """
-        limits = LIMITS + MORE_LIMITS.get(self.space.name, ())
+        limits = LIMITS + MORE_LIMITS
         return tuple(sorted(limits, key=lambda limit: limit.model_kb))
 
     def searched(self, limit: Limit) -> Run:
