@@ -100,6 +100,7 @@ def _fit(space: SearchSpace, measured: Measured) -> Predictor:
     return Predictor(
         provenance=Provenance(
             space=space.name,
+            space_fingerprint=space.fingerprint,
             measured_on="",
             measured_archs=len(raw),
             batches=tuple(names.tolist()) if measured.batches else (),

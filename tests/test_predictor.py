@@ -15,7 +15,7 @@ from mcofa.arch_table import Measured, read_measured
 from mcofa.errors import FileFormatError, MissingFileError
 from mcofa.fit_predictor import Quality, TooFewArchsError, fit_predictor, quality
 from mcofa.peak_items import macs
-from mcofa.predictor import Predictor, load_predictor, save_predictor
+from mcofa.predictor import OtherSpaceError, Predictor, load_predictor, save_predictor
 from mcofa.resources import data_folder
 from mcofa.space import Genomes, SearchSpace, load_space
 
@@ -258,6 +258,13 @@ def test_the_paper_spaces_are_predicted_well(
     assert known.kendall_tau >= kendall_tau
 
 
+def test_every_shipped_predictor_is_of_the_space_that_comes_with_it() -> None:
+    files = sorted(data_folder("zoo").glob("*.npz"))
+    assert {"mcofa-micro", *PAPER_SPACES} <= {path.stem for path in files}
+    for path in files:
+        assert load_predictor(path, load_space(path.stem)).provenance.space == path.stem
+
+
 @pytest.mark.parametrize("name", PAPER_SPACES)
 def test_shipped_predictors_know_the_measured_archs(name: str, shared_data: Path) -> None:
     space = load_space(name)
@@ -409,12 +416,21 @@ def test_refuses_changed_contents(tiny_space: SearchSpace, saved: Path, changes:
         load_predictor(saved, tiny_space)
 
 
-def test_refuses_a_predictor_of_another_space(saved: Path) -> None:
-    with pytest.raises(FileFormatError, match=r"fitted on the space tiny with .* not on mcofa-micro"):
+def test_refuses_a_predictor_of_another_space(tiny_space: SearchSpace, saved: Path) -> None:
+    with pytest.raises(OtherSpaceError) as refusal:
         load_predictor(saved, load_space("mcofa-micro"))
+    assert refusal.value.problem == (
+        f"{saved}: was fitted on the space tiny ({tiny_space.fingerprint}), "
+        f"not on mcofa-micro ({load_space('mcofa-micro').fingerprint})"
+    )
+    assert "`mcofa fit-predictor" in refusal.value.next_step
+    assert "--predictor" in refusal.value.next_step
 
 
-def test_refuses_a_predictor_of_a_space_that_has_changed(tiny_space: SearchSpace, saved: Path) -> None:
-    wider = SearchSpace.model_validate(tiny_space.model_dump() | {"resolutions": [12, 16, 20]})
-    with pytest.raises(FileFormatError):
-        load_predictor(saved, wider)
+@pytest.mark.parametrize("change", [{"resolutions": [12, 16, 20]}, {"classes": 5}])
+def test_refuses_a_predictor_of_a_space_that_has_changed(
+    tiny_space: SearchSpace, saved: Path, change: dict[str, Any]
+) -> None:
+    changed = SearchSpace.model_validate(tiny_space.model_dump() | change)
+    with pytest.raises(OtherSpaceError, match=r"fitted on the space tiny \(.*\), not on tiny \("):
+        load_predictor(saved, changed)
