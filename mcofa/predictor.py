@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mcofa.arch_features import ENCODING, Features, features, options
-from mcofa.errors import FileFormatError, MissingFileError
+from mcofa.errors import FileFormatError, McofaError, MissingFileError
 from mcofa.files import atomic_path
 from mcofa.peak_items import macs
 from mcofa.space import Genomes, SearchSpace
@@ -153,8 +153,15 @@ def save_predictor(path: Path, predictor: Predictor) -> None:
     """Write a predictor, whole or not at all.
 
     Raises:
+        McofaError: it holds numbers that are not finite.
         DiskWriteError: the operating system refused to write.
     """
+    numbers = (predictor.mean_features, predictor.quadratic, predictor.linear, predictor.constants)
+    if not all(np.isfinite(array).all() for array in (*numbers, predictor.spread, predictor.noise)):
+        raise McofaError(
+            f"{path} is not written: the fit gave numbers that are not finite",
+            "look for accuracies or archs out of line in the table, or measure more",
+        )
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,

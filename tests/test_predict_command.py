@@ -64,5 +64,5 @@ def test_without_records_nothing_is_written(measured: Path, capsys: pytest.Captu
     lines = (measured / "some.csv").read_text().splitlines(keepends=True)
     (measured / "some.csv").write_text("".join(lines[:20]))
     assert fit(measured) == 1
-    assert "19 measured archs, at least 30 are needed" in capsys.readouterr().err
+    assert "19 distinct archs measured, at least 30 are needed" in capsys.readouterr().err
     assert not (measured / "fitted.npz").exists()

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from mcofa.arch import Arch
 from mcofa.arch_features import features, options
 from mcofa.arch_table import Measured, read_measured
-from mcofa.errors import FileFormatError, MissingFileError
-from mcofa.fit_predictor import Quality, TooFewArchsError, fit_predictor, quality
+from mcofa.errors import FileFormatError, McofaError, MissingFileError
+from mcofa.fit_predictor import EqualAccuraciesError, Quality, TooFewArchsError, fit_predictor, quality
 from mcofa.peak_items import macs
 from mcofa.predictor import OtherSpaceError, Predictor, load_predictor, save_predictor
 from mcofa.resources import data_folder
@@ -157,9 +157,48 @@ def test_quality_equals_scipy(ties: bool) -> None:
 
 
 def test_too_few_archs(tiny_space: SearchSpace, measured_tiny_archs: Measured) -> None:
-    with pytest.raises(TooFewArchsError, match="29 measured archs, at least 30 are needed"):
+    with pytest.raises(TooFewArchsError, match="29 distinct archs measured, at least 30 are needed"):
         fit_predictor(tiny_space, measured_tiny_archs.take(np.arange(29)), "")
     fit_predictor(tiny_space, measured_tiny_archs.take(np.arange(30)), "")
+
+
+def test_repeats_are_no_further_archs(tiny_space: SearchSpace, measured_tiny_archs: Measured) -> None:
+    _, first = np.unique(measured_tiny_archs.genomes, axis=0, return_index=True)
+    repeated = measured_tiny_archs.take(np.resize(np.sort(first)[:29], 60))
+    with pytest.raises(TooFewArchsError, match="29 distinct archs measured, at least 30 are needed"):
+        fit_predictor(tiny_space, repeated, "")
+
+
+def test_repeated_measurements_do_not_make_a_predictor_look_better(tiny_space: SearchSpace) -> None:
+    """Accuracies without pattern: who has seen an arch's other rows knows its accuracy, nobody else does."""
+    rng = np.random.default_rng(4)
+    genomes = np.unique(tiny_space.sample(150, rng), axis=0)
+    measured = Measured(genomes, rng.normal(80, 2, len(genomes)))
+    order = rng.permutation(np.tile(np.arange(len(genomes)), 4))
+    known = fit_predictor(tiny_space, measured.take(order), "each four times").provenance
+    assert known.measured_archs == 4 * len(genomes)
+    assert known.rmse_points > 1.7
+    assert abs(known.kendall_tau) < 0.3
+
+
+@pytest.mark.parametrize("different", [0, 1])
+def test_equal_accuracies_are_refused(
+    tiny_space: SearchSpace, measured_tiny_archs: Measured, different: int
+) -> None:
+    accuracies = np.full(len(measured_tiny_archs), 81.25)
+    accuracies[:different] = 80
+    measured = dataclasses.replace(measured_tiny_archs, top1_percent=accuracies)
+    with pytest.raises(EqualAccuraciesError, match=r"have the same top-1 accuracy, 81.25 %"):
+        fit_predictor(tiny_space, measured, "")
+
+
+@pytest.mark.parametrize("change", [{"noise": np.nan}, {"spread": np.full((28, 28), np.inf)}])
+def test_numbers_that_are_not_finite_are_never_saved(
+    synthetic_predictor: Predictor, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    with pytest.raises(McofaError, match="not finite"):
+        save_predictor(tmp_path / "tiny.npz", dataclasses.replace(synthetic_predictor, **change))
+    assert list(tmp_path.iterdir()) == []
 
 
 # Beyond what was measured
