@@ -15,6 +15,7 @@ from mcofa.space import SearchSpace
 from mcofa.supernet.checkpoint import load_supernet
 from mcofa.supernet.data import load_data_for, load_test_split
 from mcofa.supernet.evaluate import calibrate, top1_percent
+from mcofa.supernet.trained import check_trained
 
 
 def evaluate_checkpoint(
@@ -26,13 +27,15 @@ def evaluate_checkpoint(
 
     Raises:
         MissingFileError: checkpoint, arch file or data set missing.
-        FileFormatError: one of them is damaged, or the data set has other classes than the space.
+        FileFormatError: one of them is damaged, the data set has other classes than the space, or the
+            arch is not trained yet.
         InvalidArchError: the arch is not in the checkpoint's space.
     """
     header, supernet = load_supernet(checkpoint)
     space = header.space
     arch = _choose(space, arch_choice, seed)
     graph = lower(space, arch)
+    check_trained(checkpoint, header, arch)
     name = data_name or header.data
     data = load_data_for(space, name).at(arch.resolution)
     subnet = calibrate(supernet.extract(arch), data.train, data.preprocessing)

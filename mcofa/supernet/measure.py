@@ -20,6 +20,7 @@ from mcofa.space import Genomes, SearchSpace
 from mcofa.supernet.checkpoint import load_supernet
 from mcofa.supernet.data import ImageData, Split, load_data_for
 from mcofa.supernet.evaluate import CALIBRATION_IMAGES, calibrate, top1_percent
+from mcofa.supernet.trained import check_trained
 
 Report = Callable[[int, int], None]
 
@@ -42,13 +43,14 @@ def measure(
     number done, and of how many.
 
     Raises:
-        FileFormatError: a table holds archs of another checkpoint, other data or another seed; or the
-            data set has other classes than the space.
+        FileFormatError: a table holds archs of another checkpoint, other data or another seed; the data
+            set has other classes than the space; or the space is not trained whole yet.
         MissingFileError: the checkpoint or the data set is missing.
         DiskWriteError: the operating system refused to write.
     """
     header, supernet = load_supernet(checkpoint)
     space = header.space
+    check_trained(checkpoint, header, space.smallest())
     data = load_data_for(space, data_name or header.data)
     order = balanced_archs(space, board, seed)
     weights = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:16]
