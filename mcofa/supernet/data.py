@@ -105,8 +105,8 @@ class ImageData:
     def fingerprint(self) -> str:
         """A hash of the validation split, at the resolution it has, and of the class labels."""
         found = hashlib.sha256(repr((self.labels, self.validation.images.shape)).encode())
-        found.update(self.validation.images.contiguous().numpy())
-        found.update(self.validation.targets.contiguous().numpy())
+        found.update(self.validation.images.contiguous().numpy().data)
+        found.update(self.validation.targets.contiguous().numpy().data)
         return found.hexdigest()[:16]
 
     def at(self, resolution: int) -> ImageData:
