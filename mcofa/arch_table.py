@@ -117,7 +117,7 @@ def read_measured(path: Path, space: SearchSpace) -> Measured:
                 path,
                 f"row {row + 1} (line {table.lines[row]}) was measured in the space {fingerprint}, "
                 f"{space.name} is {space.fingerprint}",
-                "name the space that the checkpoint was trained in",
+                "choose another table, or the space in which this one was measured",
             )
     genomes = _genomes(table, space)
     accuracies = _numbers(table, "top1_percent", 1)[:, 0]

@@ -60,17 +60,17 @@ def fit_predictor(space: SearchSpace, measured: Measured, measured_on: str) -> P
         EqualAccuraciesError: all accuracies are the same, or all but those of one fold.
     """
     rows = len(measured)
+    folds, whole = _folds(measured.genomes), _fit(space, measured)
     held_out, in_batch, scale = np.zeros(rows), np.zeros(rows), np.zeros(rows)
-    for fold in _folds(measured.genomes):
+    for fold in folds:
         fitted = _fit(space, measured.take(np.setdiff1d(np.arange(rows), fold)))
         rest = measured.take(fold)
         found = fitted.predict(space, rest.genomes)
         held_out[fold], scale[fold] = found.top1_percent, found.std_points
         in_batch[fold] = fitted.predict(space, rest.genomes, rest.batches).top1_percent
     anywhere, known = quality(held_out, measured.top1_percent), quality(in_batch, measured.top1_percent)
-    fitted = _fit(space, measured)
     provenance = dataclasses.replace(
-        fitted.provenance,
+        whole.provenance,
         measured_on=measured_on,
         rmse_points=anywhere.rmse_points,
         kendall_tau=anywhere.kendall_tau,
@@ -78,7 +78,7 @@ def fit_predictor(space: SearchSpace, measured: Measured, measured_on: str) -> P
         kendall_tau_in_batch=known.kendall_tau,
     )
     noise = float(np.sqrt(np.mean(((held_out - measured.top1_percent) / scale) ** 2)))
-    return dataclasses.replace(fitted, provenance=provenance, noise=noise)
+    return dataclasses.replace(whole, provenance=provenance, noise=noise)
 
 
 def _folds(genomes: Genomes) -> list[npt.NDArray[np.intp]]:
@@ -124,7 +124,7 @@ def _fit(space: SearchSpace, measured: Measured) -> Predictor:
             space=space.name,
             space_fingerprint=space.fingerprint,
             measured_on="",
-            measured_archs=len(raw),
+            measured_archs=len(np.unique(measured.genomes, axis=0)),
             batches=tuple(names.tolist()) if measured.batches else (),
             lowest_top1_percent=float(measured.top1_percent.min()),
             highest_top1_percent=float(measured.top1_percent.max()),
