@@ -28,7 +28,7 @@ from mcofa.model_file import model_file_bytes
 from mcofa.resources import data_folder
 from mcofa.space import SearchSpace
 from mcofa.supernet.checkpoint import load_supernet
-from mcofa.supernet.data import load_data, load_test_split
+from mcofa.supernet.data import load_data_for, load_test_split
 from mcofa.supernet.evaluate import calibrate
 from mcofa.tflm import account, target
 
@@ -61,7 +61,7 @@ def main() -> None:
     )  # fmt: skip
     table = Table(*columns)
     for arch in (space.smallest(), middle(space), space.largest()):
-        data = load_data(header.data, space.resolutions[-1], space.input_channels).at(arch.resolution)
+        data = load_data_for(space, header.data).at(arch.resolution)
         test = load_test_split(header.data, arch.resolution, space.input_channels).spread(arguments.images)
         subnet = calibrate(supernet.extract(arch), data.train, data.preprocessing)
         model = to_onnx(subnet, arch.resolution)

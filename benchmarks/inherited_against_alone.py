@@ -31,7 +31,7 @@ from mcofa.fit_predictor import quality
 from mcofa.resources import data_folder
 from mcofa.run import Run
 from mcofa.supernet.checkpoint import Header, load_checkpoint, save_checkpoint
-from mcofa.supernet.data import ImageData, load_data
+from mcofa.supernet.data import ImageData, load_data_for
 from mcofa.supernet.evaluate import calibrate, top1_percent
 from mcofa.supernet.finetune import FinetuneSettings, Progress, finetune
 from mcofa.supernet.supernet import Supernet
@@ -105,7 +105,7 @@ def main() -> None:
     if not untrained.exists():
         torch.manual_seed(SEED)
         save_checkpoint(untrained, header, dict(Supernet(space).state_dict()))
-    data = load_data(header.data, space.resolutions[-1], space.input_channels)
+    data = load_data_for(space, header.data)
     rows = []
     for number, genome in enumerate(balanced_archs(space, BOARD, SEED)[: options.archs]):
         arch = space.decode(genome)

@@ -14,7 +14,7 @@ from export.to_tflite import TfliteModel, observed_values, to_tflite, to_tflite_
 from mcofa.resources import data_folder
 from mcofa.run import Run
 from mcofa.supernet import finetuned
-from mcofa.supernet.data import ImageData, load_data
+from mcofa.supernet.data import ImageData, load_data_for
 from mcofa.supernet.evaluate import calibrate
 from mcofa.supernet.fake_quantize import Ranges
 from mcofa.supernet.searched import Searched, load_searched
@@ -74,7 +74,7 @@ def load_run_subnet(run: Run, checkpoint: Path) -> RunSubnet:
     """
     searched = load_searched(run, checkpoint)
     space, arch = searched.header.space, searched.arch
-    data = load_data(searched.header.data, space.resolutions[-1], space.input_channels).at(arch.resolution)
+    data = load_data_for(space, searched.header.data).at(arch.resolution)
     section = run.manifest.get("finetune")
     if section is None or not _belongs_to(section, searched):
         subnet = calibrate(searched.supernet.extract(arch), data.train, data.preprocessing)

@@ -23,7 +23,7 @@ from mcofa.errors import FileFormatError
 from mcofa.search import Candidate
 from mcofa.space import GlobalAverage, SearchSpace
 from mcofa.supernet.checkpoint import load_supernet
-from mcofa.supernet.data import ImageData, load_data
+from mcofa.supernet.data import ImageData, load_data_for
 from mcofa.supernet.evaluate import calibrate, top1_percent
 from mcofa.supernet.subnet import Subnet
 
@@ -89,7 +89,7 @@ def verify_candidates(
             f"{space.name} ({space.fingerprint})",
             "name the checkpoint of that space with --checkpoint",
         )
-    data_at = functools.cache(load_data(header.data, space.resolutions[-1], space.input_channels).at)
+    data_at = functools.cache(load_data_for(space, header.data).at)
     measured: list[Measured] = []
     for candidate in candidates:
         data = data_at(candidate.arch.resolution)

@@ -3,14 +3,15 @@
 Columns: ``kernel_sizes`` and ``expand_ratios`` (one number a block of the largest
 network, apart by spaces, those of inactive blocks without meaning), ``depths`` (one
 a stage), ``image_size``; for measured archs ``top1_percent``, and where it is known the
-``measurement_batch`` (any label) and the ``checkpoint`` (a hash). Other columns are kept.
+``measurement_batch`` (any label), the ``checkpoint`` (a hash of its file), the ``space_fingerprint``
+(``SearchSpace.fingerprint``) and the ``data`` (``ImageData.fingerprint``). Other columns are kept.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,11 @@ from mcofa.space import Genomes, SearchSpace
 
 _ARCH_COLUMNS = ("kernel_sizes", "expand_ratios", "depths", "image_size")
 _MEASURED_COLUMNS = (*_ARCH_COLUMNS, "top1_percent")
+_OTHER_FILE = "name a table that `mcofa measure` wrote, or a new file to measure into"
 _BATCH_COLUMN = "measurement_batch"
 _CHECKPOINT_COLUMN = "checkpoint"
+_SPACE_COLUMN = "space_fingerprint"
+_DATA_COLUMN = "data"
 
 Floats = npt.NDArray[np.float64]
 
@@ -34,14 +38,15 @@ Floats = npt.NDArray[np.float64]
 class Measured:
     """Measured archs: genomes (archs, genes) and top-1 accuracies in percent (archs,).
 
-    ``batches`` are the labels of the batches in which they were measured, and ``checkpoint`` is the
-    hash of the weights, where the file says so.
+    Where the file says so, ``batches`` are the labels of the batches in which they were measured,
+    ``checkpoint`` is the hash of the weights, and ``data`` that of the images.
     """
 
     genomes: Genomes
     top1_percent: Floats
     batches: tuple[str, ...] | None = None
     checkpoint: str | None = None
+    data: str | None = None
 
     def __len__(self) -> int:
         return len(self.genomes)
@@ -49,7 +54,9 @@ class Measured:
     def take(self, rows: npt.NDArray[np.intp]) -> Measured:
         """Return the archs in ``rows``."""
         batches = None if self.batches is None else tuple(self.batches[row] for row in rows)
-        return Measured(self.genomes[rows], self.top1_percent[rows], batches, self.checkpoint)
+        return replace(
+            self, genomes=self.genomes[rows], top1_percent=self.top1_percent[rows], batches=batches
+        )
 
 
 def arch_cells(space: SearchSpace, genome: Genomes) -> dict[str, str]:
@@ -87,6 +94,9 @@ def write_measured(path: Path, space: SearchSpace, measured: Measured) -> None:
             row[_BATCH_COLUMN] = measured.batches[i]
         if measured.checkpoint is not None:
             row[_CHECKPOINT_COLUMN] = measured.checkpoint
+        row[_SPACE_COLUMN] = space.fingerprint
+        if measured.data is not None:
+            row[_DATA_COLUMN] = measured.data
         rows.append(row)
     write_rows(path, rows)
 
@@ -96,21 +106,36 @@ def read_measured(path: Path, space: SearchSpace) -> Measured:
 
     Raises:
         MissingFileError: there is no such file.
-        FileFormatError: a column is missing, or a row is no arch of ``space``, has no accuracy, or
-            comes from another checkpoint than the first.
+        FileFormatError: a column is missing, or a row is no arch of ``space``, was measured in another
+            space, has no accuracy, or comes from another checkpoint or other data than the first.
     """
-    step = f"measure archs with `mcofa measure CHECKPOINT --out {path}`"
+    step = _OTHER_FILE if path.exists() else f"measure archs with `mcofa measure CHECKPOINT --out {path}`"
     table = _read_table(path, space, _MEASURED_COLUMNS, step)
+    for row, fingerprint in enumerate(table.column(_SPACE_COLUMN) or ()):
+        if fingerprint != space.fingerprint:
+            raise FileFormatError(
+                path,
+                f"row {row + 1} (line {table.lines[row]}) was measured in the space {fingerprint}, "
+                f"{space.name} is {space.fingerprint}",
+                "choose another table, or the space in which this one was measured",
+            )
     genomes = _genomes(table, space)
     accuracies = _numbers(table, "top1_percent", 1)[:, 0]
     for row in np.flatnonzero(~((accuracies >= 0) & (accuracies <= 100))).tolist():
         raise table.refused(row, f"top1_percent {accuracies[row]}, expected 0 to 100")
-    batches, checkpoints = table.column(_BATCH_COLUMN), table.column(_CHECKPOINT_COLUMN)
-    first = checkpoints[0] if checkpoints else None
-    for row, checkpoint in enumerate(checkpoints or ()):
-        if checkpoint != first:
-            raise table.refused(row, f"measured on checkpoint {checkpoint}, row 1 on {first}")
-    return Measured(genomes, accuracies, batches, first)
+    checkpoint, data = _only(table, _CHECKPOINT_COLUMN), _only(table, _DATA_COLUMN)
+    return Measured(genomes, accuracies, table.column(_BATCH_COLUMN), checkpoint, data)
+
+
+def _only(table: _Table, column: str) -> str | None:
+    """Return what all rows of a column hold, None where the file has no such column."""
+    cells = table.column(column)
+    if cells is None:
+        return None
+    for row, cell in enumerate(cells):
+        if cell != cells[0]:
+            raise table.refused(row, f"measured on {column} {cell}, row 1 on {cells[0]}")
+    return cells[0]
 
 
 def read_archs(path: Path, space: SearchSpace) -> tuple[list[dict[str, str]], Genomes]:
@@ -150,6 +175,8 @@ class _Table:
 
 
 def _read_table(path: Path, space: SearchSpace, needed: tuple[str, ...], step: str) -> _Table:
+    if path.is_dir():
+        raise FileFormatError(path, "is a folder, expected a CSV of archs", "name a file in it")
     if not path.is_file():
         raise MissingFileError(path, "CSV of archs", step)
     table = _Table(path, space.name, step, [], [])

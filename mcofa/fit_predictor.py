@@ -4,7 +4,8 @@ Kernel ridge regression with the kernel (x · y + 30)², which is ridge regressi
 two features. Both groups of features (options and sums by stage) are scaled to a mean square of a
 half. Where archs were measured in batches, the batch is a feature of its own, so that what a batch
 adds to all its accuracies is not taken for a property of archs. The ridge is chosen by exact
-leave-one-out errors, in each fold of the cross-validation anew.
+leave-one-out errors, in each fold of the cross-validation anew. Repeated measurements of an arch
+are all in one fold.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from mcofa.arch_features import features, options
 from mcofa.arch_table import Measured
 from mcofa.errors import McofaError
 from mcofa.peak_items import macs
 from mcofa.predictor import Floats, Predictor, Provenance, root_errors
-from mcofa.space import SearchSpace
+from mcofa.space import Genomes, SearchSpace
 
 _FOLDS = 10
 _FEWEST_ARCHS = 3 * _FOLDS
@@ -30,6 +32,10 @@ _RIDGES = _OFFSET * np.array([0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10])
 
 class TooFewArchsError(McofaError):
     """Not enough measurements to fit and cross-validate a predictor."""
+
+
+class EqualAccuraciesError(McofaError):
+    """Measurements that leave nothing to tell archs apart by."""
 
 
 @dataclass(frozen=True)
@@ -50,25 +56,21 @@ def fit_predictor(space: SearchSpace, measured: Measured, measured_on: str) -> P
     """Fit a predictor and cross-validate it in ten folds; ``measured_on`` says where accuracies are from.
 
     Raises:
-        TooFewArchsError: fewer than 30 archs.
+        TooFewArchsError: fewer than 30 distinct archs.
+        EqualAccuraciesError: all accuracies are the same, or all but those of one fold.
     """
-    archs = len(measured)
-    if archs < _FEWEST_ARCHS:
-        raise TooFewArchsError(
-            f"{archs} measured archs, at least {_FEWEST_ARCHS} are needed",
-            "measure more with `mcofa measure CHECKPOINT --count N`",
-        )
-    held_out, in_batch, scale = np.zeros(archs), np.zeros(archs), np.zeros(archs)
-    for fold in np.array_split(np.random.default_rng(0).permutation(archs), _FOLDS):
-        fitted = _fit(space, measured.take(np.setdiff1d(np.arange(archs), fold)))
+    rows = len(measured)
+    folds, whole = _folds(measured.genomes), _fit(space, measured)
+    held_out, in_batch, scale = np.zeros(rows), np.zeros(rows), np.zeros(rows)
+    for fold in folds:
+        fitted = _fit(space, measured.take(np.setdiff1d(np.arange(rows), fold)))
         rest = measured.take(fold)
         found = fitted.predict(space, rest.genomes)
         held_out[fold], scale[fold] = found.top1_percent, found.std_points
         in_batch[fold] = fitted.predict(space, rest.genomes, rest.batches).top1_percent
     anywhere, known = quality(held_out, measured.top1_percent), quality(in_batch, measured.top1_percent)
-    fitted = _fit(space, measured)
     provenance = dataclasses.replace(
-        fitted.provenance,
+        whole.provenance,
         measured_on=measured_on,
         rmse_points=anywhere.rmse_points,
         kendall_tau=anywhere.kendall_tau,
@@ -76,7 +78,21 @@ def fit_predictor(space: SearchSpace, measured: Measured, measured_on: str) -> P
         kendall_tau_in_batch=known.kendall_tau,
     )
     noise = float(np.sqrt(np.mean(((held_out - measured.top1_percent) / scale) ** 2)))
-    return dataclasses.replace(fitted, provenance=provenance, noise=noise)
+    return dataclasses.replace(whole, provenance=provenance, noise=noise)
+
+
+def _folds(genomes: Genomes) -> list[npt.NDArray[np.intp]]:
+    """Share the rows among ten folds, those of equal archs in one."""
+    _, first, arch_of = np.unique(genomes, axis=0, return_index=True, return_inverse=True)
+    archs = np.sort(first)
+    if len(archs) < _FEWEST_ARCHS:
+        raise TooFewArchsError(
+            f"{len(archs)} distinct archs measured, at least {_FEWEST_ARCHS} are needed",
+            "measure more with `mcofa measure CHECKPOINT --count N`",
+        )
+    repeats = [np.flatnonzero(arch_of == arch_of[row]) for row in archs]
+    shares = np.array_split(np.random.default_rng(0).permutation(len(archs)), _FOLDS)
+    return [np.concatenate([repeats[arch] for arch in share]) for share in shares]
 
 
 def _fit(space: SearchSpace, measured: Measured) -> Predictor:
@@ -90,6 +106,12 @@ def _fit(space: SearchSpace, measured: Measured) -> Predictor:
     batches, each_batch = batches - batches.mean(0), np.eye(len(names)) * _BATCH_SCALE - batches.mean(0)
 
     targets = root_errors(measured.top1_percent)
+    if np.ptp(targets) == 0:
+        raise EqualAccuraciesError(
+            f"{len(raw)} measurements have the same top-1 accuracy, {measured.top1_percent[0]:g} %: "
+            "there is nothing to fit",
+            "see whether the checkpoint is trained and the data are its own, then measure again",
+        )
     weights, left_out = _kernel_ridge(
         (inputs @ inputs.T + batches @ batches.T + _OFFSET) ** 2, targets - targets.mean()
     )
@@ -100,8 +122,9 @@ def _fit(space: SearchSpace, measured: Measured) -> Predictor:
     return Predictor(
         provenance=Provenance(
             space=space.name,
+            space_fingerprint=space.fingerprint,
             measured_on="",
-            measured_archs=len(raw),
+            measured_archs=len(np.unique(measured.genomes, axis=0)),
             batches=tuple(names.tolist()) if measured.batches else (),
             lowest_top1_percent=float(measured.top1_percent.min()),
             highest_top1_percent=float(measured.top1_percent.max()),

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mcofa.arch_features import ENCODING, Features, features, options
-from mcofa.errors import FileFormatError, MissingFileError
+from mcofa.errors import FileFormatError, McofaError, MissingFileError
 from mcofa.files import atomic_path
 from mcofa.peak_items import macs
 from mcofa.space import Genomes, SearchSpace
@@ -35,6 +35,10 @@ _CHUNK_ARCHS = 2_048
 """Archs evaluated at once: their features stay in the processor's cache."""
 
 
+class OtherSpaceError(FileFormatError):
+    """A predictor of another space, be it of the same name."""
+
+
 @dataclass(frozen=True)
 class Provenance:
     """Where a predictor comes from and how good it is.
@@ -45,6 +49,7 @@ class Provenance:
     """
 
     space: str
+    space_fingerprint: str
     measured_on: str
     measured_archs: int
     batches: tuple[str, ...]
@@ -148,8 +153,15 @@ def save_predictor(path: Path, predictor: Predictor) -> None:
     """Write a predictor, whole or not at all.
 
     Raises:
+        McofaError: it holds numbers that are not finite.
         DiskWriteError: the operating system refused to write.
     """
+    numbers = (predictor.mean_features, predictor.quadratic, predictor.linear, predictor.constants)
+    if not all(np.isfinite(array).all() for array in (*numbers, predictor.spread, predictor.noise)):
+        raise McofaError(
+            f"{path} is not written: the fit gave numbers that are not finite",
+            "look for accuracies or archs out of line in the table, or measure more",
+        )
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,
@@ -168,9 +180,13 @@ def load_predictor(path: Path, space: SearchSpace) -> Predictor:
 
     Raises:
         MissingFileError: there is no such file.
-        FileFormatError: the file is damaged, or was fitted on another space.
+        FileFormatError: the file is damaged.
+        OtherSpaceError: it was fitted on another space.
     """
-    step = f"fit one with `mcofa measure CHECKPOINT` and `mcofa fit-predictor CSV --space {space.name}`"
+    step = (
+        f"fit one for {space.name} with `mcofa measure CHECKPOINT` and "
+        "`mcofa fit-predictor CSV --space SPACE`, and name it with --predictor"
+    )
     if not path.is_file():
         raise MissingFileError(path, f"accuracy predictor of {space.name}", step)
     try:
@@ -188,19 +204,30 @@ def load_predictor(path: Path, space: SearchSpace) -> Predictor:
             )
     except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds on damaged files
         raise FileFormatError(path, f"not an accuracy predictor: {error}", step) from error
-    count = features(space, space.encode([space.smallest()])).shape[1]
-    rows = max(len(predictor.provenance.batches), 1)
-    shapes = [predictor.mean_features.shape, predictor.quadratic.shape, predictor.spread.shape]
-    expected = [(count,), (count, count), (count, count)]
-    if predictor.provenance.space != space.name or shapes != expected:
-        raise FileFormatError(
+    fitted = predictor.provenance
+    if fitted.space_fingerprint != space.fingerprint:
+        raise OtherSpaceError(
             path,
-            f"was fitted on the space {predictor.provenance.space} with features "
-            f"{predictor.mean_features.shape}, not on {space.name} with features {(count,)}",
+            f"was fitted on the space {fitted.space} ({fitted.space_fingerprint}), not on {space.name} "
+            f"({space.fingerprint})",
             step,
         )
-    if predictor.linear.shape != (rows, count) or predictor.constants.shape != (rows,):
-        raise FileFormatError(path, f"not an accuracy predictor: expected {rows} batch(es)", step)
+    count = features(space, space.encode([space.smallest()])).shape[1]
+    rows = max(len(fitted.batches), 1)
+    arrays = (
+        predictor.mean_features,
+        predictor.quadratic,
+        predictor.linear,
+        predictor.constants,
+        predictor.spread,
+    )
+    shapes = [array.shape for array in arrays]
+    if shapes != [(count,), (count, count), (rows, count), (rows,), (count, count)]:
+        raise FileFormatError(
+            path,
+            f"not an accuracy predictor: arrays of {shapes} for {count} features and {rows} batch(es)",
+            step,
+        )
     return predictor
 
 

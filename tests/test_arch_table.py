@@ -15,6 +15,7 @@ from mcofa.space import SearchSpace, load_space
 
 HEADER = "kernel_sizes,expand_ratios,depths,image_size,top1_percent\n"
 ROW = "3 5 3 3,1 2 1 1,2 1,16,81.250\n"
+FINGERPRINT = "ee8ea23e06fb4cd0"
 ARCH = Arch(16, ((3, 5), (3,)), ((1, 2), (1,)))
 
 
@@ -26,30 +27,58 @@ def same(one: Measured, other: Measured) -> bool:
     return (
         np.array_equal(one.genomes, other.genomes)
         and np.array_equal(one.top1_percent, other.top1_percent)
-        and (one.batches, one.checkpoint) == (other.batches, other.checkpoint)
+        and (one.batches, one.checkpoint, one.data) == (other.batches, other.checkpoint, other.data)
     )
 
 
 def test_table_by_hand(tiny_space: SearchSpace, tmp_path: Path) -> None:
     path = tmp_path / "measured.csv"
     write_measured(path, tiny_space, one(tiny_space))
-    assert path.read_text() == HEADER + ROW
+    assert path.read_text() == HEADER[:-1] + ",space_fingerprint\n" + ROW[:-1] + f",{FINGERPRINT}\n"
     assert same(read_measured(path, tiny_space), one(tiny_space))
 
 
-def test_batches_and_checkpoint_by_hand(tiny_space: SearchSpace, tmp_path: Path) -> None:
+def test_where_measurements_are_from_by_hand(tiny_space: SearchSpace, tmp_path: Path) -> None:
     path = tmp_path / "measured.csv"
-    measured = one(tiny_space, batches=("gpu 1",), checkpoint="0f")
+    measured = one(tiny_space, batches=("gpu 1",), checkpoint="0f", data="a5")
     write_measured(path, tiny_space, measured)
-    assert path.read_text() == (HEADER[:-1] + ",measurement_batch,checkpoint\n" + ROW[:-1] + ",gpu 1,0f\n")
+    assert path.read_text() == (
+        HEADER[:-1]
+        + ",measurement_batch,checkpoint,space_fingerprint,data\n"
+        + ROW[:-1]
+        + f",gpu 1,0f,{FINGERPRINT},a5\n"
+    )
     assert same(read_measured(path, tiny_space), measured)
 
 
-def test_archs_of_two_checkpoints_are_refused(tiny_space: SearchSpace, tmp_path: Path) -> None:
+def test_archs_of_a_table_that_names_no_space_are_read(tiny_space: SearchSpace, tmp_path: Path) -> None:
     path = tmp_path / "measured.csv"
-    path.write_text(HEADER[:-1] + ",checkpoint\n" + ROW[:-1] + ",0f\n" + ROW[:-1] + ",1e\n")
-    with pytest.raises(FileFormatError, match=r"row 2 \(line 3\): measured on checkpoint 1e, row 1 on 0f"):
+    path.write_text(HEADER + ROW)
+    assert same(read_measured(path, tiny_space), one(tiny_space))
+
+
+@pytest.mark.parametrize("column", ["checkpoint", "data"])
+def test_archs_of_two_checkpoints_or_data_sets_are_refused(
+    tiny_space: SearchSpace, tmp_path: Path, column: str
+) -> None:
+    path = tmp_path / "measured.csv"
+    path.write_text(HEADER[:-1] + f",{column}\n" + ROW[:-1] + ",0f\n" + ROW[:-1] + ",1e\n")
+    with pytest.raises(FileFormatError, match=rf"row 2 \(line 3\): measured on {column} 1e, row 1 on 0f"):
         read_measured(path, tiny_space)
+
+
+def test_archs_of_a_space_with_the_same_options_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "measured.csv"
+    measured_in, space = load_space("ofa-micro"), load_space("mcofa-micro")
+    genomes = measured_in.sample(3, np.random.default_rng(0))
+    space.check(space.decode(genomes[0]))
+    write_measured(path, measured_in, Measured(genomes, np.full(3, 50.0)))
+    with pytest.raises(FileFormatError) as refusal:
+        read_measured(path, space)
+    assert refusal.value.problem == (
+        f"{path}: row 1 (line 2) was measured in the space {measured_in.fingerprint}, "
+        f"mcofa-micro is {space.fingerprint}"
+    )
 
 
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 100_000), min_size=1, max_size=8), st.booleans())
@@ -121,8 +150,19 @@ def test_refuses_the_archs_that_the_space_refuses(name: str, tmp_path: Path) -> 
 
 
 def test_missing_file(tiny_space: SearchSpace, tmp_path: Path) -> None:
-    with pytest.raises(MissingFileError, match="CSV of archs not found"):
-        read_measured(tmp_path / "measured.csv", tiny_space)
+    path = tmp_path / "measured.csv"
+    with pytest.raises(MissingFileError, match="CSV of archs not found") as refusal:
+        read_measured(path, tiny_space)
+    assert f"`mcofa measure CHECKPOINT --out {path}`" in refusal.value.next_step
+
+
+def test_a_folder_or_foreign_file_is_not_to_be_measured_into(tiny_space: SearchSpace, tmp_path: Path) -> None:
+    foreign = tmp_path / "notes.txt"
+    foreign.write_text("notes\n")
+    for path, problem in ((tmp_path, "is a folder"), (foreign, "not a table of archs")):
+        with pytest.raises(FileFormatError, match=f"{path}: {problem}") as refusal:
+            read_measured(path, tiny_space)
+        assert "--out" not in refusal.value.next_step
 
 
 @pytest.mark.parametrize(

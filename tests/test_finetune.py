@@ -289,7 +289,7 @@ def test_data_with_other_classes_is_refused(tmp_path: Path) -> None:
             write_image(tmp_path / "images" / name / f"{index}.png", np.full((12, 12), index, np.uint8))
     path = tmp_path / "supernet.safetensors"
     save_checkpoint(path, header(SPACE, config(tmp_path)), dict(randomised(SPACE).state_dict()))
-    with pytest.raises(FileFormatError, match="has 2 classes, the network has 3"):
+    with pytest.raises(FileFormatError, match="has 2 classes, the search space tiny has 3"):
         finetune(searched_run(tmp_path), path, FinetuneSettings(batch_size=4))
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 from tiny_training import (
+    CLASSES,
+    SIDE,
     config,
     header,
     names_in,
@@ -18,6 +22,7 @@ from tiny_training import (
     randomised,
     tiny_space,
     untrained_checkpoint,
+    write_image,
     write_inputs,
 )
 
@@ -27,6 +32,7 @@ from mcofa.boards import load_board
 from mcofa.errors import DiskWriteError, FileFormatError, MissingFileError
 from mcofa.supernet.checkpoint import load_supernet, save_checkpoint
 from mcofa.supernet.data import Preprocessing, Split, load_data
+from mcofa.supernet.evaluate import top1_percent
 from mcofa.supernet.measure import measure as measure_archs
 
 pytestmark = pytest.mark.torch
@@ -103,6 +109,7 @@ def test_accuracies_are_those_on_the_validation_images(checkpoint: Path, tmp_pat
         assert row["top1_percent"] == f"{100 * right / 12:.3f}"
         assert digest.startswith(row["checkpoint"])
         assert len(row["checkpoint"]) == 16
+        assert row["space_fingerprint"] == SPACE.fingerprint
 
 
 def test_each_arch_sees_images_of_its_own_resolution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,6 +181,30 @@ def test_a_table_of_another_checkpoint_is_refused(checkpoint: Path, tmp_path: Pa
     assert path.read_bytes() == whole
 
 
+def test_a_table_of_other_images_is_refused(checkpoint: Path, tmp_path: Path, whole: bytes) -> None:
+    path, folder = tmp_path / "table.csv", tmp_path / "others"
+    path.write_bytes(whole)
+    shutil.copytree(checkpoint.parent / "images", folder)
+    for measured_on in (str(folder), None):
+        measured = measure_archs(checkpoint, COUNT, 0, BOARD, path, measured_on)
+        assert measured is not None
+    # Every image of a class, so that one of the validation split is among them.
+    for image in (folder / CLASSES[0]).iterdir():
+        write_image(image, np.zeros((SIDE, SIDE), np.uint8))
+    with pytest.raises(FileFormatError, match=r"table.csv: was measured on data [0-9a-f]{16}, this is"):
+        measure_archs(checkpoint, COUNT + 1, 0, BOARD, path, str(folder))
+    assert path.read_bytes() == whole
+
+
+def test_data_with_other_classes_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    shutil.copytree(checkpoint.parent / "images", folder)
+    shutil.rmtree(folder / CLASSES[0])
+    with pytest.raises(FileFormatError, match=r"images: has 2 classes, the search space tiny has 3"):
+        measure_archs(checkpoint, COUNT, 0, BOARD, tmp_path / "table.csv", str(folder))
+    assert names_in(tmp_path) == ["images"]
+
+
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
 def test_processes_share_the_work(
     checkpoint: Path, tmp_path: Path, whole: bytes, monkeypatch: pytest.MonkeyPatch, order: tuple[int, ...]
@@ -206,6 +237,26 @@ def test_a_stopped_process_goes_on_and_one_process_can_finish_the_work(
     done: list[int] = []
     measure(checkpoint, COUNT, 0, path, lambda number, _: done.append(number))
     assert len(done) == COUNT - 2
+    assert path.read_bytes() == whole
+
+
+def test_nothing_is_lost_or_measured_again_when_the_number_of_processes_changes(
+    checkpoint: Path, tmp_path: Path, whole: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, measured = tmp_path / "table.csv", []
+
+    def count(subnet: torch.nn.Module, split: Split, preprocessing: Preprocessing) -> float:
+        measured.append(subnet)
+        return top1_percent(subnet, split, preprocessing)
+
+    monkeypatch.setattr("mcofa.supernet.measure.top1_percent", count)
+    for processes, ranks in ((2, (0, 1)), (3, (1,)), (1, (0,))):
+        monkeypatch.setenv("WORLD_SIZE", str(processes))
+        for rank in ranks:
+            monkeypatch.setenv("RANK", str(rank))
+            with contextlib.suppress(KeyboardInterrupt):
+                measure_archs(checkpoint, COUNT, 0, BOARD, path, report=stop_after(2))
+    assert len(measured) == COUNT
     assert path.read_bytes() == whole
 
 

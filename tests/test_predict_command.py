@@ -11,6 +11,7 @@ import pytest
 from mcofa.arch_table import Measured, write_measured
 from mcofa.cli import main
 from mcofa.predictor import load_predictor
+from mcofa.resources import data_folder
 from mcofa.space import load_space
 
 SPACE = load_space("mcofa-micro")
@@ -58,11 +59,46 @@ def test_says_how_good_the_predictor_is(measured: Path, capsys: pytest.CaptureFi
     assert "rest.csv: 20 archs; RMSE 0." in lines[2]
 
 
+def test_a_table_of_another_space_is_refused(measured: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fit(measured, "--space", "ofa-micro") == 1
+    said = capsys.readouterr().err
+    assert f"was measured in the space {SPACE.fingerprint}, ofa-micro is" in said
+    assert not (measured / "fitted.npz").exists()
+
+
+def test_a_folder_in_place_of_the_table_is_named_as_such(
+    measured: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit-predictor", str(measured), "--out", str(measured / "fitted.npz")]) == 1
+    said = capsys.readouterr().err
+    assert f"{measured}: is a folder, expected a CSV of archs\n  next: name a file in it" in said
+
+
+def test_a_changed_copy_of_a_space_does_not_take_the_shipped_predictor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    changed = SPACE.model_copy(update={"classes": 5})
+    Path("copy.yaml").write_text(json.dumps(changed.model_dump()))
+    Path("arch.json").write_text(json.dumps(SPACE.smallest().to_json()))
+    assert main(["search", "--space", "copy.yaml"]) == 1
+    said = capsys.readouterr().err
+    assert f"fitted on the space mcofa-micro ({SPACE.fingerprint}), not on mcofa-micro (" in said
+    assert "name it with --predictor" in said
+    cost = ["cost", "--arch", "arch.json", "--json", "--space"]
+    for space, predicted in (("mcofa-micro", True), ("copy.yaml", False)):
+        assert main([*cost, space]) == 0
+        assert ("predicted_top1_percent" in json.loads(capsys.readouterr().out)) == predicted
+    zoo = str(data_folder("zoo") / "mcofa-micro.npz")
+    assert main([*cost, "copy.yaml", "--predictor", zoo]) == 1
+    assert "fitted on the space mcofa-micro" in capsys.readouterr().err
+
+
 def test_without_records_nothing_is_written(measured: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert fit(measured, "--held-out", str(measured / "none.csv")) == 1
     assert "CSV of archs not found" in capsys.readouterr().err
     lines = (measured / "some.csv").read_text().splitlines(keepends=True)
     (measured / "some.csv").write_text("".join(lines[:20]))
     assert fit(measured) == 1
-    assert "19 measured archs, at least 30 are needed" in capsys.readouterr().err
+    assert "19 distinct archs measured, at least 30 are needed" in capsys.readouterr().err
     assert not (measured / "fitted.npz").exists()

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from mcofa.arch import Arch
 from mcofa.arch_features import features, options
 from mcofa.arch_table import Measured, read_measured
-from mcofa.errors import FileFormatError, MissingFileError
-from mcofa.fit_predictor import Quality, TooFewArchsError, fit_predictor, quality
+from mcofa.errors import FileFormatError, McofaError, MissingFileError
+from mcofa.fit_predictor import EqualAccuraciesError, Quality, TooFewArchsError, fit_predictor, quality
 from mcofa.peak_items import macs
-from mcofa.predictor import Predictor, load_predictor, save_predictor
+from mcofa.predictor import OtherSpaceError, Predictor, load_predictor, save_predictor
 from mcofa.resources import data_folder
 from mcofa.space import Genomes, SearchSpace, load_space
 
@@ -84,7 +84,7 @@ def test_fit_finds_the_noise_of_made_up_accuracies(
     measured_tiny_archs: Measured, synthetic_predictor: Predictor
 ) -> None:
     provenance, accuracies = synthetic_predictor.provenance, measured_tiny_archs.top1_percent
-    assert provenance.measured_archs == len(accuracies)
+    assert provenance.measured_archs == len(np.unique(measured_tiny_archs.genomes, axis=0))
     assert provenance.lowest_top1_percent == accuracies.min()
     assert provenance.highest_top1_percent == accuracies.max()
     assert provenance.measured_on == "made-up accuracies"
@@ -157,9 +157,48 @@ def test_quality_equals_scipy(ties: bool) -> None:
 
 
 def test_too_few_archs(tiny_space: SearchSpace, measured_tiny_archs: Measured) -> None:
-    with pytest.raises(TooFewArchsError, match="29 measured archs, at least 30 are needed"):
+    with pytest.raises(TooFewArchsError, match="29 distinct archs measured, at least 30 are needed"):
         fit_predictor(tiny_space, measured_tiny_archs.take(np.arange(29)), "")
     fit_predictor(tiny_space, measured_tiny_archs.take(np.arange(30)), "")
+
+
+def test_repeats_are_no_further_archs(tiny_space: SearchSpace, measured_tiny_archs: Measured) -> None:
+    _, first = np.unique(measured_tiny_archs.genomes, axis=0, return_index=True)
+    repeated = measured_tiny_archs.take(np.resize(np.sort(first)[:29], 60))
+    with pytest.raises(TooFewArchsError, match="29 distinct archs measured, at least 30 are needed"):
+        fit_predictor(tiny_space, repeated, "")
+
+
+def test_repeated_measurements_do_not_make_a_predictor_look_better(tiny_space: SearchSpace) -> None:
+    """Accuracies without pattern: who has seen an arch's other rows knows its accuracy, nobody else does."""
+    rng = np.random.default_rng(4)
+    genomes = np.unique(tiny_space.sample(150, rng), axis=0)
+    measured = Measured(genomes, rng.normal(80, 2, len(genomes)))
+    order = rng.permutation(np.tile(np.arange(len(genomes)), 4))
+    known = fit_predictor(tiny_space, measured.take(order), "each four times").provenance
+    assert known.measured_archs == len(genomes)
+    assert known.rmse_points > 1.7
+    assert abs(known.kendall_tau) < 0.3
+
+
+@pytest.mark.parametrize("different", [0, 1])
+def test_equal_accuracies_are_refused(
+    tiny_space: SearchSpace, measured_tiny_archs: Measured, different: int
+) -> None:
+    accuracies = np.full(len(measured_tiny_archs), 81.25)
+    accuracies[:different] = 80
+    measured = dataclasses.replace(measured_tiny_archs, top1_percent=accuracies)
+    with pytest.raises(EqualAccuraciesError, match=r"have the same top-1 accuracy, 81.25 %"):
+        fit_predictor(tiny_space, measured, "")
+
+
+@pytest.mark.parametrize("change", [{"noise": np.nan}, {"spread": np.full((28, 28), np.inf)}])
+def test_numbers_that_are_not_finite_are_never_saved(
+    synthetic_predictor: Predictor, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    with pytest.raises(McofaError, match="not finite"):
+        save_predictor(tmp_path / "tiny.npz", dataclasses.replace(synthetic_predictor, **change))
+    assert list(tmp_path.iterdir()) == []
 
 
 # Beyond what was measured
@@ -256,6 +295,13 @@ def test_the_paper_spaces_are_predicted_well(
     assert known.rmse_points <= rmse_points
     assert known.rmse_points_in_batch <= rmse_points_in_batch
     assert known.kendall_tau >= kendall_tau
+
+
+def test_every_shipped_predictor_is_of_the_space_that_comes_with_it() -> None:
+    files = sorted(data_folder("zoo").glob("*.npz"))
+    assert {"mcofa-micro", *PAPER_SPACES} <= {path.stem for path in files}
+    for path in files:
+        assert load_predictor(path, load_space(path.stem)).provenance.space == path.stem
 
 
 @pytest.mark.parametrize("name", PAPER_SPACES)
@@ -409,12 +455,21 @@ def test_refuses_changed_contents(tiny_space: SearchSpace, saved: Path, changes:
         load_predictor(saved, tiny_space)
 
 
-def test_refuses_a_predictor_of_another_space(saved: Path) -> None:
-    with pytest.raises(FileFormatError, match=r"fitted on the space tiny with .* not on mcofa-micro"):
+def test_refuses_a_predictor_of_another_space(tiny_space: SearchSpace, saved: Path) -> None:
+    with pytest.raises(OtherSpaceError) as refusal:
         load_predictor(saved, load_space("mcofa-micro"))
+    assert refusal.value.problem == (
+        f"{saved}: was fitted on the space tiny ({tiny_space.fingerprint}), "
+        f"not on mcofa-micro ({load_space('mcofa-micro').fingerprint})"
+    )
+    assert "`mcofa fit-predictor" in refusal.value.next_step
+    assert "--predictor" in refusal.value.next_step
 
 
-def test_refuses_a_predictor_of_a_space_that_has_changed(tiny_space: SearchSpace, saved: Path) -> None:
-    wider = SearchSpace.model_validate(tiny_space.model_dump() | {"resolutions": [12, 16, 20]})
-    with pytest.raises(FileFormatError):
-        load_predictor(saved, wider)
+@pytest.mark.parametrize("change", [{"resolutions": [12, 16, 20]}, {"classes": 5}])
+def test_refuses_a_predictor_of_a_space_that_has_changed(
+    tiny_space: SearchSpace, saved: Path, change: dict[str, Any]
+) -> None:
+    changed = SearchSpace.model_validate(tiny_space.model_dump() | change)
+    with pytest.raises(OtherSpaceError, match=r"fitted on the space tiny \(.*\), not on tiny \("):
+        load_predictor(saved, changed)

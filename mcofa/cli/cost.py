@@ -105,13 +105,17 @@ def cost(
 
 def _predictions(space: SearchSpace, genomes: Genomes, file: Path | None) -> Columns:
     """Accuracy and its standard deviation, (archs,) each; nothing where no predictor is at hand."""
-    from mcofa.predictor import load_predictor
+    from mcofa.errors import MissingFileError
+    from mcofa.predictor import OtherSpaceError, load_predictor
     from mcofa.resources import data_folder
 
-    chosen = file or data_folder("zoo") / f"{space.name}.npz"
-    if file is None and not chosen.is_file():
-        return {}
-    found = load_predictor(chosen, space).predict(space, genomes)
+    try:
+        predictor = load_predictor(file or data_folder("zoo") / f"{space.name}.npz", space)
+    except (MissingFileError, OtherSpaceError):
+        if file is None:
+            return {}
+        raise
+    found = predictor.predict(space, genomes)
     return {
         "predicted_top1_percent": found.top1_percent.round(3).tolist(),
         "predicted_top1_std_points": found.std_points.round(3).tolist(),

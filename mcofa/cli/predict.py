@@ -81,7 +81,8 @@ def fit_predictor(
 ) -> None:
     """Fit an accuracy predictor on the measured archs in CSV.
 
-    A column measurement_batch tells archs apart that were measured on different images.
+    A column measurement_batch tells archs apart that were measured on different images. The columns
+    space_fingerprint and data, which `mcofa measure` writes, keep spaces and data sets apart.
     """
     from dataclasses import asdict
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import gzip
+import hashlib
 import os
 import zlib
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mcofa.errors import FileFormatError, MissingFileError
+from mcofa.space import SearchSpace
 from mcofa.supernet.image_folder import ImageFiles, list_images
 
 _DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
@@ -99,6 +101,14 @@ class ImageData:
     preprocessing: Preprocessing
     train_files: ImageFiles | None = None
 
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the validation split, at the resolution it has, and of the class labels."""
+        found = hashlib.sha256(repr((self.labels, self.validation.images.shape)).encode())
+        found.update(self.validation.images.contiguous().numpy().data)
+        found.update(self.validation.targets.contiguous().numpy().data)
+        return found.hexdigest()[:16]
+
     def at(self, resolution: int) -> ImageData:
         """Return the data set at another resolution, preprocessing unchanged."""
         return replace(
@@ -144,6 +154,24 @@ def load_data(name: str, resolution: int, channels: int) -> ImageData:
     pixels = train.images.to(torch.float32) / 255
     preprocessing = Preprocessing(round(pixels.mean().item(), 4), round(max(pixels.std().item(), 1e-3), 4))
     return ImageData(name, part.labels, train, validation, preprocessing, files)
+
+
+def load_data_for(space: SearchSpace, name: str) -> ImageData:
+    """Load the training and validation splits, see ``load_data``, at the largest resolution of ``space``.
+
+    Raises:
+        MissingFileError: the data is not there.
+        FileFormatError: a file is damaged, too few images, or other channels or classes than the space's.
+    """
+    data = load_data(name, space.resolutions[-1], space.input_channels)
+    if len(data.labels) != space.classes:
+        raise FileFormatError(
+            name,
+            f"has {len(data.labels)} classes, the search space {space.name} has {space.classes}",
+            f"choose data with {space.classes} classes, or a supernet trained in a space with "
+            f"{len(data.labels)} (`classes` in the space's file)",
+        )
+    return data
 
 
 def load_test_split(name: str, resolution: int, channels: int) -> Split:

@@ -13,8 +13,9 @@ from mcofa.errors import MissingFileError
 from mcofa.graph import lower
 from mcofa.space import SearchSpace
 from mcofa.supernet.checkpoint import load_supernet
-from mcofa.supernet.data import load_data, load_test_split
+from mcofa.supernet.data import load_data_for, load_test_split
 from mcofa.supernet.evaluate import calibrate, top1_percent
+from mcofa.supernet.trained import check_trained
 
 
 def evaluate_checkpoint(
@@ -26,15 +27,17 @@ def evaluate_checkpoint(
 
     Raises:
         MissingFileError: checkpoint, arch file or data set missing.
-        FileFormatError: one of them is damaged.
+        FileFormatError: one of them is damaged, the data set has other classes than the space, or the
+            arch is not trained yet.
         InvalidArchError: the arch is not in the checkpoint's space.
     """
     header, supernet = load_supernet(checkpoint)
     space = header.space
     arch = _choose(space, arch_choice, seed)
     graph = lower(space, arch)
+    check_trained(checkpoint, header, arch)
     name = data_name or header.data
-    data = load_data(name, space.resolutions[-1], space.input_channels).at(arch.resolution)
+    data = load_data_for(space, name).at(arch.resolution)
     subnet = calibrate(supernet.extract(arch), data.train, data.preprocessing)
     test = load_test_split(name, arch.resolution, space.input_channels)
     return {

@@ -26,7 +26,7 @@ from mcofa.run import Run
 from mcofa.supernet.augment import scaled_to
 from mcofa.supernet.batches import Batches, train_images
 from mcofa.supernet.config import TrainConfig
-from mcofa.supernet.data import ImageData, load_data
+from mcofa.supernet.data import ImageData, load_data_for
 from mcofa.supernet.distributed import World
 from mcofa.supernet.evaluate import calibrate, top1_percent
 from mcofa.supernet.fake_quantize import FakeQuantizedSubnet, Ranges
@@ -99,9 +99,9 @@ def finetune(
     """
     searched = load_searched(run, checkpoint)
     header = searched.header
-    data = load_data(header.data, header.space.resolutions[-1], header.space.input_channels)
+    data = load_data_for(header.space, header.data)
     assert header.config is not None
-    _check(data, header.space.classes, settings)
+    _check_count(data, settings)
     started = time.monotonic()
     tuning = _Tuning(searched, data, header.config, settings)
     for _ in range(settings.epochs + settings.quantized_epochs):
@@ -227,13 +227,7 @@ def _cosine(peak: float, steps: int) -> list[float]:
     return [peak * 0.5 * (1 + math.cos(math.pi * step / steps)) for step in range(steps)]
 
 
-def _check(data: ImageData, classes: int, settings: FinetuneSettings) -> None:
-    if len(data.labels) != classes:
-        raise FileFormatError(
-            data.name,
-            f"has {len(data.labels)} classes, the network has {classes}",
-            "take the data set that the checkpoint was trained on",
-        )
+def _check_count(data: ImageData, settings: FinetuneSettings) -> None:
     if train_images(data) < settings.batch_size:
         raise FileFormatError(
             data.name,

@@ -18,8 +18,9 @@ from mcofa.boards import Board
 from mcofa.errors import FileFormatError
 from mcofa.space import Genomes, SearchSpace
 from mcofa.supernet.checkpoint import load_supernet
-from mcofa.supernet.data import ImageData, Split, load_data
+from mcofa.supernet.data import ImageData, Split, load_data_for
 from mcofa.supernet.evaluate import CALIBRATION_IMAGES, calibrate, top1_percent
+from mcofa.supernet.trained import check_trained
 
 Report = Callable[[int, int], None]
 
@@ -36,41 +37,44 @@ def measure(
     """Measure ``count`` archs (see ``balanced_archs``), each at its own resolution.
 
     Every result is written at once; a later call goes on where this one stopped. Of the processes
-    that torchrun starts, each measures its share into a file in the folder OUT.parts, and whichever
-    finds everything measured writes ``out``; the others return None. ``data_name`` stands in for the
-    data set of the checkpoint. ``report`` is called with the number done, and of how many.
+    that torchrun starts, each measures its share into a file in the folder OUT.parts, beside what was
+    known when it started, and whichever finds everything measured writes ``out``; the others return
+    None. ``data_name`` stands in for the data set of the checkpoint. ``report`` is called with the
+    number done, and of how many.
 
     Raises:
-        FileFormatError: a table holds archs of another checkpoint or another seed.
+        FileFormatError: a table holds archs of another checkpoint, other data or another seed; the data
+            set has other classes than the space; or the space is not trained whole yet.
         MissingFileError: the checkpoint or the data set is missing.
         DiskWriteError: the operating system refused to write.
     """
     header, supernet = load_supernet(checkpoint)
     space = header.space
+    check_trained(checkpoint, header, space.smallest())
+    data = load_data_for(space, data_name or header.data)
     order = balanced_archs(space, board, seed)
     weights = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:16]
-    tables = _Tables(space, weights, order, seed, out)
+    tables = _Tables(space, weights, data.fingerprint, order, seed, out)
     archs, done = order[:count], tables.read()
     rank, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     share = archs[rank::processes]
     own = out if processes == 1 else tables.part(rank)
     gpu = int(os.environ.get("LOCAL_RANK", "0"))
     device = torch.device("cuda", gpu) if torch.cuda.is_available() else torch.device("cpu")
-    data = load_data(data_name or header.data, space.resolutions[-1], space.input_channels)
     at = functools.cache(lambda resolution: _splits(data.at(resolution), device))
     for genome in (row for row in share if bytes(row) not in done):
         arch = space.decode(genome)
         train, validation = at(arch.resolution)
         subnet = calibrate(supernet.extract(arch).to(device), train, data.preprocessing)
         done[bytes(genome)] = top1_percent(subnet, validation, data.preprocessing)
-        tables.write(own, done, share if processes > 1 else order)
+        tables.write(own, done)
         report(sum(bytes(row) in done for row in share), len(share))
     done = tables.read()
     if any(bytes(row) not in done for row in archs):
         return None
     if processes > 1:
-        tables.write(out, done, order)
-    return Measured(archs, np.array([done[bytes(row)] for row in archs]), checkpoint=weights)
+        tables.write(out, done)
+    return tables.measured(done, archs)
 
 
 def _splits(data: ImageData, device: torch.device) -> tuple[Split, Split]:
@@ -84,6 +88,7 @@ class _Tables:
 
     space: SearchSpace
     checkpoint: str
+    data: str
     order: Genomes
     seed: int
     out: Path
@@ -99,13 +104,14 @@ class _Tables:
             if not path.exists():
                 continue
             measured = read_measured(path, self.space)
-            if measured.checkpoint != self.checkpoint:
-                other = measured.checkpoint or "unknown"
-                raise FileFormatError(
-                    path,
-                    f"was measured on checkpoint {other}, this is {self.checkpoint}",
-                    "choose another --out, or move the table away",
-                )
+            for what in ("checkpoint", "data"):
+                if getattr(measured, what) != getattr(self, what):
+                    raise FileFormatError(
+                        path,
+                        f"was measured on {what} {getattr(measured, what) or 'unknown'}, "
+                        f"this is {getattr(self, what)}",
+                        "choose another --out, or move the table away",
+                    )
             found |= zip(map(bytes, measured.genomes), measured.top1_percent.tolist(), strict=True)
             if not set(found) <= known:
                 raise FileFormatError(
@@ -115,8 +121,12 @@ class _Tables:
                 )
         return found
 
-    def write(self, path: Path, done: dict[bytes, float], archs: Genomes) -> None:
-        """Write those of ``archs`` that are done, in their order."""
-        rows = np.array([bytes(row) in done for row in archs])
-        accuracies = np.array([done[bytes(row)] for row in archs[rows]])
-        write_measured(path, self.space, Measured(archs[rows], accuracies, checkpoint=self.checkpoint))
+    def measured(self, done: dict[bytes, float], archs: Genomes) -> Measured:
+        """Return ``archs`` with their accuracies."""
+        accuracies = np.array([done[bytes(row)] for row in archs])
+        return Measured(archs, accuracies, checkpoint=self.checkpoint, data=self.data)
+
+    def write(self, path: Path, done: dict[bytes, float]) -> None:
+        """Write everything that is done, in the order in which archs are drawn."""
+        rows = [bytes(row) in done for row in self.order]
+        write_measured(path, self.space, self.measured(done, self.order[rows]))

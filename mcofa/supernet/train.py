@@ -19,7 +19,7 @@ from mcofa.supernet.checkpoint import Header
 from mcofa.supernet.config import TrainConfig
 from mcofa.supernet.curve_svg import curves_svg
 from mcofa.supernet.curves import Curves, Point
-from mcofa.supernet.data import ImageData, load_data
+from mcofa.supernet.data import ImageData, load_data_for
 from mcofa.supernet.distributed import World, joined
 from mcofa.supernet.phase_run import PhaseRun
 from mcofa.supernet.phases import PhaseFiles
@@ -96,14 +96,8 @@ def _check_start(files: PhaseFiles, index: int) -> None:
 
 
 def _load(files: PhaseFiles) -> ImageData:
-    config, space = files.config, files.space
-    data = load_data(config.data, space.resolutions[-1], space.input_channels)
-    if len(data.labels) != space.classes:
-        raise FileFormatError(
-            config.data,
-            f"has {len(data.labels)} classes, the search space {space.name} has {space.classes}",
-            "choose a space with that many classes (`mcofa spaces`)",
-        )
+    config = files.config
+    data = load_data_for(files.space, config.data)
     if train_images(data) < config.batch_size:
         raise FileFormatError(
             config.data,
