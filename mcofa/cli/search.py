@@ -8,6 +8,7 @@ from typing import Literal
 
 import click
 
+from mcofa.cli.finite import FiniteRange
 from mcofa.cli.output import json_option
 
 _DEFAULT_BOARD = "stm32f746"
@@ -23,11 +24,11 @@ _BOARD_MEASURES = frozenset({"arena_bytes", "flash_bytes", "model_bytes", "laten
 @click.option("--max-arena-bytes", type=click.IntRange(min=1), help="Stay below the board's own budget.")
 @click.option("--max-flash-bytes", type=click.IntRange(min=1), help="Runtime and firmware included.")
 @click.option("--max-model-bytes", type=click.IntRange(min=1), help="The .tflite file alone.")
-@click.option("--max-latency-ms", type=click.FloatRange(min=0, min_open=True), help="Of the estimate.")
+@click.option("--max-latency-ms", type=FiniteRange(min=0, min_open=True), help="Of the estimate.")
 @click.option("--max-peak-items", type=click.IntRange(min=1), help="The paper's metric; needs no board.")
 @click.option(
     "--min-top1",
-    type=click.FloatRange(min=0, max=100, min_open=True),
+    type=FiniteRange(min=0, max=100, min_open=True),
     help="Find the smallest arena predicted to reach it; without --board, on the smallest board.",
 )
 @click.option(
@@ -35,7 +36,7 @@ _BOARD_MEASURES = frozenset({"arena_bytes", "flash_bytes", "model_bytes", "laten
 )
 @click.option("--verify", metavar="K", type=click.IntRange(min=1), help="Measure the best K on validation.")
 @click.option("--int8", is_flag=True, help="With --verify: rank by the accuracy of the int8 models.")
-@click.option("--time-limit", metavar="S", type=click.FloatRange(min=0, min_open=True), help="In seconds.")
+@click.option("--time-limit", metavar="S", type=FiniteRange(min=0, min_open=True), help="In seconds.")
 @click.option("--predictor", type=click.Path(path_type=Path), help="Default: the one in zoo/.")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="For --verify. Default: the one in zoo/.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
@@ -68,11 +69,19 @@ def search(
     """
     if int8 and not verify:
         raise click.UsageError("--int8 needs --verify")
+    if board_name is not None and not board_name.strip():
+        raise click.BadParameter(
+            f"{board_name!r} names no board; see `mcofa boards`, or leave it out for {_DEFAULT_BOARD}",
+            param_hint="--board",
+        )
     every_board = board_name == "all"
     smallest_board = board_name is None and max_peak_items is None and min_top1 is not None
     anywhere = board_name is None and max_peak_items is not None
-    if anywhere and (kernels or max_arena_bytes or max_flash_bytes or max_model_bytes or max_latency_ms):
-        raise click.UsageError("limits on arena, flash, model and latency, and --kernels, need --board")
+    of_board = kernels or max_arena_bytes or max_flash_bytes or max_model_bytes or max_latency_ms
+    if anywhere and (of_board or engine == "aot"):
+        raise click.UsageError(
+            "limits on arena, flash, model and latency, --kernels and --engine aot need --board"
+        )
     measures = _parse_measures(pareto)
     if measures and (every_board or min_top1):
         raise click.UsageError("--pareto goes with one board and without --min-top1")
