@@ -36,9 +36,15 @@ _BOARD_MEASURES = frozenset({"arena_bytes", "flash_bytes", "model_bytes", "laten
 )
 @click.option("--verify", metavar="K", type=click.IntRange(min=1), help="Measure the best K on validation.")
 @click.option("--int8", is_flag=True, help="With --verify: rank by the accuracy of the int8 models.")
-@click.option("--time-limit", metavar="S", type=FiniteRange(min=0, min_open=True), help="In seconds.")
+@click.option(
+    "--time-limit",
+    metavar="S",
+    type=FiniteRange(min=0, min_open=True),
+    help="Seconds for all that is searched; --verify measures after it.",
+)
 @click.option("--predictor", type=click.Path(path_type=Path), help="Default: the one in zoo/.")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="For --verify. Default: the one in zoo/.")
+@click.option("--data", help="For --verify. Default: the data set that the checkpoint was trained on.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder; default runs/BOARD.")
 @json_option
@@ -59,6 +65,7 @@ def search(
     time_limit: float | None,
     predictor: Path | None,
     checkpoint: Path | None,
+    data: str | None,
     seed: int,
     out: Path | None,
     as_json: bool,
@@ -67,8 +74,9 @@ def search(
 
     `--board all` gives one row a board. With --max-peak-items alone no board is needed.
     """
-    if int8 and not verify:
-        raise click.UsageError("--int8 needs --verify")
+    for option, given in (("--int8", int8), ("--checkpoint", checkpoint), ("--data", data)):
+        if given and not verify:
+            raise click.UsageError(f"{option} needs --verify")
     if board_name is not None and not board_name.strip():
         raise click.BadParameter(
             f"{board_name!r} names no board; see `mcofa boards`, or leave it out for {_DEFAULT_BOARD}",
@@ -95,9 +103,10 @@ def search(
 
     # numpy, imported below, multiplies thousands of small matrices: threads would mostly wait for each other.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from mcofa.cli.search_runs import Request, search_each, search_one, search_smallest
+    from mcofa.cli.search_runs import Request, check_request, search_each, search_one, search_smallest
     from mcofa.predictor import load_predictor
     from mcofa.resources import data_folder
+    from mcofa.search.deadline import Deadline
     from mcofa.space import load_space
 
     space = load_space(space_name)
@@ -105,6 +114,7 @@ def search(
         space=space,
         predictor=load_predictor(predictor or data_folder("zoo") / f"{space.name}.npz", space),
         checkpoint=checkpoint or data_folder("zoo") / f"{space.name}.safetensors",
+        data=data,
         engine=engine,
         kernels=kernels,
         max_arena_bytes=max_arena_bytes,
@@ -116,9 +126,10 @@ def search(
         measures=measures,
         verify=verify,
         int8=int8,
-        time_limit_s=time_limit,
+        deadline=Deadline(time_limit),
         seed=seed,
     )
+    check_request(request)
     if every_board:
         search_each(request, out, as_json)
     elif smallest_board:
