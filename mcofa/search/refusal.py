@@ -90,10 +90,11 @@ def _next_step(
         return "raise " + " and ".join(
             f"{OPTIONS[name]} to {_argument(name, leasts[name].value)}" for name in to_raise
         )
-    fitting = _boards_that_fit(space, replace(own, **dict.fromkeys(to_raise)), engine)
-    if fitting:
-        raised = f"raise {' and '.join(OPTIONS[name] for name in to_raise)}, and " if to_raise else ""
-        return f"{raised}choose a board with more memory: {space.name} fits {', '.join(fitting)}"
+    for raised in ([], to_raise):
+        fitting = _boards_that_fit(space, replace(own, **dict.fromkeys(raised)), engine)
+        if fitting:
+            first = f"raise {' and '.join(OPTIONS[name] for name in raised)}, and " if raised else ""
+            return f"{first}choose a board with more memory: {space.name} fits {', '.join(fitting)}"
     return (
         f"no board of `mcofa boards` has enough for {space.name}; choose a smaller space (`mcofa spaces`), "
         "or derive one for the board with `mcofa design-space`"
