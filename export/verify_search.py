@@ -19,13 +19,15 @@ from export import litert
 from export.evaluate import quantize_images
 from export.to_onnx import to_onnx
 from export.to_tflite import to_tflite
-from mcofa.errors import FileFormatError
+from mcofa.errors import FileFormatError, MissingFileError
 from mcofa.search import Candidate
 from mcofa.space import GlobalAverage, SearchSpace
 from mcofa.supernet.checkpoint import load_supernet
 from mcofa.supernet.data import ImageData, load_data_for
 from mcofa.supernet.evaluate import calibrate, top1_percent
 from mcofa.supernet.subnet import Subnet
+from mcofa.supernet.supernet import Supernet
+from mcofa.supernet.trained import check_trained
 
 _CALIBRATION_IMAGES = 128
 
@@ -65,22 +67,22 @@ class Measured:
         }
 
 
-def verify_candidates(
-    checkpoint: Path,
-    space: SearchSpace,
-    candidates: Sequence[Candidate],
-    int8: bool,
-    report: Callable[[int], None] = lambda done: None,
-) -> tuple[Measured, ...]:
-    """Measure candidates with the supernet's weights, batch norm recalibrated for each, in their order.
-
-    With ``int8`` each is also exported and its int8 model measured (LiteRT, reference kernels).
-    ``report`` is called with the number done.
+def load_measurable(
+    checkpoint: Path, space: SearchSpace, data_name: str | None = None
+) -> tuple[Supernet, str]:
+    """Return the supernet that measures archs of ``space``, and the name of the data set to measure on.
 
     Raises:
-        MissingFileError: checkpoint or data set missing.
-        FileFormatError: the checkpoint is damaged, or of another space.
+        MissingFileError: there is no such checkpoint.
+        FileFormatError: the checkpoint is damaged, of another space, not fully trained, or names no data set.
     """
+    if not checkpoint.is_file():
+        raise MissingFileError(
+            checkpoint,
+            f"supernet of {space.name}",
+            "name one with --checkpoint; make one with `mcofa train`, or with `mcofa import-ofa` from "
+            "published weights (then name the images with --data)",
+        )
     header, supernet = load_supernet(checkpoint)
     if header.space.fingerprint != space.fingerprint:
         raise FileFormatError(
@@ -89,7 +91,29 @@ def verify_candidates(
             f"{space.name} ({space.fingerprint})",
             "name the checkpoint of that space with --checkpoint",
         )
-    data_at = functools.cache(load_data_for(space, header.data).at)
+    check_trained(checkpoint, header, space.smallest())
+    return supernet, data_name or header.data
+
+
+def verify_candidates(
+    checkpoint: Path,
+    space: SearchSpace,
+    candidates: Sequence[Candidate],
+    int8: bool,
+    report: Callable[[int], None] = lambda done: None,
+    data_name: str | None = None,
+) -> tuple[Measured, ...]:
+    """Measure candidates with the supernet's weights, batch norm recalibrated for each, in their order.
+
+    With ``int8`` each is also exported and its int8 model measured (LiteRT, reference kernels).
+    ``report`` is called with the number done; ``data_name`` stands in for the data set of the checkpoint.
+
+    Raises:
+        MissingFileError: checkpoint or data set missing.
+        FileFormatError: the checkpoint is damaged, of another space, not fully trained, or names no data set.
+    """
+    supernet, data_name = load_measurable(checkpoint, space, data_name)
+    data_at = functools.cache(load_data_for(space, data_name).at)
     measured: list[Measured] = []
     for candidate in candidates:
         data = data_at(candidate.arch.resolution)

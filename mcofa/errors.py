@@ -61,6 +61,10 @@ class BudgetError(McofaError):
     """No arch of the space fits the budget."""
 
 
+class TimeLimitError(BudgetError):
+    """The time limit ended a search before it found anything."""
+
+
 class UnsupportedOpError(McofaError):
     """The model holds an op that the memory accounting or the exporter has no rule for."""
 

@@ -5,9 +5,10 @@ import dataclasses
 import pytest
 
 from mcofa.boards import Board, load_board
-from mcofa.errors import BudgetError
+from mcofa.errors import BudgetError, TimeLimitError
 from mcofa.predictor import Predictor
 from mcofa.search import Budget, Found, board_budget, search
+from mcofa.search.deadline import Deadline
 from mcofa.search.fleet import BoardAnswer, fleet_boards, search_boards, smallest_board
 from mcofa.space import SearchSpace
 
@@ -80,3 +81,25 @@ def test_when_no_board_will_do_the_largest_says_why(boards: list[Board]) -> None
 
     with pytest.raises(BudgetError, match="none of 3 boards will do; the largest, roomy: roomy is too small"):
         smallest_board(search_boards(boards, board_budget, fail))
+
+
+def test_boards_are_not_searched_after_the_deadline(boards: list[Board]) -> None:
+    def fail(board: Board) -> Found:
+        raise AssertionError("searched")
+
+    answers = list(search_boards(boards, board_budget, fail, Deadline(5, started=-1e9)))
+    assert [answer.board.name for answer in answers] == ["none", "tight", "roomy"]
+    with pytest.raises(TimeLimitError, match="the time limit of 5 s ended before none was searched"):
+        smallest_board(answers)
+
+
+def test_no_board_is_the_smallest_while_a_smaller_one_may_do(boards: list[Board]) -> None:
+    def find(board: Board) -> Found:
+        if board.name == "tight":
+            raise TimeLimitError("out of time on tight", "give more")
+        if board.name == "none":
+            raise BudgetError("none is too small", "buy another")
+        return Found((), 0, True, False)
+
+    with pytest.raises(TimeLimitError, match="out of time on tight"):
+        smallest_board(search_boards(boards, board_budget, find))

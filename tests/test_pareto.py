@@ -19,6 +19,7 @@ from mcofa.cost import cost
 from mcofa.errors import BudgetError
 from mcofa.predictor import Predictor
 from mcofa.search import Budget
+from mcofa.search import front as front_module
 from mcofa.search.front import search_front
 from mcofa.search.front_files import as_csv, as_svg
 from mcofa.search.options import Options
@@ -96,6 +97,24 @@ def test_the_front_is_that_of_all_archs(
     assert front.reference["arena_bytes"] == 10_000
     accuracies = [point.top1_percent for point in front.points]
     assert accuracies == sorted(accuracies, reverse=True)
+
+
+@pytest.mark.parametrize("evolved", [False, True])
+def test_a_front_says_that_the_time_limit_ended_it(
+    tiny_space: SearchSpace, board: Board, synthetic_predictor: Predictor, evolved: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(Options, "are_few", property(lambda _: not evolved))
+    monkeypatch.setattr(front_module, "_CHUNK", 50)
+    measures, budget = ("arena_bytes", "top1_percent"), Budget(10_000, UNLIMITED)
+    whole = search_front(tiny_space, board, budget, synthetic_predictor, measures, 0)
+    cut = search_front(
+        tiny_space, board, budget, synthetic_predictor, measures, 0, time_limit_s=999, started=-1e9
+    )
+    assert (cut.exhaustive, cut.to_json()["stopped_early"]) == (False, True)
+    assert not whole.to_json()["stopped_early"]
+    assert len(cut.points) >= 1
+    assert cut.candidates < whole.candidates
 
 
 def test_a_front_without_a_board(tiny_space: SearchSpace, synthetic_predictor: Predictor) -> None:

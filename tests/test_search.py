@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from typing import Any, cast
 
 import numpy as np
@@ -11,15 +12,17 @@ from mcofa.arch import arch_from_json
 from mcofa.arch_table import Measured
 from mcofa.boards import Board, load_board
 from mcofa.cost import Cost, cost
-from mcofa.errors import BudgetError
+from mcofa.errors import BudgetError, TimeLimitError
 from mcofa.fit_predictor import fit_predictor
 from mcofa.peak_items import peak_items
 from mcofa.population_cost import PopulationCosts
 from mcofa.predictor import Prediction, Predictor
-from mcofa.search import Budget, Generation, board_budget, search
+from mcofa.search import Budget, Generation, board_budget, evolve, search
 from mcofa.search.costs import CandidateCosts
+from mcofa.search.deadline import Deadline
 from mcofa.search.options import Options
 from mcofa.search.pool import Judge, Pool
+from mcofa.search.reach import refuse_out_of_reach
 from mcofa.search.smallest import least
 from mcofa.space import Genomes, SearchSpace, load_space
 
@@ -373,6 +376,83 @@ def test_the_time_limit_ends_a_search_that_says_so(
     whole = search(tiny_space, board, Budget(9_000, UNLIMITED), synthetic_predictor, 0)
     assert not whole.stopped_early
     assert whole.candidates > found.candidates
+
+
+def test_the_time_runs_from_when_it_is_said_to_have_started(
+    tiny_space: SearchSpace, board: Board, synthetic_predictor: Predictor, nothing_is_few: None
+) -> None:
+    budget, ago = Budget(9_000, UNLIMITED), time.monotonic() - 1_000
+    over = search(tiny_space, board, budget, synthetic_predictor, 0, time_limit_s=999, started=ago)
+    assert over.stopped_early
+    assert not search(
+        tiny_space, board, budget, synthetic_predictor, 0, time_limit_s=9_999, started=ago
+    ).stopped_early
+
+
+def test_the_time_limit_ends_the_evaluation_of_all_archs(
+    tiny_space: SearchSpace, board: Board, synthetic_predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget = Budget(9_000, UNLIMITED)
+    whole = search(tiny_space, board, budget, synthetic_predictor, 0)
+    monkeypatch.setattr(evolve, "_CHUNK", 50)
+    assert search(tiny_space, board, budget, synthetic_predictor, 0) == whole
+    stopped = search(tiny_space, board, budget, synthetic_predictor, 0, time_limit_s=1e-9)
+    assert (stopped.stopped_early, stopped.exhaustive, stopped.candidates) == (True, False, 50)
+
+
+def test_a_search_that_found_nothing_in_time_blames_the_time(
+    tiny_space: SearchSpace, board: Board, synthetic_predictor: Predictor, nothing_is_few: None
+) -> None:
+    with pytest.raises(TimeLimitError) as refusal:
+        search(
+            tiny_space, board, Budget(9_000, UNLIMITED), synthetic_predictor, 0,
+            min_top1_percent=99.5, time_limit_s=0.001, started=0,
+        )  # fmt: skip
+    assert "the time limit of 0.001 s" in refusal.value.problem
+    assert "the best so far reaches" in refusal.value.problem
+    assert refusal.value.next_step == "give more than --time-limit 0.001"
+
+
+def test_an_accuracy_that_no_arch_has_is_refused_whatever_the_board(
+    tiny_space: SearchSpace, synthetic_predictor: Predictor, every_top1: npt.NDArray[np.float64]
+) -> None:
+    best = float(every_top1.max())
+    refuse_out_of_reach(tiny_space, synthetic_predictor, best - 1e-9, 0, Deadline())
+    with pytest.raises(BudgetError, match=f"whatever the board .*: the best reaches {best:.2f} %"):
+        refuse_out_of_reach(tiny_space, synthetic_predictor, best + 0.1, 0, Deadline())
+
+
+def test_what_is_out_of_reach_is_not_claimed_when_the_time_is_up(
+    tiny_space: SearchSpace, synthetic_predictor: Predictor, nothing_is_few: None
+) -> None:
+    refuse_out_of_reach(tiny_space, synthetic_predictor, 99.9, 0, Deadline(0.001, started=0))
+
+
+def test_only_a_limit_that_rules_something_out_is_to_be_raised(
+    tiny_space: SearchSpace, board: Board, synthetic_predictor: Predictor
+) -> None:
+    budget = board_budget(board, max_arena_bytes=9_000, max_latency_ms=1e6)
+    with pytest.raises(BudgetError) as refusal:
+        search(tiny_space, board, budget, synthetic_predictor, 0, min_top1_percent=99.5)
+    assert refusal.value.next_step.endswith(", or raise --max-arena-bytes")
+
+
+@pytest.mark.parametrize(
+    ("arena_bytes", "fitting"), [(15_000, "raise --max-arena-bytes, and choose"), (None, "choose")]
+)
+def test_boards_are_named_that_the_users_own_limits_leave(
+    synthetic_predictor: Predictor, arena_bytes: int | None, fitting: str
+) -> None:
+    """The microbit is too small for mcofa-micro; so are 15,000 B of arena on any board."""
+    space, board = load_space("mcofa-micro"), load_board("microbit")
+    with pytest.raises(BudgetError) as refusal:
+        search(space, board, board_budget(board, arena_bytes), synthetic_predictor, 0)
+    assert refusal.value.next_step.startswith(f"{fitting} a board with more memory: mcofa-micro fits")
+    assert "stm32f746" in refusal.value.next_step
+    with pytest.raises(BudgetError) as refusal:
+        search(space, board, board_budget(board, max_latency_ms=25), synthetic_predictor, 0)
+    assert "stm32f746" in refusal.value.next_step
+    assert "rp2040" not in refusal.value.next_step
 
 
 def test_says_what_lies_outside_the_measured_range(

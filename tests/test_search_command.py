@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
-from mcofa.boards import board_names
-from mcofa.cli import main
+from mcofa.boards import board_names, load_board
+from mcofa.cli import main, search_runs
+from mcofa.predictor import load_predictor, save_predictor
+from mcofa.resources import data_folder
+from mcofa.space import load_space
 
 
 @pytest.fixture(autouse=True)
@@ -129,6 +133,14 @@ def test_text_answers(capsys: pytest.CaptureFixture[str]) -> None:
         (("--max-model-bytes", "0"), "--max-model-bytes"),
         (("--max-model-bytes", "65536", "--engine", "aot"), "no .tflite on the device"),
         (("--pareto", "model_bytes,top1_percent", "--engine", "aot"), "no .tflite on the device"),
+        (("--max-peak-items", "20000", "--engine", "aot"), "--engine aot need --board"),
+        (("--checkpoint", "other.safetensors"), "--checkpoint needs --verify"),
+        (("--data", "images"), "--data needs --verify"),
+        (("--board", ""), "'' names no board"),
+        (("--max-latency-ms", "nan"), "nan is not a finite number in the range x>0"),
+        (("--max-latency-ms", "inf"), "inf is not a finite number in the range x>0"),
+        (("--min-top1", "nan"), "nan is not a finite number in the range 0<x<=100"),
+        (("--time-limit", "nan"), "'--time-limit': nan is not a finite number"),
         (("--min-top1", "101"), "--min-top1"),
         (("--time-limit", "0"), "--time-limit"),
         (("--verify", "0"), "--verify"),
@@ -155,7 +167,48 @@ def test_the_least_latency_that_is_named_can_be_met(capsys: pytest.CaptureFixtur
     assert main(["search", "--board", "stm32f746", "--max-latency-ms", least]) == 0
 
 
-def test_an_accuracy_that_no_board_reaches(capsys: pytest.CaptureFixture[str]) -> None:
-    message = refusal(capsys, "--board", "stm32f746", "--min-top1", "99.9")
-    assert "is predicted to reach 99.9 %" in message
-    assert "the best reaches" in message
+def test_an_accuracy_that_no_board_reaches(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("searched a board")
+
+    monkeypatch.setattr(search_runs, "search_space", fail)
+    for board in (("--board", "stm32f746"), ()):
+        message = refusal(capsys, *board, "--min-top1", "99.9")
+        assert "is predicted to reach 99.9 %, whatever the board" in message
+        assert "the best reaches" in message
+        assert "more memory" not in message
+
+
+def test_one_time_limit_for_all_that_is_searched(capsys: pytest.CaptureFixture[str]) -> None:
+    limits = ("--board", "stm32f746", "--max-arena-bytes", "52000", "--time-limit", "0.001")
+    message = refusal(capsys, *limits, "--min-top1", "92")
+    assert "the time limit of 0.001 s ended the search" in message
+    assert "more memory" not in message
+    assert "before" in refusal(capsys, "--board", "all", "--time-limit", "0.001")
+    assert main(["search", *limits, "--pareto", "arena_bytes,top1_percent"]) == 0
+    assert capsys.readouterr().out.count("stopped by the time limit") == 2
+    assert json.loads(Path("runs/stm32f746/manifest.json").read_text())["search"]["pareto"]["stopped_early"]
+
+
+def test_tables_mark_what_lies_outside_the_measured_range(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = load_space("mcofa-micro")
+    known = load_predictor(data_folder("zoo") / "mcofa-micro.npz", space)
+    stranger = dataclasses.replace(
+        known, provenance=dataclasses.replace(known.provenance, lowest_macs=known.provenance.highest_macs)
+    )
+    save_predictor(Path("stranger.npz"), stranger)
+    monkeypatch.setattr(search_runs, "fleet_boards", lambda: [load_board("stm32f746")])
+    small = ("--max-arena-bytes", "16000")
+    for words in (("--board", "all"), ("--pareto", "arena_bytes,top1_percent")):
+        assert main(["search", *small, *words]) == 0
+        text = capsys.readouterr().out
+        assert " ± " in text.split("hypervolume")[0]
+        assert "OUTSIDE" not in text
+        assert main(["search", *small, *words, "--predictor", "stranger.npz"]) == 0
+        text = capsys.readouterr().out
+        assert "%*" in text
+        assert "* OUTSIDE what was measured" in text

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from mcofa.cli.finite import FiniteRange
 from mcofa.cli.output import json_option, open_run, print_json, progress, run_argument
 
 
@@ -16,7 +17,7 @@ from mcofa.cli.output import json_option, open_run, print_json, progress, run_ar
 )
 @click.option("--epochs", default=5, show_default=True, type=click.IntRange(min=1))
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Default: the one in zoo/.")
-@click.option("--learning-rate", default=0.05, show_default=True, type=click.FloatRange(min=0, min_open=True))
+@click.option("--learning-rate", default=0.05, show_default=True, type=FiniteRange(min=0, min_open=True))
 @click.option("--batch-size", default=128, show_default=True, type=click.IntRange(min=2))
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
 @json_option

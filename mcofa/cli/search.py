@@ -8,6 +8,7 @@ from typing import Literal
 
 import click
 
+from mcofa.cli.finite import FiniteRange
 from mcofa.cli.output import json_option
 
 _DEFAULT_BOARD = "stm32f746"
@@ -23,11 +24,11 @@ _BOARD_MEASURES = frozenset({"arena_bytes", "flash_bytes", "model_bytes", "laten
 @click.option("--max-arena-bytes", type=click.IntRange(min=1), help="Stay below the board's own budget.")
 @click.option("--max-flash-bytes", type=click.IntRange(min=1), help="Runtime and firmware included.")
 @click.option("--max-model-bytes", type=click.IntRange(min=1), help="The .tflite file alone.")
-@click.option("--max-latency-ms", type=click.FloatRange(min=0, min_open=True), help="Of the estimate.")
+@click.option("--max-latency-ms", type=FiniteRange(min=0, min_open=True), help="Of the estimate.")
 @click.option("--max-peak-items", type=click.IntRange(min=1), help="The paper's metric; needs no board.")
 @click.option(
     "--min-top1",
-    type=click.FloatRange(min=0, max=100, min_open=True),
+    type=FiniteRange(min=0, max=100, min_open=True),
     help="Find the smallest arena predicted to reach it; without --board, on the smallest board.",
 )
 @click.option(
@@ -35,9 +36,15 @@ _BOARD_MEASURES = frozenset({"arena_bytes", "flash_bytes", "model_bytes", "laten
 )
 @click.option("--verify", metavar="K", type=click.IntRange(min=1), help="Measure the best K on validation.")
 @click.option("--int8", is_flag=True, help="With --verify: rank by the accuracy of the int8 models.")
-@click.option("--time-limit", metavar="S", type=click.FloatRange(min=0, min_open=True), help="In seconds.")
+@click.option(
+    "--time-limit",
+    metavar="S",
+    type=FiniteRange(min=0, min_open=True),
+    help="Seconds for all that is searched; --verify measures after it.",
+)
 @click.option("--predictor", type=click.Path(path_type=Path), help="Default: the one in zoo/.")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="For --verify. Default: the one in zoo/.")
+@click.option("--data", help="For --verify. Default: the data set that the checkpoint was trained on.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder; default runs/BOARD.")
 @json_option
@@ -58,6 +65,7 @@ def search(
     time_limit: float | None,
     predictor: Path | None,
     checkpoint: Path | None,
+    data: str | None,
     seed: int,
     out: Path | None,
     as_json: bool,
@@ -66,13 +74,22 @@ def search(
 
     `--board all` gives one row a board. With --max-peak-items alone no board is needed.
     """
-    if int8 and not verify:
-        raise click.UsageError("--int8 needs --verify")
+    for option, given in (("--int8", int8), ("--checkpoint", checkpoint), ("--data", data)):
+        if given and not verify:
+            raise click.UsageError(f"{option} needs --verify")
+    if board_name is not None and not board_name.strip():
+        raise click.BadParameter(
+            f"{board_name!r} names no board; see `mcofa boards`, or leave it out for {_DEFAULT_BOARD}",
+            param_hint="--board",
+        )
     every_board = board_name == "all"
     smallest_board = board_name is None and max_peak_items is None and min_top1 is not None
     anywhere = board_name is None and max_peak_items is not None
-    if anywhere and (kernels or max_arena_bytes or max_flash_bytes or max_model_bytes or max_latency_ms):
-        raise click.UsageError("limits on arena, flash, model and latency, and --kernels, need --board")
+    of_board = kernels or max_arena_bytes or max_flash_bytes or max_model_bytes or max_latency_ms
+    if anywhere and (of_board or engine == "aot"):
+        raise click.UsageError(
+            "limits on arena, flash, model and latency, --kernels and --engine aot need --board"
+        )
     measures = _parse_measures(pareto)
     if measures and (every_board or min_top1):
         raise click.UsageError("--pareto goes with one board and without --min-top1")
@@ -86,9 +103,10 @@ def search(
 
     # numpy, imported below, multiplies thousands of small matrices: threads would mostly wait for each other.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from mcofa.cli.search_runs import Request, search_each, search_one, search_smallest
+    from mcofa.cli.search_runs import Request, check_request, search_each, search_one, search_smallest
     from mcofa.predictor import load_predictor
     from mcofa.resources import data_folder
+    from mcofa.search.deadline import Deadline
     from mcofa.space import load_space
 
     space = load_space(space_name)
@@ -96,6 +114,7 @@ def search(
         space=space,
         predictor=load_predictor(predictor or data_folder("zoo") / f"{space.name}.npz", space),
         checkpoint=checkpoint or data_folder("zoo") / f"{space.name}.safetensors",
+        data=data,
         engine=engine,
         kernels=kernels,
         max_arena_bytes=max_arena_bytes,
@@ -107,9 +126,10 @@ def search(
         measures=measures,
         verify=verify,
         int8=int8,
-        time_limit_s=time_limit,
+        deadline=Deadline(time_limit),
         seed=seed,
     )
+    check_request(request)
     if every_board:
         search_each(request, out, as_json)
     elif smallest_board:

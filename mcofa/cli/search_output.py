@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,11 @@ _COLUMNS = {
     "peak_items": "peak items",
     "top1_percent": "top-1 predicted",
 }
+
+
+_STOPPED = "; stopped by the time limit"
+_OUTSIDE_MARK = "*"
+_OUTSIDE_NOTE = f"{_OUTSIDE_MARK} OUTSIDE what was measured"
 
 
 def print_answer(folder: Path, section: dict[str, Any], found: Found, seconds: float) -> None:
@@ -52,7 +58,7 @@ def print_answer(folder: Path, section: dict[str, Any], found: Found, seconds: f
 
 def print_fleet(rows: list[dict[str, Any]]) -> None:
     """Print one row a board; what is missing where nothing fits."""
-    table = table_of("board", "arena", "flash", "top-1", "arch", right=(1, 2, 3))
+    table = table_of("board", "arena", "flash", "top-1 predicted", "arch", right=(1, 2, 3))
     for row in rows:
         if "problem" in row:
             table.add_row(row["board"], "–", "–", "–", row["problem"])
@@ -62,10 +68,25 @@ def print_fleet(rows: list[dict[str, Any]]) -> None:
             row["board"],
             of_budget(predicted["arena_bytes"], budget["arena_bytes"]),
             of_budget(predicted["flash_bytes"], budget["flash_bytes"]),
-            f"{predicted['top1_percent']:.2f} ± {predicted['top1_std_points']:.2f} %",
+            _top1_text(predicted),
             _arch_text(row),
         )
     print_table(table)
+    _explain_mark(row["predicted"] for row in rows if "predicted" in row)
+    stopped = [row["board"] for row in rows if row.get("stopped_early")]
+    if stopped:
+        click.echo(f"stopped by the time limit: {', '.join(stopped)}")
+
+
+def _top1_text(predicted: dict[str, Any]) -> str:
+    """Write a predicted accuracy for a table, marked where nothing of the kind was measured."""
+    mark = _OUTSIDE_MARK if predicted["outside_measured_range"] else ""
+    return f"{predicted['top1_percent']:.2f} ± {predicted['top1_std_points']:.2f} %{mark}"
+
+
+def _explain_mark(points: Iterable[dict[str, Any]]) -> None:
+    if any(point["outside_measured_range"] for point in points):
+        click.echo(_OUTSIDE_NOTE)
 
 
 def _arch_text(section: dict[str, Any]) -> str:
@@ -92,23 +113,30 @@ def _accuracy_words(section: dict[str, Any]) -> str:
 
 
 def _search_words(section: dict[str, Any], seconds: float) -> str:
-    count = section["candidates"]
-    words = f"{count:,} candidates in {seconds:.2f} s"
+    words = f"{section['candidates']:,} candidates in {seconds:.2f} s"
     if section["exhaustive"]:
         return f"{words}: all that can be better within the budget, and none is predicted to be"
-    return words + ("; stopped by the time limit" if section["stopped_early"] else "")
+    verified = section.get("verified", {"exhaustive": False})
+    if verified["exhaustive"]:
+        count = len(verified["candidates"])
+        return f"{words}: no arch within the budget is predicted to be better than the {count} measured"
+    return words + (_STOPPED if section["stopped_early"] else "")
 
 
 def _print_front(folder: Path, front: dict[str, Any]) -> None:
     names = [name for name in _COLUMNS if name.removesuffix("_estimate") in front["measures"]]
     table = table_of(*(_COLUMNS[name] for name in names), "arch", right=range(len(names)))
     for point in front["table"]:
-        table.add_row(*(f"{point[name]:,}" for name in names), point["arch_text"])
+        cells = (_top1_text(point) if name == "top1_percent" else f"{point[name]:,}" for name in names)
+        table.add_row(*cells, point["arch_text"])
     print_table(table)
+    if "top1_percent" in names:
+        _explain_mark(front["table"])
     reference = ", ".join(f"{name} {value:,.6g}" for name, value in front["reference"].items())
     click.echo(
         f"{len(front['table'])} of {front['points']:,} points; hypervolume {front['hypervolume']:.6g} "
         f"up to {reference}; all in {folder / front['csv']['file']} and {folder / front['svg']['file']}"
+        f"{_STOPPED if front['stopped_early'] else ''}"
     )
 
 

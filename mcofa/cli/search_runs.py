@@ -18,9 +18,11 @@ from mcofa.predictor import Predictor
 from mcofa.run import DEFAULT_FOLDER, Run
 from mcofa.search import Budget, Found, Generation, board_budget
 from mcofa.search import search as search_space
+from mcofa.search.deadline import Deadline
 from mcofa.search.fleet import BoardAnswer, fleet_boards, search_boards, smallest_board
 from mcofa.search.front import search_front
 from mcofa.search.front_files import as_csv, as_svg
+from mcofa.search.reach import refuse_out_of_reach
 from mcofa.space import SearchSpace
 
 
@@ -31,6 +33,7 @@ class Request:
     space: SearchSpace
     predictor: Predictor
     checkpoint: Path
+    data: str | None
     engine: EngineName
     kernels: Literal["reference", "cmsis-nn"] | None
     max_arena_bytes: int | None
@@ -42,7 +45,7 @@ class Request:
     measures: tuple[str, ...]
     verify: int | None
     int8: bool
-    time_limit_s: float | None
+    deadline: Deadline
     seed: int
 
     def on(self, board: Board) -> Board:
@@ -60,6 +63,18 @@ class Request:
             self.max_latency_ms,
             self.max_peak_items,
             self.max_model_bytes,
+        )
+
+
+def check_request(request: Request) -> None:
+    """Refuse what no search can fulfil: a supernet that cannot be measured, an accuracy out of reach."""
+    if request.verify:
+        from export.verify_search import load_measurable
+
+        load_measurable(request.checkpoint, request.space, request.data)
+    if request.min_top1_percent is not None:
+        refuse_out_of_reach(
+            request.space, request.predictor, request.min_top1_percent, request.seed, request.deadline
         )
 
 
@@ -121,7 +136,7 @@ def search_each(request: Request, out: Path | None, as_json: bool) -> None:
 
 def _answers(request: Request) -> Iterator[BoardAnswer]:
     boards = [request.on(board) for board in fleet_boards()]
-    return search_boards(boards, request.budget, lambda board: _find(request, board))
+    return search_boards(boards, request.budget, lambda board: _find(request, board), request.deadline)
 
 
 def _find(request: Request, board: Board | None) -> Found:
@@ -141,7 +156,8 @@ def _find(request: Request, board: Board | None) -> Found:
             report,
             min_top1_percent=request.min_top1_percent,
             keep=request.verify or 1,
-            time_limit_s=request.time_limit_s,
+            time_limit_s=request.deadline.seconds,
+            started=request.deadline.started,
             engine=request.engine,
         )
 
@@ -162,7 +178,11 @@ def _record(request: Request, board: Board | None, found: Found, run: Run) -> di
 
 
 def _verify(request: Request, found: Found) -> tuple[Found, dict[str, Any]]:
-    """Measure the best candidates; return them in their new order, and what the manifest says."""
+    """Measure the best candidates; return them in their new order, and what the manifest says.
+
+    That the search was exhaustive proves a choice only while it is the best predicted one, and the whole
+    list only where the list is of the best predicted ones.
+    """
     from export.verify_search import ranked, verification_section, verify_candidates
 
     with progress("measuring on validation images") as update:
@@ -173,10 +193,13 @@ def _verify(request: Request, found: Found) -> tuple[Found, dict[str, Any]]:
             found.best,
             request.int8,
             lambda done: update(done, len(found.best), ""),
+            request.data,
         )
     order = ranked(measured, request.min_top1_percent)
     best = tuple(one.candidate for one in order)
-    return replace(found, best=best), verification_section(request.checkpoint, order)
+    chosen = replace(found, best=best, exhaustive=found.exhaustive and best[0] == found.best[0])
+    proven = {"exhaustive": found.exhaustive and request.min_top1_percent is None}
+    return chosen, verification_section(request.checkpoint, order) | proven
 
 
 def _front(request: Request, board: Board | None, run: Run) -> dict[str, Any]:
@@ -189,7 +212,8 @@ def _front(request: Request, board: Board | None, run: Run) -> dict[str, Any]:
             request.measures,
             request.seed,
             lambda number, of, points: update(number, of, f"{points:,} points"),
-            time_limit_s=request.time_limit_s,
+            time_limit_s=request.deadline.seconds,
+            started=request.deadline.started,
             engine=request.engine,
         )
     return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 
 from mcofa.boards import Board
 from mcofa.cost import Cost
@@ -20,7 +20,8 @@ OPTIONS = {
 class Budget:
     """The most that a subnet may take of each measure; None where any amount will do.
 
-    ``model_bytes`` is the .tflite file alone, ``flash_bytes`` the whole program.
+    ``model_bytes`` is the .tflite file alone, ``flash_bytes`` the whole program. ``asked`` is what the
+    user asked for, where limits of a board have joined that.
     """
 
     arena_bytes: int | None = None
@@ -28,12 +29,21 @@ class Budget:
     latency_ms: float | None = None
     peak_items: int | None = None
     model_bytes: int | None = None
+    asked: Budget | None = field(default=None, compare=False)
 
     @property
     def limits(self) -> dict[str, float]:
         """The limits that there are, by measure."""
-        found = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: limit for name, limit in found.items() if limit is not None}
+        return {name: limit for name, limit in self.to_json().items() if limit is not None}
+
+    @property
+    def own(self) -> Budget:
+        """The limits that the user can raise: those that are not a board's."""
+        return self if self.asked is None else self.asked
+
+    def to_json(self) -> dict[str, float | None]:
+        """Return the manifest's entry: every measure with its limit."""
+        return {name: getattr(self, name) for name in OPTIONS}
 
     def met_by(self, cost: Cost | None, peak_items: int) -> bool:
         """Say whether an exact cost is within the budget; without a board there is no ``cost``."""
@@ -64,6 +74,7 @@ def board_budget(
         max_latency_ms,
         max_peak_items,
         max_model_bytes,
+        asked=Budget(max_arena_bytes, max_flash_bytes, max_latency_ms, max_peak_items, max_model_bytes),
     )
 
 

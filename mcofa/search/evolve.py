@@ -8,9 +8,9 @@ the smallest one goes on below what it found, where fewer are left, until it fin
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -19,10 +19,11 @@ from mcofa.cost import EngineName
 from mcofa.predictor import Predictor
 from mcofa.search.budget import Budget
 from mcofa.search.costs import CandidateCosts
+from mcofa.search.deadline import Deadline
 from mcofa.search.found import Found, candidates
 from mcofa.search.options import Booleans, Options
 from mcofa.search.pool import Goal, Judge, MostAccurate, Pool, Smallest
-from mcofa.search.refusal import refuse_impossible, refuse_nothing_found
+from mcofa.search.refusal import refuse_impossible, refuse_nothing_found, refuse_out_of_time
 from mcofa.space import Genomes, SearchSpace
 
 _MOST_ISLANDS = 12
@@ -32,6 +33,8 @@ _PARENTS = 32
 _GENERATIONS = 10
 _MUTATION_PROBABILITY = 0.25
 _PAIRS = 2_000
+_CHUNK = 8_192
+"""Archs evaluated at once where all are: after each the time limit is looked at."""
 
 
 @dataclass(frozen=True)
@@ -41,19 +44,6 @@ class Generation:
     number: int
     of: int
     best_top1_percent: float | None
-
-
-@dataclass(frozen=True)
-class Deadline:
-    """A moment after which a search stops with what it has; without seconds there is none."""
-
-    seconds: float | None = None
-    started: float = field(default_factory=time.monotonic)
-
-    @property
-    def passed(self) -> bool:
-        """Whether the time is up."""
-        return self.seconds is not None and time.monotonic() - self.started > self.seconds
 
 
 Report = Callable[[Generation], None]
@@ -70,19 +60,22 @@ def search(
     min_top1_percent: float | None = None,
     keep: int = 1,
     time_limit_s: float | None = None,
+    started: float | None = None,
     engine: EngineName = "tflm",
 ) -> Found:
     """Return the arch with the best predicted accuracy within the budget.
 
     With ``min_top1_percent`` it is the arch with the smallest arena (without a board: the fewest
     peak items) that is predicted to reach that accuracy. ``keep`` asks for more of the best
-    candidates. The same seed gives the same result unless ``time_limit_s`` ends the search.
+    candidates. The same seed gives the same result unless ``time_limit_s`` ends the search; that time
+    runs from ``started`` (see ``Deadline``). At least one population is evaluated.
 
     Raises:
         BudgetError: no arch of the space is within the budget, or none there is that accurate.
+        TimeLimitError: the time limit ended the search before one was found.
     """
     refuse_impossible(space, board, budget, engine)
-    deadline = Deadline(time_limit_s)
+    deadline = Deadline(time_limit_s, started)
     size = "peak_items" if board is None else "arena_bytes"
     goal: Goal = MostAccurate(size)
     if min_top1_percent is not None:
@@ -96,7 +89,10 @@ def search(
         exhaustive = _fill_below(pool, judge, size, rng, deadline, report)
     best = pool.acceptable(keep)
     if not len(best):
-        refuse_nothing_found(space, board, budget, min_top1_percent, pool, exhaustive)
+        if deadline.passed and not exhaustive:
+            reached = pool.best_top1_percent()
+            refuse_out_of_time(space, board, pool.candidates, deadline, min_top1_percent, reached)
+        refuse_nothing_found(space, board, budget, min_top1_percent, pool, exhaustive, engine)
     return Found(
         best=candidates(space, board, predictor, best, engine),
         candidates=pool.candidates,
@@ -108,12 +104,17 @@ def search(
 def _fill(pool: Pool, judge: Judge, rng: np.random.Generator, deadline: Deadline, report: Report) -> bool:
     """Fill a pool with the best of the judge's budget; return whether all archs there were evaluated."""
     options = budget_options(judge.space, judge.budget, judge.costs)
-    if options.are_few:
-        pool.add(options.every())
-        report(Generation(1, 1, pool.best_top1_percent()))
-    else:
+    if not options.are_few:
         _search_islands(judge, pool, options, rng, deadline, report)
-    return options.are_few
+        return False
+    every = options.every()
+    starts = range(0, len(every), _CHUNK)
+    for number, start in enumerate(starts, 1):
+        if number > 1 and deadline.passed:
+            return False
+        pool.add(every[start : start + _CHUNK])
+        report(Generation(number, len(starts), pool.best_top1_percent()))
+    return True
 
 
 def _fill_below(
@@ -122,7 +123,7 @@ def _fill_below(
     """Look for less of the measure than was found until there is nothing; return whether that is proven."""
     proven, found = False, len(pool.acceptable(1)) > 0
     while found and not proven and not deadline.passed:
-        limit = {measure: int(pool.best_measured()[measure]) - 1}
+        limit: dict[str, Any] = {measure: int(pool.best_measured()[measure]) - 1}
         narrow = replace(judge, budget=replace(judge.budget, **limit))
         below = Pool(narrow, pool.kept)
         proven = _fill(below, narrow, rng, deadline, report)

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mcofa.boards import Board, board_names, load_board
-from mcofa.errors import BudgetError
+from mcofa.errors import BudgetError, TimeLimitError
 from mcofa.search.budget import Budget
+from mcofa.search.deadline import Deadline
 from mcofa.search.found import Found
+from mcofa.search.refusal import more_time
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,22 @@ def fleet_boards() -> list[Board]:
 
 
 def search_boards(
-    boards: Sequence[Board], budget_of: Callable[[Board], Budget], search_board: Callable[[Board], Found]
+    boards: Sequence[Board],
+    budget_of: Callable[[Board], Budget],
+    search_board: Callable[[Board], Found],
+    deadline: Deadline | None = None,
 ) -> Iterator[BoardAnswer]:
-    """Yield one answer a board, in their order; a board on which nothing fits keeps its refusal."""
+    """Yield one answer a board, in their order; a board on which nothing fits keeps its refusal.
+
+    Boards whose turn comes after the deadline are not searched.
+    """
     for board in boards:
         try:
+            if deadline is not None and deadline.passed:
+                raise TimeLimitError(
+                    f"the time limit of {deadline.seconds:g} s ended before {board.name} was searched",
+                    more_time(deadline),
+                )
             yield BoardAnswer(board, budget_of(board), search_board(board), None)
         except BudgetError as refusal:
             yield BoardAnswer(board, budget_of(board), None, refusal)
@@ -43,11 +56,14 @@ def smallest_board(answers: Iterable[BoardAnswer]) -> tuple[BoardAnswer, list[Bo
 
     Raises:
         BudgetError: there is none; says what the last board lacks.
+        TimeLimitError: the time limit left open whether a board will do.
     """
     refused: list[BoardAnswer] = []
     for answer in answers:
         if answer.found is not None:
             return answer, refused
+        if isinstance(answer.refusal, TimeLimitError):
+            raise answer.refusal
         refused.append(answer)
     last = refused[-1]
     assert last.refusal is not None

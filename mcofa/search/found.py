@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from mcofa.arch import Arch
@@ -82,8 +82,9 @@ class Found:
     """The best candidates of a search, the chosen one first.
 
     ``candidates`` counts the distinct archs that were evaluated; ``exhaustive`` says that these hold
-    all that can be better within the budget, so that nothing better exists. ``stopped_early``: the time limit
-    ended the search, so that the same seed may find something else next time.
+    all that can be better within the budget, so that none is predicted to be better than the chosen one.
+    ``stopped_early``: the time limit ended the search, so that the same seed may find something else next
+    time.
     """
 
     best: tuple[Candidate, ...]
@@ -129,7 +130,7 @@ class Found:
             "core": board.core if board else None,
             "kernels": board.kernels if board else None,
             "engine": engine if board else None,
-            "budget": asdict(budget),
+            "budget": budget.to_json(),
             "seed": seed,
             "candidates": self.candidates,
             "exhaustive": self.exhaustive,

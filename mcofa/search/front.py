@@ -19,12 +19,13 @@ from mcofa.errors import BudgetError
 from mcofa.predictor import Predictor
 from mcofa.search.budget import Budget
 from mcofa.search.costs import CandidateCosts, Floats, Measured
-from mcofa.search.evolve import Deadline, budget_options
+from mcofa.search.deadline import Deadline
+from mcofa.search.evolve import budget_options
 from mcofa.search.found import Candidate, candidates
 from mcofa.search.options import Options
 from mcofa.search.pareto import dominated, hypervolume, nondominated
 from mcofa.search.pool import Judge, MostAccurate
-from mcofa.search.refusal import refuse_impossible
+from mcofa.search.refusal import refuse_impossible, refuse_out_of_time
 from mcofa.space import Genomes, SearchSpace
 
 _CHUNK = 2_048
@@ -50,6 +51,7 @@ class Front:
     hypervolume: float
     candidates: int
     exhaustive: bool
+    stopped_early: bool
 
     def shown(self) -> tuple[Candidate, ...]:
         """Return at most 16 points, evenly spread by accuracy rank, both ends included."""
@@ -65,6 +67,7 @@ class Front:
             "hypervolume": self.hypervolume,
             "candidates": self.candidates,
             "exhaustive": self.exhaustive,
+            "stopped_early": self.stopped_early,
         }
 
 
@@ -78,17 +81,20 @@ def search_front(
     report: Callable[[int, int, int], None] = lambda number, of, points: None,
     *,
     time_limit_s: float | None = None,
+    started: float | None = None,
     engine: EngineName = "tflm",
 ) -> Front:
     """Return the front of two or three ``measures`` (``arena_bytes``, …, ``top1_percent``).
 
-    ``report`` is told the generation, of how many, and the points so far.
+    ``report`` is told the generation, of how many, and the points so far. The time limit runs from
+    ``started`` (see ``Deadline``).
 
     Raises:
         BudgetError: no arch of the space is within the budget.
+        TimeLimitError: the time limit ended the search before one was found.
     """
     refuse_impossible(space, board, budget, engine)
-    deadline = Deadline(time_limit_s)
+    deadline = Deadline(time_limit_s, started)
     names = {name for name in measures if name != "top1_percent"} | set(budget.limits)
     costs = CandidateCosts(space, board, names, engine)
     judge = Judge(space, budget, predictor, costs, MostAccurate(measures[0]))
@@ -98,6 +104,9 @@ def search_front(
     if exhaustive:
         every = options.every()
         for start in range(0, len(every), _CHUNK):
+            if start and deadline.passed:
+                exhaustive = False
+                break
             archive.add(every[start : start + _CHUNK])
             report(min(start + _CHUNK, len(every)), len(every), len(archive.genomes))
     else:
@@ -110,7 +119,10 @@ def search_front(
             _breed(archive, options, rng)
             report(number, _GENERATIONS, len(archive.genomes))
         _try_neighbours(archive, options, rng, deadline)
+    stopped_early = deadline.passed and not exhaustive
     if not len(archive.genomes):
+        if stopped_early:
+            refuse_out_of_time(space, board, archive.candidates, deadline)
         raise BudgetError(
             f"each limit can be met, but no arch of {space.name} meets all of them, "
             f"among {archive.candidates:,} candidates",
@@ -127,6 +139,7 @@ def search_front(
         hypervolume=hypervolume(archive.objectives, reference),
         candidates=archive.candidates,
         exhaustive=exhaustive,
+        stopped_early=stopped_early,
     )
 
 

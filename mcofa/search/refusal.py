@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import NoReturn
 
 from mcofa.boards import Board, board_names, load_board
 from mcofa.cost import EngineName, cost
-from mcofa.errors import BudgetError
+from mcofa.errors import BudgetError, TimeLimitError
 from mcofa.peak_items import peak_items
 from mcofa.search.budget import OPTIONS, Budget, board_budget, words
 from mcofa.search.costs import CandidateCosts
+from mcofa.search.deadline import Deadline
 from mcofa.search.pool import Pool
 from mcofa.search.smallest import Least, least
 from mcofa.space import SearchSpace
@@ -76,28 +78,39 @@ def _next_step(
     leasts: dict[str, Least],
     engine: EngineName,
 ) -> str:
-    """Say what to raise where the user's own limit is what is broken, else which boards have enough."""
-    of_board = {} if board is None else board_budget(board).limits
-    by_user = [name for name in broken if leasts[name].value <= of_board.get(name, float("inf"))]
-    if by_user == broken:
+    """Say which of the user's own limits to raise, and where the board is too small which ones will do."""
+    own = budget.own
+    too_small = [name for name in broken if _board_limit(board, name) < leasts[name].value]
+    to_raise = [
+        name
+        for name in broken
+        if name not in too_small or own.limits.get(name, math.inf) < leasts[name].value
+    ]
+    if not too_small:
         return "raise " + " and ".join(
-            f"{OPTIONS[name]} to {_argument(name, leasts[name].value)}" for name in broken
+            f"{OPTIONS[name]} to {_argument(name, leasts[name].value)}" for name in to_raise
         )
-    fitting = _boards_that_fit(space, budget, engine)
-    if fitting:
-        return f"choose a board with more memory: {space.name} fits {', '.join(fitting)}"
+    for raised in ([], to_raise):
+        fitting = _boards_that_fit(space, replace(own, **dict.fromkeys(raised)), engine)
+        if fitting:
+            first = f"raise {' and '.join(OPTIONS[name] for name in raised)}, and " if raised else ""
+            return f"{first}choose a board with more memory: {space.name} fits {', '.join(fitting)}"
     return (
         f"no board of `mcofa boards` has enough for {space.name}; choose a smaller space (`mcofa spaces`), "
         "or derive one for the board with `mcofa design-space`"
     )
 
 
+def _board_limit(board: Board | None, name: str) -> float:
+    return math.inf if board is None else board_budget(board).limits.get(name, math.inf)
+
+
 def _argument(name: str, value: float) -> str:
     return f"{math.ceil(100 * value) / 100:.2f}" if name.endswith("_ms") else f"{value:.0f}"
 
 
-def _boards_that_fit(space: SearchSpace, budget: Budget, engine: EngineName) -> list[str]:
-    """The boards whose own memories hold the smallest arch, limits that no board sets as they are."""
+def _boards_that_fit(space: SearchSpace, own: Budget, engine: EngineName) -> list[str]:
+    """The boards that hold the smallest arch within the user's own limits."""
     smallest = space.smallest()
     items = int(peak_items(space, space.encode([smallest]))[0])
     return [
@@ -105,9 +118,11 @@ def _boards_that_fit(space: SearchSpace, budget: Budget, engine: EngineName) -> 
         for name in board_names()
         if board_budget(
             board := load_board(name),
-            max_latency_ms=budget.latency_ms,
-            max_peak_items=budget.peak_items,
-            max_model_bytes=budget.model_bytes,
+            own.arena_bytes,
+            own.flash_bytes,
+            own.latency_ms,
+            own.peak_items,
+            own.model_bytes,
         ).met_by(cost(space, smallest, board, engine), items)
     ]
 
@@ -119,6 +134,7 @@ def refuse_nothing_found(
     min_top1_percent: float | None,
     pool: Pool,
     exhaustive: bool,
+    engine: EngineName,
 ) -> NoReturn:
     """Say how close the best candidate came when none met the budget and the wanted accuracy together.
 
@@ -128,12 +144,12 @@ def refuse_nothing_found(
     tried = "all archs that could be" if exhaustive else f"{pool.candidates:,} candidates"
     where = "" if board is None else f" on {board.name}"
     reachable = pool.best_top1_percent()
+    relief = _relief(space, board, budget, engine)
     if reachable is not None and min_top1_percent is not None:
         raise BudgetError(
             f"no arch of {space.name} within the budget{where} is predicted to reach {min_top1_percent:g} %, "
             f"among {tried}; the best reaches {reachable:.2f} %",
-            f"ask for less, as --min-top1 {math.floor(100 * reachable) / 100:g}, or choose a board with more "
-            "memory",
+            ", or ".join([f"ask for less, as {min_top1_option(reachable)}", *relief]),
         )
     closest = pool.best_measured()
     used = ", ".join(
@@ -144,5 +160,48 @@ def refuse_nothing_found(
     raise BudgetError(
         f"each limit can be met, but no arch of {space.name} meets all of them{where}, among {tried}"
         + (f"; the closest takes {used}" if used else ""),
-        "raise one of the limits",
+        ", or ".join(relief),
     )
+
+
+def _relief(space: SearchSpace, board: Board | None, budget: Budget, engine: EngineName) -> list[str]:
+    """What could make room: of the limits that the largest arch breaks, the user's own or the board's."""
+    costs = CandidateCosts(space, board, budget.limits, engine)
+    largest = space.encode([space.largest()])
+    binding = [name for name, limit in budget.limits.items() if costs.exact(largest, name)[0] > limit]
+    own = [OPTIONS[name] for name in binding if budget.limits[name] < _board_limit(board, name)]
+    raised = [f"raise {' or '.join(own)}"] if own else []
+    return raised + (["choose a board with more memory"] if len(own) < len(binding) else [])
+
+
+def min_top1_option(reachable_percent: float) -> str:
+    """Return the option that asks for an accuracy that can be reached."""
+    return f"--min-top1 {math.floor(100 * reachable_percent) / 100:g}"
+
+
+def refuse_out_of_time(
+    space: SearchSpace,
+    board: Board | None,
+    candidates: int,
+    deadline: Deadline,
+    min_top1_percent: float | None = None,
+    best_top1_percent: float | None = None,
+) -> NoReturn:
+    """Say that the time limit ended a search before it found anything.
+
+    Raises:
+        TimeLimitError: always.
+    """
+    where = "" if board is None else f" on {board.name}"
+    wanted = "" if min_top1_percent is None else f" that is predicted to reach {min_top1_percent:g} %"
+    best = "" if best_top1_percent is None else f"; the best so far reaches {best_top1_percent:.2f} %"
+    raise TimeLimitError(
+        f"the time limit of {deadline.seconds:g} s ended the search before it found an arch of {space.name} "
+        f"within the budget{where}{wanted}, among {candidates:,} candidates{best}",
+        more_time(deadline),
+    )
+
+
+def more_time(deadline: Deadline) -> str:
+    """Return the next step where the time limit ended something."""
+    return f"give more than --time-limit {deadline.seconds:g}"
