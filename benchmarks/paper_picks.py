@@ -38,7 +38,7 @@ def scores(space: SearchSpace, measured: Measured, genomes: Genomes) -> Floats:
             np.concatenate([measured.top1_percent, np.zeros(len(genomes))]),
             measured.batches + (batch,) * len(genomes),
         )
-        values = inputs(space, both, sums=False)
+        values = inputs(space, both, sums_share=0)
         fitted = len(measured)
         by_batch.append(quadratic_kernel(values[:fitted], measured.top1_percent, values[fitted:]))
     return np.asarray(np.mean(by_batch, axis=0))

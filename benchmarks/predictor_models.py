@@ -55,23 +55,27 @@ def lightgbm(train: Floats, targets: Floats, test: Floats) -> Floats:
     return model.fit(train, targets).predict(test)
 
 
-MODELS: dict[str, tuple[Model, str, bool]] = {
-    "ridge, options": (bayesian_ridge, "accuracy", False),
-    "LightGBM": (lightgbm, "accuracy", True),
-    "quadratic, options": (quadratic_kernel, "accuracy", False),
-    "quadratic": (quadratic_kernel, "accuracy", True),
-    "quadratic, log of error": (quadratic_kernel, "log of error", True),
-    "quadratic, root of error": (quadratic_kernel, "root of error", True),
+# With the share that the sums by stage have of the features' mean square.
+MODELS: dict[str, tuple[Model, str, float]] = {
+    "ridge, options": (bayesian_ridge, "accuracy", 0),
+    "LightGBM": (lightgbm, "accuracy", 0.5),
+    "quadratic, options": (quadratic_kernel, "accuracy", 0),
+    "quadratic": (quadratic_kernel, "accuracy", 0.5),
+    "quadratic, log of error": (quadratic_kernel, "log of error", 0.5),
+    "quadratic, root of error": (quadratic_kernel, "root of error", 0.5),
+    "the same, sums 0.15": (quadratic_kernel, "root of error", 0.15),
 }
 
 
-def inputs(space: SearchSpace, measured: Measured, sums: bool) -> Floats:
-    """Features in groups of equal size, then the batch."""
+def inputs(space: SearchSpace, measured: Measured, sums_share: float) -> Floats:
+    """Options and sums by stage, with their shares of a mean square of 1, then the batch."""
     raw = features(space, measured.genomes).astype(np.float64)
-    one_hot = options(space, measured.genomes).shape[1]
-    groups = [raw[:, :one_hot], raw[:, one_hot:]] if sums else [raw[:, :one_hot]]
+    groups = np.split(raw, [options(space, measured.genomes).shape[1]], axis=1)
     centred = [group - group.mean(0) for group in groups]
-    scaled = [group / np.sqrt(len(groups) * (group**2).sum(1).mean()) for group in centred]
+    scaled = [
+        group * np.sqrt(share / (group**2).sum(1).mean())
+        for group, share in zip(centred, (1 - sums_share, sums_share), strict=True)
+    ]
     batches = np.unique(np.array(measured.batches), return_inverse=True)[1]
     return np.concatenate([*scaled, 0.3 * np.eye(batches.max() + 1)[batches]], axis=1)
 
@@ -101,8 +105,8 @@ def main() -> None:
     for name in ("ofa", "compofa", "mcofa-v3"):
         space = load_space(name)
         measured = read_measured(folder / f"{name.replace('-', '_')}.csv", space)
-        for title, (model, link, sums) in MODELS.items():
-            values, (to_target, from_target) = inputs(space, measured, sums), LINKS[link]
+        for title, (model, link, share) in MODELS.items():
+            values, (to_target, from_target) = inputs(space, measured, share), LINKS[link]
             numbers = []
             for fitted, tried in splits(space, measured).values():
                 found = from_target(
