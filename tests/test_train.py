@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ import yaml
 from tiny_training import TINY, config, names_in, one_thread, tiny_space, write_inputs
 
 from mcofa.cli import main
-from mcofa.errors import FileFormatError, MissingFileError, UnknownNameError
+from mcofa.errors import DivergedError, FileFormatError, MissingFileError, UnknownNameError
 from mcofa.supernet import phase_run as phase_run_module
 from mcofa.supernet import train as train_module
 from mcofa.supernet.batches import Batches
@@ -236,6 +237,49 @@ def test_a_failure_resumes_from_the_last_save(
     assert load_checkpoint(path)[0].step == 5
     train(config(folder), path)
     assert_same_weights(path, uninterrupted[0])
+
+
+# Runs that diverge
+
+
+def test_a_run_that_diverges_stops_and_saves_nothing(folder: Path, tmp_path: Path) -> None:
+    reports: list[Progress] = []
+    with pytest.raises(DivergedError, match=r"phase sandwich diverged: .* of 16 \(learning rate") as caught:
+        train(config(folder, base_learning_rate=1e30), tmp_path / "net.safetensors", reports.append)
+    step = caught.value.next_step
+    assert "lower base_learning_rate of the phase (now 1e+30) or max_gradient_norm (now 5)" in step
+    assert "away" not in step
+    assert len(reports) < STEPS
+    assert all(math.isfinite(progress.loss) for progress in reports)
+    assert not [name for name in names_in(tmp_path) if name != "net.tensorboard"]
+
+
+@pytest.mark.parametrize("step", [9, 16])
+def test_weights_that_are_no_longer_finite_are_never_saved(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """The loss of a step is that of the weights before it, so the last step's shows nothing."""
+    path = tmp_path / "net.safetensors"
+    whole_step = torch.optim.SGD.step
+    updates = 0
+
+    def update(optimizer: torch.optim.SGD) -> None:
+        nonlocal updates
+        updates += 1
+        whole_step(optimizer)
+        if updates == step:
+            with torch.no_grad():
+                optimizer.param_groups[0]["params"][0][0] = math.inf
+
+    monkeypatch.setattr(torch.optim.SGD, "step", update)
+    monkeypatch.setattr(train_module, "_SECONDS_BETWEEN_SAVES", 0.0)
+    with pytest.raises(DivergedError, match=f"weights are no longer finite at step {step} of 16") as caught:
+        train(config(folder), path)
+    assert f"move {path} away" in caught.value.next_step
+    saved, tensors = load_checkpoint(path)
+    assert (saved.step, saved.is_finished) == (step - 1, False)
+    assert all(tensor.isfinite().all() for tensor in tensors.values())
+    assert "nan" not in path.with_suffix(".csv").read_text()
 
 
 def test_training_works_in_another_thread(

@@ -60,6 +60,7 @@ def train(
         FileFormatError: a checkpoint is damaged, finished already, or belongs to another configuration;
             or the data set has other classes than the space, or fewer images than a batch.
         MissingFileError: the phase before has not been trained.
+        DivergedError: loss or weights are no longer finite; the checkpoint stays as last saved.
         DiskWriteError: the checkpoint could not be written; the earlier one stays.
     """
     space = load_space(config.space)
@@ -121,11 +122,12 @@ def _train_phase(run: PhaseRun, report: Report) -> Header:
     try:
         while run.step < plan.steps:
             seen = run.advance(batches)
-            reported = run.step % interval == 0 or run.step == plan.steps
-            if reported:
-                seen = world.add_up(seen)
+            shown = None
+            if run.step % interval == 0 or run.step == plan.steps:
+                shown = world.add_up(seen).tolist()
+                run.check_loss(shown[0])
             if watch is not None:
-                watch.after_step(seen.tolist() if reported else None)
+                watch.after_step(shown)
         return world.from_first(lambda: _end(watch))
     except KeyboardInterrupt:
         if watch is not None:
@@ -192,12 +194,14 @@ class _Watch:
         return measured
 
     def save(self, validation_top1_percent: dict[str, float]) -> Header:
-        """Write curves and checkpoint."""
+        """Write curves and checkpoint, unless the weights are no longer finite."""
+        self.run.check_weights()
         self.curves.save()
         return self.run.save(validation_top1_percent)
 
     def end(self) -> Header:
         """Measure, draw the curves and save the finished phase."""
+        self.run.check_weights()
         measured = self._measure()
         title = f"{self.run.space.name} on {self.run.data.name}, {self.run.phase.name}"
         write_atomic(self.run.path.with_suffix(".svg"), curves_svg(title, self.curves.points).encode())
