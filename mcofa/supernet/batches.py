@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from mcofa.errors import FileFormatError
 from mcofa.supernet.augment import augment, seeded
@@ -66,7 +66,11 @@ class Batches:
         self._groups = range(world.rank * self.per_step, (world.rank + 1) * self.per_step)
 
     def start(self, first_step: int) -> Iterator[Batch]:
-        """Yield images (float, normalised, on the device) and targets from ``first_step`` on."""
+        """Yield images (float, normalised, on the device) and targets from ``first_step`` on.
+
+        Raises:
+            FileFormatError: a file holds no image that can be read.
+        """
         return (
             self._from_memory(first_step) if self._config.crop_area is None else self._from_files(first_step)
         )
@@ -105,11 +109,14 @@ class Batches:
         loader: DataLoader[Any] = DataLoader(
             crops,
             batch_sampler=keys,
+            collate_fn=_collate,
             num_workers=min(_MOST_WORKERS, os.cpu_count() or 1),
             pin_memory=self._device.type == "cuda",
         )
-        for images, targets in loader:
-            yield self._normalised(images, targets)
+        for batch in loader:
+            if isinstance(batch, FileFormatError):
+                raise batch
+            yield self._normalised(*batch)
 
     def _normalised(self, images: Tensor, targets: Tensor) -> Batch:
         images = self._data.preprocessing.normalise(images.to(self._device, non_blocking=True))
@@ -121,8 +128,17 @@ def train_images(data: ImageData) -> int:
     return len(data.train) if data.train_files is None else len(data.train_files)
 
 
-class _Crops(Dataset[tuple[Tensor, Tensor]]):
-    """Random-resized crops of image files; equal keys (image, phase, step) give equal crops."""
+def _collate(samples: list[Batch | FileFormatError]) -> Any:
+    """Return a micro-batch, or the first error among its images."""
+    errors = [sample for sample in samples if isinstance(sample, FileFormatError)]
+    return errors[0] if errors else default_collate(samples)
+
+
+class _Crops(Dataset[Batch | FileFormatError]):
+    """Random-resized crops of image files; equal keys (image, phase, step) give equal crops.
+
+    A file that cannot be read gives the error itself, as torch would rewrite one raised in a worker.
+    """
 
     def __init__(self, config: TrainConfig, files: ImageFiles, shape: torch.Size) -> None:
         from torchvision.transforms import v2
@@ -141,8 +157,11 @@ class _Crops(Dataset[tuple[Tensor, Tensor]]):
             ]
         )
 
-    def __getitem__(self, key: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
-        image = read_image(self._files.paths[key[0]])
+    def __getitem__(self, key: tuple[int, int, int]) -> Batch | FileFormatError:
+        try:
+            image = read_image(self._files.paths[key[0]])
+        except FileFormatError as error:
+            return error
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seeded(self._seed, *key, _AUGMENTATION).initial_seed())
             return self._transform(image), self._files.targets[key[0]]
