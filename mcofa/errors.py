@@ -84,5 +84,18 @@ class InvalidArchError(McofaError):
     """An arch that its search space does not contain."""
 
 
-class DivergedError(McofaError):
+class SharedError(McofaError):
+    """An error that every process of a run raises; the first one shows it for all."""
+
+
+class LostProcessError(McofaError):
+    """A process of a run ended before the others, or does not answer."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "another process of this run ended or does not answer", "see the error that it shows"
+        )
+
+
+class DivergedError(SharedError):
     """A training whose loss or weights are no longer finite."""

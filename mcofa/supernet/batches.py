@@ -36,8 +36,7 @@ class Batches:
     """The micro-batches of one phase that this process takes, in order.
 
     Raises:
-        FileFormatError: there are fewer images than a batch, the processes cannot share one evenly,
-            or the data set cannot be read in the way that ``crop_area`` asks for.
+        FileFormatError: none can be made of the data (see ``check_batches``).
     """
 
     def __init__(
@@ -45,23 +44,8 @@ class Batches:
     ) -> None:
         self._config, self._data, self._phase, self._plan = config, data, phase_index, plan
         self._device = world.device
+        check_batches(config, data, world)
         groups = config.batch_size // config.micro_batch_size
-        if groups % world.size:
-            raise FileFormatError(
-                config.data,
-                f"{world.size} processes cannot share a batch of {groups} micro-batches evenly",
-                f"let {world.size} divide batch_size / micro_batch_size in the configuration",
-            )
-        if config.crop_area is not None and data.train_files is None:
-            raise FileFormatError(
-                config.data, "is no folder, so crop_area cannot be cut from its files", "set crop_area: null"
-            )
-        if config.crop_area is None and len(data.train) < train_images(data):
-            raise FileFormatError(
-                config.data,
-                f"{train_images(data):,} images do not fit in memory",
-                "set crop_area (as in configs/ofa.yaml), so that they are read when needed",
-            )
         self.per_step = groups // world.size
         self._groups = range(world.rank * self.per_step, (world.rank + 1) * self.per_step)
 
@@ -121,6 +105,38 @@ class Batches:
     def _normalised(self, images: Tensor, targets: Tensor) -> Batch:
         images = self._data.preprocessing.normalise(images.to(self._device, non_blocking=True))
         return images, targets.to(self._device, non_blocking=True)
+
+
+def check_batches(config: TrainConfig, data: ImageData, world: World) -> None:
+    """Refuse what no batches can be made of.
+
+    Raises:
+        FileFormatError: there are fewer images than a batch, the processes cannot share one evenly,
+            or the data set cannot be read in the way that ``crop_area`` asks for.
+    """
+    groups = config.batch_size // config.micro_batch_size
+    if train_images(data) < config.batch_size:
+        raise FileFormatError(
+            config.data,
+            f"{train_images(data)} training images are fewer than one batch of {config.batch_size}",
+            "lower batch_size in the configuration",
+        )
+    if groups % world.size:
+        raise FileFormatError(
+            config.data,
+            f"{world.size} processes cannot share a batch of {groups} micro-batches evenly",
+            f"let {world.size} divide batch_size / micro_batch_size in the configuration",
+        )
+    if config.crop_area is not None and data.train_files is None:
+        raise FileFormatError(
+            config.data, "is no folder, so crop_area cannot be cut from its files", "set crop_area: null"
+        )
+    if config.crop_area is None and len(data.train) < train_images(data):
+        raise FileFormatError(
+            config.data,
+            f"{train_images(data):,} images do not fit in memory",
+            "set crop_area (as in configs/ofa.yaml), so that they are read when needed",
+        )
 
 
 def train_images(data: ImageData) -> int:

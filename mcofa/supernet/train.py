@@ -14,13 +14,13 @@ from pathlib import Path
 from mcofa.errors import FileFormatError, McofaError
 from mcofa.files import write_atomic
 from mcofa.space import load_space
-from mcofa.supernet.batches import train_images
+from mcofa.supernet.batches import check_batches
 from mcofa.supernet.checkpoint import Header
 from mcofa.supernet.config import TrainConfig
 from mcofa.supernet.curve_svg import curves_svg
 from mcofa.supernet.curves import Curves, Point
 from mcofa.supernet.data import ImageData, load_data
-from mcofa.supernet.distributed import World, joined
+from mcofa.supernet.distributed import ALONE, World
 from mcofa.supernet.phase_run import PhaseRun
 from mcofa.supernet.phases import PhaseFiles
 from mcofa.supernet.schedule import check_recipe
@@ -47,13 +47,18 @@ Report = Callable[[Progress], None]
 
 
 def train(
-    config: TrainConfig, checkpoint: Path, report: Report = lambda _: None, phase: str | None = None
+    config: TrainConfig,
+    checkpoint: Path,
+    report: Report = lambda _: None,
+    phase: str | None = None,
+    world: World = ALONE,
 ) -> Header:
     """Train all phases that are not finished, or the one named; write ``checkpoint`` (see ``PhaseFiles``).
 
     An unfinished phase goes on where it stopped. ``report`` is called after every step, after every few
-    on a GPU or in a long run. An interrupt (Ctrl-C) saves the state first. Under torchrun every process
-    calls this, and the first one reports and saves.
+    on a GPU or in a long run. An interrupt (Ctrl-C) saves the state first. Every process of ``world``
+    (see ``joined``) calls this, and the first one reports and saves; what goes wrong in one before a
+    phase starts, or at its end, is a SharedError in all.
 
     Raises:
         McofaError: the configuration has no such phase, or its recipe does not fit the space.
@@ -63,30 +68,30 @@ def train(
         DivergedError: loss or weights are no longer finite; the checkpoint stays as last saved.
         DiskWriteError: the checkpoint could not be written; the earlier one stays.
     """
-    space = load_space(config.space)
-    check_recipe(config, space)
-    names = config.phase_names
-    if phase is not None and phase not in names:
-        raise McofaError(
-            f"the configuration has no phase {phase}; it has {', '.join(names)}",
-            "choose another --step and --phase, or add the phase to the configuration",
-        )
-    files = PhaseFiles(config, space, checkpoint)
-    with joined() as world:
-        chosen = [names.index(phase)] if phase is not None else _left(files, world)
-        world.from_first(lambda: _check_start(files, chosen[0]))
-        with world.first_goes_first():
-            data = _load(files)
-        for index in chosen:
-            header = _train_phase(PhaseRun(files, index, data, world), report)
+    files = world.in_each(lambda: _open(config, checkpoint, phase))
+    chosen = world.from_first(lambda: _left(files) if phase is None else [config.phase_names.index(phase)])
+    world.from_first(lambda: _check_start(files, chosen[0]))
+    data = world.in_each(lambda: _load(files, world))
+    for index in chosen:
+        header = _train_phase(PhaseRun(files, index, data, world), report)
     return header
 
 
-def _left(files: PhaseFiles, world: World) -> list[int]:
+def _open(config: TrainConfig, checkpoint: Path, phase: str | None) -> PhaseFiles:
+    space = load_space(config.space)
+    check_recipe(config, space)
+    if phase is not None and phase not in config.phase_names:
+        raise McofaError(
+            f"the configuration has no phase {phase}; it has {', '.join(config.phase_names)}",
+            "choose another --step and --phase, or add the phase to the configuration",
+        )
+    return PhaseFiles(config, space, checkpoint)
+
+
+def _left(files: PhaseFiles) -> list[int]:
     """Return the phases that are still to be trained; the last one at least."""
     last = len(files.config.phases) - 1
-    done = world.from_first(lambda: [files.is_finished(index) for index in range(last)])
-    return [index for index in range(last) if not done[index]] + [last]
+    return [index for index in range(last) if not files.is_finished(index)] + [last]
 
 
 def _check_start(files: PhaseFiles, index: int) -> None:
@@ -96,7 +101,7 @@ def _check_start(files: PhaseFiles, index: int) -> None:
         files.finished(index - 1)
 
 
-def _load(files: PhaseFiles) -> ImageData:
+def _load(files: PhaseFiles, world: World) -> ImageData:
     config, space = files.config, files.space
     data = load_data(config.data, space.resolutions[-1], space.input_channels)
     if len(data.labels) != space.classes:
@@ -105,18 +110,13 @@ def _load(files: PhaseFiles) -> ImageData:
             f"has {len(data.labels)} classes, the search space {space.name} has {space.classes}",
             "choose a space with that many classes (`mcofa spaces`)",
         )
-    if train_images(data) < config.batch_size:
-        raise FileFormatError(
-            config.data,
-            f"{train_images(data)} training images are fewer than one batch of {config.batch_size}",
-            "lower batch_size in the configuration",
-        )
+    check_batches(config, data, world)
     return data
 
 
 def _train_phase(run: PhaseRun, report: Report) -> Header:
     world, plan = run.world, run.plan
-    watch = _Watch(run, report) if world.first else None
+    watch = world.in_each(lambda: _Watch(run, report) if world.first else None)
     interval = max(_STEPS_BETWEEN_REPORTS[world.device.type], -(-plan.steps // _MOST_POINTS))
     batches = run.batches.start(run.step)
     try:
