@@ -61,6 +61,7 @@ class PhaseRun:
             momentum=config.momentum,
             nesterov=True,
         )
+        self.mixed_precision = config.mixed_precision and _has_bfloat16(world.device)
         self.step, self.training_macs, self.seconds = 0, 0, 0.0
         state = world.from_first(lambda: files.unfinished(index))
         if state is not None:
@@ -111,8 +112,7 @@ class PhaseRun:
 
     def _logits(self, supernet: Supernet, images: Tensor, arch: Arch) -> Tensor:
         """Return the logits of an arch for images resized to its resolution."""
-        mixed = self.config.mixed_precision and self.world.device.type == "cuda"
-        with torch.autocast(self.world.device.type, torch.bfloat16, enabled=mixed):
+        with torch.autocast(self.world.device.type, torch.bfloat16, enabled=self.mixed_precision):
             logits: Tensor = supernet(scaled_to(images, arch.resolution), arch)
         return logits.float()
 
@@ -212,6 +212,11 @@ class PhaseRun:
 
 def _on(device: torch.device, supernet: Supernet) -> Supernet:
     return supernet.to(device).to(memory_format=torch.channels_last)
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    """Return whether a device computes in bfloat16 itself; emulated, it would be slower than float32."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def _hardware(world: World) -> str:
