@@ -19,7 +19,7 @@ import yaml
 from tiny_training import TINY, config, names_in, one_thread, tiny_space, write_inputs
 
 from mcofa.cli import main
-from mcofa.errors import DivergedError, FileFormatError, MissingFileError, UnknownNameError
+from mcofa.errors import DivergedError, FileFormatError, McofaError, MissingFileError, UnknownNameError
 from mcofa.supernet import phase_run as phase_run_module
 from mcofa.supernet import train as train_module
 from mcofa.supernet.batches import Batches
@@ -330,8 +330,19 @@ def test_a_checkpoint_of_another_space_is_refused(folder: Path, tmp_path: Path) 
         train(config(folder), path, interrupt_at(1))
     space_file = tmp_path / "other.yaml"
     space_file.write_text(yaml.safe_dump({**TINY, "depths": [1, 2, 3]}))
-    with pytest.raises(FileFormatError, match="another configuration: space\n"):
+    with pytest.raises(
+        FileFormatError, match=r"configuration: space\.depths \(\[1, 2\] there, \[1, 2, 3\] here\)\n"
+    ):
         train(config(folder, space=str(space_file)), path)
+    stages = [TINY["stages"][0], {**TINY["stages"][1], "width": 24}]
+    space_file = tmp_path / "wider.yaml"
+    space_file.write_text(yaml.safe_dump({**TINY, "stages": stages}))
+    with pytest.raises(
+        FileFormatError, match=r"configuration: space\.stages\.1\.width \(16 there, 24 here\)\n"
+    ):
+        train(config(folder, space=str(space_file)), path)
+    with pytest.raises(FileFormatError, match=r"configuration: space \(tiny there, mcofa-micro here\)\n"):
+        train(config(folder, space="mcofa-micro"), path)
 
 
 def test_a_space_that_moved_but_is_the_same_is_accepted(
@@ -373,7 +384,11 @@ def test_a_truncated_checkpoint_is_refused(
         ({"batch_size": 139}, FileFormatError, "138 training images are fewer than one batch of 139"),
         ({"data": "nosuch"}, MissingFileError, "data set not found: nosuch"),
         ({"space": "nosuch"}, UnknownNameError, "unknown search space 'nosuch'"),
-        ({"space": "mcofa-micro"}, FileFormatError, "has 3 classes, the search space mcofa-micro has 10"),
+        (
+            {"space": "mcofa-micro"},
+            FileFormatError,
+            "has 3 classes, the search space mcofa-micro has 10\n  next: set `classes: 3` in a copy",
+        ),
     ],
 )
 def test_inputs_that_do_not_fit_are_refused_before_anything_is_written(
@@ -382,6 +397,30 @@ def test_inputs_that_do_not_fit_are_refused_before_anything_is_written(
     with pytest.raises(error, match=problem):
         train(config(folder, **changes), tmp_path / "checkpoint.safetensors")
     assert names_in(tmp_path) == []
+
+
+def test_a_folder_is_no_checkpoint(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(McofaError, match=f"^{tmp_path} is a folder.*\n.*{tmp_path}/supernet.safetensors"):
+        train(config(folder), tmp_path)
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".svg", ".tensorboard"])
+def test_a_checkpoint_in_the_place_of_its_curves_is_refused(
+    folder: Path, tmp_path: Path, suffix: str
+) -> None:
+    with pytest.raises(McofaError, match=f"net{suffix} is where the run's curves go.*\n.*net.safetensors"):
+        train(config(folder), tmp_path / f"net{suffix}")
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_bfloat16_is_used_where_the_gpu_has_it(monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or native
+    )
+    assert phase_run_module._has_bfloat16(torch.device("cuda", 0)) == native
+    assert not phase_run_module._has_bfloat16(torch.device("cpu"))
 
 
 def test_the_smallest_and_the_largest_batch_train(folder: Path, tmp_path: Path) -> None:

@@ -166,7 +166,8 @@ def _open_part(name: str, part: Literal["train", "test"], resolution: int, chann
         raise FileFormatError(
             name,
             f"images have {images.shape[1]} channel(s), the search space takes {channels}",
-            "choose a space with that many input channels (`mcofa spaces`)",
+            f"set `input_channels: {images.shape[1]}` in a copy of the space's file, or make a space for "
+            "your data with `mcofa design-space`",
         )
     return _Part(labels, targets, lambda index: _resize(images[index], resolution))
 

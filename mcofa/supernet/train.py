@@ -18,7 +18,7 @@ from mcofa.supernet.batches import check_batches
 from mcofa.supernet.checkpoint import Header
 from mcofa.supernet.config import TrainConfig
 from mcofa.supernet.curve_svg import curves_svg
-from mcofa.supernet.curves import Curves, Point
+from mcofa.supernet.curves import CSV, CURVE_SUFFIXES, SVG, Curves, Point
 from mcofa.supernet.data import ImageData, load_data
 from mcofa.supernet.distributed import ALONE, World
 from mcofa.supernet.phase_run import PhaseRun
@@ -61,13 +61,15 @@ def train(
     phase starts, or at its end, is a SharedError in all.
 
     Raises:
-        McofaError: the configuration has no such phase, or its recipe does not fit the space.
+        McofaError: the configuration has no such phase, or its recipe does not fit the space; or
+            ``checkpoint`` is a folder or one of the files for curves.
         FileFormatError: a checkpoint is damaged, finished already, or belongs to another configuration;
             or the data set has other classes than the space, or fewer images than a batch.
         MissingFileError: the phase before has not been trained.
         DivergedError: loss or weights are no longer finite; the checkpoint stays as last saved.
         DiskWriteError: the checkpoint could not be written; the earlier one stays.
     """
+    world.from_first(lambda: _check_name(checkpoint))
     files = world.in_each(lambda: _open(config, checkpoint, phase))
     chosen = world.from_first(lambda: _left(files) if phase is None else [config.phase_names.index(phase)])
     world.from_first(lambda: _check_start(files, chosen[0]))
@@ -94,6 +96,20 @@ def _left(files: PhaseFiles) -> list[int]:
     return [index for index in range(last) if not files.is_finished(index)] + [last]
 
 
+def _check_name(checkpoint: Path) -> None:
+    """Refuse a checkpoint where a folder is, or the curves are to be."""
+    if checkpoint.is_dir():
+        raise McofaError(
+            f"{checkpoint} is a folder, a checkpoint is a file",
+            f"name a file in it, as in --out {checkpoint / 'supernet.safetensors'}",
+        )
+    if checkpoint.suffix in CURVE_SUFFIXES:
+        raise McofaError(
+            f"{checkpoint} is where the run's curves go ({', '.join(CURVE_SUFFIXES)})",
+            f"choose another ending, as in --out {checkpoint.with_suffix('.safetensors')}",
+        )
+
+
 def _check_start(files: PhaseFiles, index: int) -> None:
     """Refuse before the data are loaded what would be refused after."""
     files.unfinished(index)
@@ -108,7 +124,8 @@ def _load(files: PhaseFiles, world: World) -> ImageData:
         raise FileFormatError(
             config.data,
             f"has {len(data.labels)} classes, the search space {space.name} has {space.classes}",
-            "choose a space with that many classes (`mcofa spaces`)",
+            f"set `classes: {len(data.labels)}` in a copy of the space's file, or make a space for your "
+            "data with `mcofa design-space`",
         )
     check_batches(config, data, world)
     return data
@@ -145,7 +162,7 @@ class _Watch:
 
     def __init__(self, run: PhaseRun, report: Report) -> None:
         self.run, self.report = run, report
-        self.curves = Curves(run.path.with_suffix(".csv"), run.step)
+        self.curves = Curves(run.path.with_suffix(CSV), run.step)
         self.saved_at = time.monotonic()
         self._restart_clock()
 
@@ -204,5 +221,5 @@ class _Watch:
         self.run.check_weights()
         measured = self._measure()
         title = f"{self.run.space.name} on {self.run.data.name}, {self.run.phase.name}"
-        write_atomic(self.run.path.with_suffix(".svg"), curves_svg(title, self.curves.points).encode())
+        write_atomic(self.run.path.with_suffix(SVG), curves_svg(title, self.curves.points).encode())
         return self.save(measured)
