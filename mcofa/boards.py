@@ -9,7 +9,6 @@ plain bytes; a region is the half-open interval ``[address, address + bytes)``.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import itertools
 import json
 from collections import Counter
@@ -24,7 +23,6 @@ from mcofa.resources import data_folder
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
-    from pydantic_core import ErrorDetails
 
 Core = Literal[
     "cortex-m0", "cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55"
@@ -57,6 +55,7 @@ _EXTENSIONS: Mapping[Core, Extension] = {
 }
 PROGRAM_FORMATS = ("elf", "bin", "hex")
 """Files that a flash command may name, as ``{elf}``, ``{bin}`` or ``{hex}``."""
+_NEXT_STEP = "correct the file; boards/README.md explains every key, `mcofa boards show nrf52840` shows one"
 _STRICT: Mapping[str, Any] = {"extra": "forbid", "strict": True}
 
 
@@ -405,33 +404,22 @@ def load_board(name_or_path: str) -> Board:
 def _read_board(path: Path) -> Board:
     from pydantic import ValidationError
 
-    text = _board_json(path)
-    try:
-        return _board_adapter().validate_json(text)
-    except ValidationError as error:
-        raise _format_error(path, _sentence(error.errors())) from error
-
-
-def _board_json(path: Path) -> str:
-    """Return the YAML file as JSON, in which pydantic tells a list and a mapping from a scalar strictly."""
-    import yaml
+    from mcofa.yaml_file import describe, read_yaml, unknown_keys_first
 
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = read_yaml(path, _NEXT_STEP)
     except FileNotFoundError as error:
         raise MissingFileError(path, "board file", "list the boards with `mcofa boards`") from error
-    except OSError as error:
-        raise _format_error(path, f"cannot be read: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise _format_error(path, f"not YAML: {' '.join(str(error).split())}") from error
-    if document is None:
-        raise _format_error(path, "empty; a board needs the key 'name' and more")
-    if not isinstance(document, dict):
-        raise _format_error(path, f"holds a {type(document).__name__} where a mapping of keys is needed")
     try:
-        return json.dumps(document, default=str)
+        # From JSON, pydantic tells a list and a mapping from a scalar strictly.
+        return _board_adapter().validate_json(json.dumps(document, default=str))
+    except ValidationError as error:
+        problem = unknown_keys_first(error.errors())[0]
+        place = [str(part) for part in problem["loc"]]
+        detail = describe(problem, ".".join(place), _valid_keys(place[:-1]))
+        raise FileFormatError(path, detail, _NEXT_STEP) from error
     except (TypeError, ValueError) as error:
-        raise _format_error(path, f"not plain keys and values: {error}") from error
+        raise FileFormatError(path, f"not plain keys and values: {error}", _NEXT_STEP) from error
 
 
 @cache
@@ -439,31 +427,6 @@ def _board_adapter() -> TypeAdapter[Board]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(Board)
-
-
-def _format_error(path: Path, detail: str) -> FileFormatError:
-    return FileFormatError(
-        path,
-        detail,
-        "correct the file; boards/README.md explains every key, `mcofa boards show nrf52840` shows one",
-    )
-
-
-def _sentence(problems: list[ErrorDetails]) -> str:
-    """Say what is wrong with the first problem; unknown keys first, since they cause missing ones."""
-    first = min(problems, key=lambda problem: problem["type"] != "unexpected_keyword_argument")
-    *place, key = [str(part) for part in first["loc"]] or [""]
-    path = ".".join([*place, key])
-    if first["type"] == "unexpected_keyword_argument":
-        valid = _valid_keys(place)
-        close = difflib.get_close_matches(key, valid, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
-        return f"unknown key {path!r}{hint}; valid keys: {', '.join(valid)}"
-    if first["type"] == "missing":
-        return f"missing key {path!r}"
-    if first["type"] == "value_error":
-        return f"{path + ': ' if path else ''}{first['ctx']['error']}"
-    return f"{path} is {first['input']!r}: {first['msg']}"
 
 
 def _valid_keys(place: list[str]) -> list[str]:
@@ -477,5 +440,5 @@ def _valid_keys(place: list[str]) -> list[str]:
         "emulate": Emulation,
         "sources": Source,
     }
-    part = parts[place[0]] if place else Board
+    part = parts[place[0]] if place and place[0] in parts else Board
     return [field.name for field in dataclasses.fields(part)]

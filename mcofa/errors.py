@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 
 class McofaError(Exception):
@@ -19,6 +20,16 @@ class McofaError(Exception):
         self.problem = problem
         self.next_step = next_step
         super().__init__(f"{problem}\n  next: {next_step}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let an error pass between processes, whatever its class is made from."""
+        return _restored, (type(self), self.problem, self.next_step)
+
+
+def _restored(kind: type[McofaError], problem: str, next_step: str) -> McofaError:
+    error = kind.__new__(kind)
+    McofaError.__init__(error, problem, next_step)
+    return error
 
 
 class UnknownNameError(McofaError):
@@ -75,3 +86,20 @@ class ArenaCheckError(McofaError):
 
 class InvalidArchError(McofaError):
     """An arch that its search space does not contain."""
+
+
+class SharedError(McofaError):
+    """An error that every process of a run raises; the first one shows it for all."""
+
+
+class LostProcessError(McofaError):
+    """A process of a run ended before the others, or does not answer."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "another process of this run ended or does not answer", "see the error that it shows"
+        )
+
+
+class DivergedError(SharedError):
+    """A training whose loss or weights are no longer finite."""

@@ -20,10 +20,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pydantic
-import yaml
 
 from mcofa.arch import Arch
-from mcofa.errors import FileFormatError, InvalidArchError, UnknownNameError
+from mcofa.errors import InvalidArchError, UnknownNameError
+from mcofa.yaml_file import read_model
 
 Genomes = npt.NDArray[np.int8]
 Activation = Literal["relu", "hard_swish"]
@@ -372,12 +372,4 @@ def load_space(name_or_path: str) -> SearchSpace:
         path = _FOLDER / f"{name_or_path}.yaml"
     if not path.is_file():
         raise UnknownNameError("search space", name_or_path, space_names(), "mcofa spaces")
-    try:
-        return SearchSpace.model_validate(yaml.safe_load(path.read_bytes()))
-    except (yaml.YAMLError, pydantic.ValidationError) as error:
-        detail = (
-            "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-            if isinstance(error, pydantic.ValidationError)
-            else f"not YAML: {error}"
-        )
-        raise FileFormatError(path, detail, "compare it with `mcofa spaces show mcofa-micro`") from error
+    return read_model(path, SearchSpace, "compare it with `mcofa spaces show mcofa-micro`")

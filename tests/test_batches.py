@@ -71,6 +71,24 @@ def test_crops_differ_from_epoch_to_epoch_and_show_every_image_once(folder: Path
     assert classes.max() <= 46
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_damaged_while_training_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    monkeypatch.setattr(batches_module, "_MOST_WORKERS", workers)
+    write_inputs(tmp_path)
+    train_config = config(tmp_path, crop_area=0.3)
+    data = load_data(train_config.data, 12, 1)
+    assert data.train_files is not None
+    path = Path(data.train_files.paths[0])
+    path.write_bytes(path.read_bytes()[:60])
+    plan = schedule(train_config, train_config.phases[0], len(data.train))
+    with pytest.raises(
+        FileFormatError, match=f"^{path}: cannot be read as an image: .*\n  next: replace or remove it$"
+    ):
+        list(Batches(train_config, data, 0, plan, World(0, 1, CPU)).start(0))
+
+
 def test_a_folder_too_large_for_memory_needs_crop_area(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data_module, "_LARGEST_BYTES_IN_MEMORY", 1_000)
     monkeypatch.setattr(data_module, "_SAMPLED_IMAGES", 24)

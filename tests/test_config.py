@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -43,20 +44,42 @@ def test_values_are_those_of_the_file(micro: dict[str, Any]) -> None:
 @pytest.mark.parametrize("key", sorted(yaml.safe_load(MICRO.read_text())))
 def test_every_key_is_needed(tmp_path: Path, micro: dict[str, Any], key: str) -> None:
     del micro[key]
-    with pytest.raises(FileFormatError, match=f"config.yaml: {key}: Field required"):
+    with pytest.raises(FileFormatError, match=f"config.yaml: missing key '{key}'"):
         load_config(written(tmp_path, micro))
 
 
 @pytest.mark.parametrize("key", sorted(set(yaml.safe_load(MICRO.read_text())["phases"][0])))
 def test_every_key_of_a_phase_is_needed(tmp_path: Path, micro: dict[str, Any], key: str) -> None:
     del micro["phases"][0][key]
-    with pytest.raises(FileFormatError, match=rf"config.yaml: phases.0.{key}: Field required"):
+    with pytest.raises(
+        FileFormatError, match=rf"config.yaml: missing key 'phases\.0( \(sandwich\))?\.{key}'"
+    ):
         load_config(written(tmp_path, micro))
 
 
 def test_an_unknown_key_is_refused(tmp_path: Path, micro: dict[str, Any]) -> None:
-    with pytest.raises(FileFormatError, match=r"config.yaml: learning_rat: Extra inputs are not permitted"):
-        load_config(written(tmp_path, {**micro, "learning_rat": 0.1}))
+    micro["phases"][0]["learning_rate"] = micro["phases"][0].pop("base_learning_rate")
+    with pytest.raises(FileFormatError) as caught:
+        load_config(written(tmp_path, {**micro, "seeds": 1}))
+    problem = caught.value.problem
+    assert "unknown key 'seeds' (did you mean 'seed'?); valid keys: space, data, seed, " in problem
+    assert "unknown key 'phases.0 (sandwich).learning_rate' (did you mean 'base_learning_rate'?)" in problem
+    assert problem.endswith("missing key 'phases.0 (sandwich).base_learning_rate'")
+
+
+def test_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    lines = MICRO.read_text().splitlines()
+    first = next(number for number, line in enumerate(lines, 1) if line.startswith("seed:"))
+    path.write_text("\n".join([*lines, "seed: 1"]))
+    with pytest.raises(
+        FileFormatError,
+        match=f"config.yaml: key 'seed' is in line {first} and again in line {len(lines) + 1}\n",
+    ):
+        load_config(path)
+    path.write_text("\n".join([*lines, "    epochs: 3"]))
+    with pytest.raises(FileFormatError, match=f"key 'epochs' is .* again in line {len(lines) + 1}\n"):
+        load_config(path)
 
 
 @pytest.mark.parametrize(
@@ -66,9 +89,11 @@ def test_an_unknown_key_is_refused(tmp_path: Path, micro: dict[str, Any]) -> Non
         ("batch_size", 1.5, "valid integer"),
         ("micro_batch_size", 1, "greater than 1"),
         ("seed", -1, "greater than or equal to 0"),
+        ("seed", 2**63, "less than 9223372036854775808"),
         ("mixed_precision", "sometimes", "valid boolean"),
         ("momentum", 1, "less than 1"),
         ("weight_decay", -1e-5, "greater than or equal to 0"),
+        ("weight_decay", math.inf, "finite number"),
         ("label_smoothing", 1, "less than 1"),
         ("max_gradient_norm", 0, "greater than 0"),
         ("flip", "sometimes", "valid boolean"),
@@ -83,7 +108,7 @@ def test_an_unknown_key_is_refused(tmp_path: Path, micro: dict[str, Any]) -> Non
 def test_a_bad_value_is_named(
     tmp_path: Path, micro: dict[str, Any], key: str, value: object, problem: str
 ) -> None:
-    with pytest.raises(FileFormatError, match=f"config.yaml: {key}: .*{problem}"):
+    with pytest.raises(FileFormatError, match=rf"config.yaml: {key}(: | is .*: ).*{problem}"):
         load_config(written(tmp_path, {**micro, key: value}))
 
 
@@ -94,7 +119,10 @@ def test_a_bad_value_is_named(
         ("phase", 0, "greater than or equal to 1"),
         ("epochs", "many", "valid number"),
         ("epochs", 0, "greater than 0"),
+        ("epochs", math.inf, "finite number"),
         ("warmup_epochs", -1, "greater than or equal to 0"),
+        ("warmup_epochs", math.inf, "finite number"),
+        ("base_learning_rate", math.nan, "finite number"),
         ("base_learning_rate", 0, "greater than 0"),
         ("base_learning_rate", [0.1], "valid number"),
         ("subnets", 0, "greater than or equal to 1"),
@@ -104,13 +132,25 @@ def test_a_bad_value_of_a_phase_is_named(
     tmp_path: Path, micro: dict[str, Any], key: str, value: object, problem: str
 ) -> None:
     micro["phases"][0][key] = value
-    with pytest.raises(FileFormatError, match=rf"config.yaml: phases.0.{key}: .*{problem}"):
+    with pytest.raises(FileFormatError) as caught:
         load_config(written(tmp_path, micro))
+    assert f".{key} is {value!r}: " in caught.value.problem
+    assert problem in caught.value.problem
+
+
+def test_a_phase_is_called_by_its_step(tmp_path: Path) -> None:
+    values = yaml.safe_load((data_folder("configs") / "mcofa-v3.yaml").read_text())
+    values["phases"][3]["epochs"] = -3
+    with pytest.raises(
+        FileFormatError,
+        match=r"config.yaml: phases\.3 \(depth-2\)\.epochs is -3: Input should be greater than 0\n",
+    ):
+        load_config(written(tmp_path, values))
 
 
 def test_a_sandwich_has_two_sides(tmp_path: Path, micro: dict[str, Any]) -> None:
     micro["phases"][0]["subnets"] = 1
-    with pytest.raises(FileFormatError, match=r"phases.0: .*subnets must be at least 2"):
+    with pytest.raises(FileFormatError, match=r"phases.0 \(sandwich\): .*subnets must be at least 2"):
         load_config(written(tmp_path, micro))
 
 
@@ -165,7 +205,7 @@ def test_the_micro_spaces_share_one_recipe() -> None:
 
 
 def test_all_bad_keys_are_named_at_once(tmp_path: Path, micro: dict[str, Any]) -> None:
-    with pytest.raises(FileFormatError, match=r"batch_size: .*; momentum: "):
+    with pytest.raises(FileFormatError, match=r"batch_size is 0: .*; momentum is 2: "):
         load_config(written(tmp_path, {**micro, "batch_size": 0, "momentum": 2}))
 
 
@@ -181,7 +221,9 @@ def test_a_file_that_is_not_yaml_is_refused(tmp_path: Path, content: bytes) -> N
 def test_a_file_without_keys_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "config.yaml"
     path.write_bytes(content)
-    with pytest.raises(FileFormatError, match=r"config.yaml: file: .*dictionary"):
+    with pytest.raises(
+        FileFormatError, match=r"config.yaml: (missing key 'space'|holds a \w+ where a mapping of keys)"
+    ):
         load_config(path)
 
 

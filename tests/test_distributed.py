@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,89 @@ def test_two_processes_train_the_same_weights_as_one(tmp_path: Path, repo_root: 
         assert header.training_macs == alone.training_macs
         for key, tensor in expected.items():
             torch.testing.assert_close(tensors[key], tensor, rtol=1e-3, atol=1e-4, msg=key)
+
+
+# One of two machines, or a disk that is full when the checkpoint is to be written.
+PROCESS = """
+import os, platform, sys
+platform.node = lambda: "machine-" + os.environ["RANK"]
+import torch
+torch.set_num_threads(1)
+from mcofa.errors import DiskWriteError
+from mcofa.supernet import phase_run, train
+def full(path, *_):
+    raise DiskWriteError(path, OSError(28, "No space left on device"))
+if "FULL" in os.environ:
+    phase_run.save_checkpoint = full
+    train._SECONDS_BETWEEN_SAVES = float(os.environ["FULL"])
+from mcofa.cli import main
+sys.exit(main(["train", *sys.argv[1:]]))
+"""
+
+
+def two_machines(
+    configs: tuple[TrainConfig, TrainConfig], folder: Path, **environment: str
+) -> list[tuple[int, str]]:
+    """Start one process with each configuration; return the exit code and stderr of both."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    processes = []
+    for rank, train_config in enumerate(configs):
+        config_file = folder / f"{rank}.yaml"
+        config_file.write_text(yaml.safe_dump(train_config.model_dump(mode="json")))
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-c", PROCESS, str(config_file), "--out", str(folder / "out" / "net")],
+                env={**os.environ, **common, **environment, "RANK": str(rank)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    errors = [process.communicate(timeout=300)[1] for process in processes]
+    return [(process.returncode, error) for process, error in zip(processes, errors, strict=True)]
+
+
+def errors_in(stderr: str) -> list[str]:
+    assert "Traceback" not in stderr
+    return [line for line in stderr.splitlines() if line.startswith("error: ")]
+
+
+@pytest.mark.parametrize("missing", [(1,), (0, 1)], ids=["on one", "on both"])
+def test_missing_data_are_told_once(tmp_path: Path, missing: tuple[int, ...]) -> None:
+    write_inputs(tmp_path)
+    here, nosuch = config(tmp_path, micro_batch_size=8), str(tmp_path / "nosuch")
+    gone = here.model_copy(update={"data": nosuch})
+    first, second = two_machines((gone if 0 in missing else here, gone), tmp_path)
+    assert (first[0], second[0]) == (1, 1)
+    assert errors_in(first[1]) == [f"error: on machine-{missing[0]}: data set not found: {nosuch}"]
+    assert "next: name `fashion-mnist`, `cifar-10` or a folder" in first[1]
+    assert errors_in(second[1]) == []
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("seconds", ["0", "1000"], ids=["while training", "at the end"])
+def test_a_full_disk_is_told_once(tmp_path: Path, seconds: str) -> None:
+    write_inputs(tmp_path)
+    shared = config(tmp_path, micro_batch_size=8)
+    first, second = two_machines((shared, shared), tmp_path, FULL=seconds)
+    assert (first[0], second[0]) == (1, 1)
+    (problem,) = errors_in(first[1])
+    assert f"cannot write {tmp_path / 'out' / 'net'}: No space left on device" in problem
+    lost = ["error: another process of this run ended or does not answer"] if seconds == "0" else []
+    assert errors_in(second[1]) == lost
+
+
+def test_a_run_that_diverges_says_so_once(tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    shared = config(tmp_path, micro_batch_size=8, base_learning_rate=1e30)
+    first, second = two_machines((shared, shared), tmp_path)
+    assert (first[0], second[0]) == (1, 1)
+    (problem,) = errors_in(first[1])
+    assert "phase sandwich diverged" in problem
+    assert errors_in(second[1]) == []
 
 
 def test_a_batch_that_cannot_be_shared_is_refused_once(tmp_path: Path, repo_root: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_training import SHRINKING, config
+from tiny_training import SHRINKING, config, tiny_space
 
 from mcofa.errors import McofaError
 from mcofa.peak_items import macs
@@ -110,6 +110,13 @@ def test_a_recipe_that_does_not_fit_the_space_is_refused() -> None:
         check_recipe(read("compofa"), load_space("ofa"))
     for name in ("ofa", "compofa", "mcofa-micro"):
         check_recipe(read("mcofa-micro"), load_space(name))
+
+
+def test_a_shift_out_of_the_image_is_refused(tmp_path: Path) -> None:
+    space = tiny_space().model_copy(update={"resolutions": (8, 12)})
+    check_recipe(config(tmp_path, shift_pixels=7), space)
+    with pytest.raises(McofaError, match=r"shift_pixels 8 would shift .* the smallest 8 pixels wide"):
+        check_recipe(config(tmp_path, shift_pixels=8), space)
 
 
 def test_warm_up_comes_on_top_and_the_cosine_ends_at_zero() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ import yaml
 from tiny_training import TINY, config, names_in, one_thread, tiny_space, write_inputs
 
 from mcofa.cli import main
-from mcofa.errors import FileFormatError, MissingFileError, UnknownNameError
+from mcofa.errors import DivergedError, FileFormatError, McofaError, MissingFileError, UnknownNameError
 from mcofa.supernet import phase_run as phase_run_module
 from mcofa.supernet import train as train_module
 from mcofa.supernet.batches import Batches
@@ -238,6 +239,49 @@ def test_a_failure_resumes_from_the_last_save(
     assert_same_weights(path, uninterrupted[0])
 
 
+# Runs that diverge
+
+
+def test_a_run_that_diverges_stops_and_saves_nothing(folder: Path, tmp_path: Path) -> None:
+    reports: list[Progress] = []
+    with pytest.raises(DivergedError, match=r"phase sandwich diverged: .* of 16 \(learning rate") as caught:
+        train(config(folder, base_learning_rate=1e30), tmp_path / "net.safetensors", reports.append)
+    step = caught.value.next_step
+    assert "lower base_learning_rate of the phase (now 1e+30) or max_gradient_norm (now 5)" in step
+    assert "away" not in step
+    assert len(reports) < STEPS
+    assert all(math.isfinite(progress.loss) for progress in reports)
+    assert not [name for name in names_in(tmp_path) if name != "net.tensorboard"]
+
+
+@pytest.mark.parametrize("step", [9, 16])
+def test_weights_that_are_no_longer_finite_are_never_saved(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """The loss of a step is that of the weights before it, so the last step's shows nothing."""
+    path = tmp_path / "net.safetensors"
+    whole_step = torch.optim.SGD.step
+    updates = 0
+
+    def update(optimizer: torch.optim.SGD) -> None:
+        nonlocal updates
+        updates += 1
+        whole_step(optimizer)
+        if updates == step:
+            with torch.no_grad():
+                optimizer.param_groups[0]["params"][0][0] = math.inf
+
+    monkeypatch.setattr(torch.optim.SGD, "step", update)
+    monkeypatch.setattr(train_module, "_SECONDS_BETWEEN_SAVES", 0.0)
+    with pytest.raises(DivergedError, match=f"weights are no longer finite at step {step} of 16") as caught:
+        train(config(folder), path)
+    assert f"move {path} away" in caught.value.next_step
+    saved, tensors = load_checkpoint(path)
+    assert (saved.step, saved.is_finished) == (step - 1, False)
+    assert all(tensor.isfinite().all() for tensor in tensors.values())
+    assert "nan" not in path.with_suffix(".csv").read_text()
+
+
 def test_training_works_in_another_thread(
     folder: Path, tmp_path: Path, uninterrupted: tuple[Path, Header, list[Progress]]
 ) -> None:
@@ -286,8 +330,19 @@ def test_a_checkpoint_of_another_space_is_refused(folder: Path, tmp_path: Path) 
         train(config(folder), path, interrupt_at(1))
     space_file = tmp_path / "other.yaml"
     space_file.write_text(yaml.safe_dump({**TINY, "depths": [1, 2, 3]}))
-    with pytest.raises(FileFormatError, match="another configuration: space\n"):
+    with pytest.raises(
+        FileFormatError, match=r"configuration: space\.depths \(\[1, 2\] there, \[1, 2, 3\] here\)\n"
+    ):
         train(config(folder, space=str(space_file)), path)
+    stages = [TINY["stages"][0], {**TINY["stages"][1], "width": 24}]
+    space_file = tmp_path / "wider.yaml"
+    space_file.write_text(yaml.safe_dump({**TINY, "stages": stages}))
+    with pytest.raises(
+        FileFormatError, match=r"configuration: space\.stages\.1\.width \(16 there, 24 here\)\n"
+    ):
+        train(config(folder, space=str(space_file)), path)
+    with pytest.raises(FileFormatError, match=r"configuration: space \(tiny there, mcofa-micro here\)\n"):
+        train(config(folder, space="mcofa-micro"), path)
 
 
 def test_a_space_that_moved_but_is_the_same_is_accepted(
@@ -329,7 +384,11 @@ def test_a_truncated_checkpoint_is_refused(
         ({"batch_size": 139}, FileFormatError, "138 training images are fewer than one batch of 139"),
         ({"data": "nosuch"}, MissingFileError, "data set not found: nosuch"),
         ({"space": "nosuch"}, UnknownNameError, "unknown search space 'nosuch'"),
-        ({"space": "mcofa-micro"}, FileFormatError, "has 3 classes, the search space mcofa-micro has 10"),
+        (
+            {"space": "mcofa-micro"},
+            FileFormatError,
+            "has 3 classes, the search space mcofa-micro has 10\n  next: .*`classes: 3` in a copy",
+        ),
     ],
 )
 def test_inputs_that_do_not_fit_are_refused_before_anything_is_written(
@@ -338,6 +397,30 @@ def test_inputs_that_do_not_fit_are_refused_before_anything_is_written(
     with pytest.raises(error, match=problem):
         train(config(folder, **changes), tmp_path / "checkpoint.safetensors")
     assert names_in(tmp_path) == []
+
+
+def test_a_folder_is_no_checkpoint(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(McofaError, match=f"^{tmp_path} is a folder.*\n.*{tmp_path}/supernet.safetensors"):
+        train(config(folder), tmp_path)
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".svg", ".tensorboard"])
+def test_a_checkpoint_in_the_place_of_its_curves_is_refused(
+    folder: Path, tmp_path: Path, suffix: str
+) -> None:
+    with pytest.raises(McofaError, match=f"net{suffix} is where the run's curves go.*\n.*net.safetensors"):
+        train(config(folder), tmp_path / f"net{suffix}")
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_bfloat16_is_used_where_the_gpu_has_it(monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or native
+    )
+    assert phase_run_module._has_bfloat16(torch.device("cuda", 0)) == native
+    assert not phase_run_module._has_bfloat16(torch.device("cpu"))
 
 
 def test_the_smallest_and_the_largest_batch_train(folder: Path, tmp_path: Path) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mcofa.cli.output import json_option, print_json, progress
-from mcofa.errors import McofaError
+from mcofa.errors import SharedError
+
+if TYPE_CHECKING:
+    from mcofa.supernet.train import Progress
 
 
 @click.command()
@@ -32,42 +38,55 @@ def train(config: Path, step: str | None, phase: int, out: Path | None, as_json:
     Under torchrun (`torchrun --nproc-per-node N train.py CONFIG`) N processes share the work.
     """
     from mcofa.supernet.config import load_config, phase_name
-    from mcofa.supernet.distributed import is_first_process
+    from mcofa.supernet.distributed import joined
     from mcofa.supernet.phases import PhaseFiles
-    from mcofa.supernet.train import Progress
     from mcofa.supernet.train import train as train_supernet
 
     if phase > 1 and step is None:
         raise click.UsageError("--phase needs --step")
-    loaded = load_config(config)
     checkpoint = out or Path("runs/train") / f"{config.stem}.safetensors"
     chosen = None if step is None else phase_name(step, phase)
-    if not is_first_process():
+    with joined() as world:
         try:
-            train_supernet(loaded, checkpoint, phase=chosen)
-        except McofaError as error:  # The first process says what is wrong.
+            loaded = world.in_each(lambda: load_config(config))
+            with _shown(checkpoint.parent) if world.first else contextlib.nullcontext(_nothing) as report:
+                header = train_supernet(loaded, checkpoint, report, chosen, world)
+        except SharedError as error:
+            if world.first:
+                raise
             raise click.exceptions.Exit(1) from error
+    if not world.first:
         return
-    saved_in: list[Path] = []
-    with progress("training") as update:
-
-        def report(now: Progress) -> None:
-            saved_in[:] = [checkpoint.parent]
-            seen = f"loss {now.loss:.3f}, accuracy {now.top1_percent:.1f} %"
-            update(now.step, now.steps, f"{now.phase}: {seen}, {now.images_per_second:,.0f} images/s")
-
-        try:
-            header = train_supernet(loaded, checkpoint, report, chosen)
-        except KeyboardInterrupt:
-            for folder in saved_in:
-                click.echo(f"interrupted; saved in {folder}, the same command goes on from there", err=True)
-            raise
     path = PhaseFiles(loaded, header.space, checkpoint).path(loaded.phase_names.index(header.phase))
     if as_json:
         print_json({"checkpoint": str(path), **header.model_dump()})
         return
     accuracies = ", ".join(f"{name} {top1:.2f} %" for name, top1 in header.validation_top1_percent.items())
     click.echo(f"{path}: {header.step} steps, validation top-1: {accuracies}")
+
+
+@contextlib.contextmanager
+def _shown(folder: Path) -> Iterator[Callable[[Progress], None]]:
+    """Show what is reported; after an interrupt, say that it is saved in ``folder``."""
+    reported = False
+    with progress("training") as update:
+
+        def report(now: Progress) -> None:
+            nonlocal reported
+            reported = True
+            seen = f"loss {now.loss:.3f}, accuracy {now.top1_percent:.1f} %"
+            update(now.step, now.steps, f"{now.phase}: {seen}, {now.images_per_second:,.0f} images/s")
+
+        try:
+            yield report
+        except KeyboardInterrupt:
+            if reported:
+                click.echo(f"interrupted; saved in {folder}, the same command goes on from there", err=True)
+            raise
+
+
+def _nothing(_: Progress) -> None:
+    """Show nothing."""
 
 
 @click.command("import-ofa")

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from mcofa.errors import FileFormatError
 from mcofa.supernet.augment import augment, seeded
@@ -36,8 +36,7 @@ class Batches:
     """The micro-batches of one phase that this process takes, in order.
 
     Raises:
-        FileFormatError: there are fewer images than a batch, the processes cannot share one evenly,
-            or the data set cannot be read in the way that ``crop_area`` asks for.
+        FileFormatError: none can be made of the data (see ``check_batches``).
     """
 
     def __init__(
@@ -45,28 +44,17 @@ class Batches:
     ) -> None:
         self._config, self._data, self._phase, self._plan = config, data, phase_index, plan
         self._device = world.device
+        check_batches(config, data, world)
         groups = config.batch_size // config.micro_batch_size
-        if groups % world.size:
-            raise FileFormatError(
-                config.data,
-                f"{world.size} processes cannot share a batch of {groups} micro-batches evenly",
-                f"let {world.size} divide batch_size / micro_batch_size in the configuration",
-            )
-        if config.crop_area is not None and data.train_files is None:
-            raise FileFormatError(
-                config.data, "is no folder, so crop_area cannot be cut from its files", "set crop_area: null"
-            )
-        if config.crop_area is None and len(data.train) < train_images(data):
-            raise FileFormatError(
-                config.data,
-                f"{train_images(data):,} images do not fit in memory",
-                "set crop_area (as in configs/ofa.yaml), so that they are read when needed",
-            )
         self.per_step = groups // world.size
         self._groups = range(world.rank * self.per_step, (world.rank + 1) * self.per_step)
 
     def start(self, first_step: int) -> Iterator[Batch]:
-        """Yield images (float, normalised, on the device) and targets from ``first_step`` on."""
+        """Yield images (float, normalised, on the device) and targets from ``first_step`` on.
+
+        Raises:
+            FileFormatError: a file holds no image that can be read.
+        """
         return (
             self._from_memory(first_step) if self._config.crop_area is None else self._from_files(first_step)
         )
@@ -105,15 +93,50 @@ class Batches:
         loader: DataLoader[Any] = DataLoader(
             crops,
             batch_sampler=keys,
+            collate_fn=_collate,
             num_workers=min(_MOST_WORKERS, os.cpu_count() or 1),
             pin_memory=self._device.type == "cuda",
         )
-        for images, targets in loader:
-            yield self._normalised(images, targets)
+        for batch in loader:
+            if isinstance(batch, FileFormatError):
+                raise batch
+            yield self._normalised(*batch)
 
     def _normalised(self, images: Tensor, targets: Tensor) -> Batch:
         images = self._data.preprocessing.normalise(images.to(self._device, non_blocking=True))
         return images, targets.to(self._device, non_blocking=True)
+
+
+def check_batches(config: TrainConfig, data: ImageData, world: World) -> None:
+    """Refuse what no batches can be made of.
+
+    Raises:
+        FileFormatError: there are fewer images than a batch, the processes cannot share one evenly,
+            or the data set cannot be read in the way that ``crop_area`` asks for.
+    """
+    groups = config.batch_size // config.micro_batch_size
+    if train_images(data) < config.batch_size:
+        raise FileFormatError(
+            config.data,
+            f"{train_images(data)} training images are fewer than one batch of {config.batch_size}",
+            "lower batch_size in the configuration",
+        )
+    if groups % world.size:
+        raise FileFormatError(
+            config.data,
+            f"{world.size} processes cannot share a batch of {groups} micro-batches evenly",
+            f"let {world.size} divide batch_size / micro_batch_size in the configuration",
+        )
+    if config.crop_area is not None and data.train_files is None:
+        raise FileFormatError(
+            config.data, "is no folder, so crop_area cannot be cut from its files", "set crop_area: null"
+        )
+    if config.crop_area is None and len(data.train) < train_images(data):
+        raise FileFormatError(
+            config.data,
+            f"{train_images(data):,} images do not fit in memory",
+            "set crop_area (as in configs/ofa.yaml), so that they are read when needed",
+        )
 
 
 def train_images(data: ImageData) -> int:
@@ -121,8 +144,17 @@ def train_images(data: ImageData) -> int:
     return len(data.train) if data.train_files is None else len(data.train_files)
 
 
-class _Crops(Dataset[tuple[Tensor, Tensor]]):
-    """Random-resized crops of image files; equal keys (image, phase, step) give equal crops."""
+def _collate(samples: list[Batch | FileFormatError]) -> Any:
+    """Return a micro-batch, or the first error among its images."""
+    errors = [sample for sample in samples if isinstance(sample, FileFormatError)]
+    return errors[0] if errors else default_collate(samples)
+
+
+class _Crops(Dataset[Batch | FileFormatError]):
+    """Random-resized crops of image files; equal keys (image, phase, step) give equal crops.
+
+    A file that cannot be read gives the error itself, as torch would rewrite one raised in a worker.
+    """
 
     def __init__(self, config: TrainConfig, files: ImageFiles, shape: torch.Size) -> None:
         from torchvision.transforms import v2
@@ -141,8 +173,11 @@ class _Crops(Dataset[tuple[Tensor, Tensor]]):
             ]
         )
 
-    def __getitem__(self, key: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
-        image = read_image(self._files.paths[key[0]])
+    def __getitem__(self, key: tuple[int, int, int]) -> Batch | FileFormatError:
+        try:
+            image = read_image(self._files.paths[key[0]])
+        except FileFormatError as error:
+            return error
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seeded(self._seed, *key, _AUGMENTATION).initial_seed())
             return self._transform(image), self._files.targets[key[0]]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pydantic
-import yaml
 
-from mcofa.errors import FileFormatError, MissingFileError
+from mcofa.errors import MissingFileError
+from mcofa.yaml_file import read_model
 
 Step = Literal["sandwich", "teacher", "kernel", "depth", "expand"]
 _UNNUMBERED = ("sandwich", "teacher")
@@ -21,7 +21,7 @@ def phase_name(step: str, number: int) -> str:
     return step if step in _UNNUMBERED and number == 1 else f"{step}-{number}"
 
 
-class Phase(pydantic.BaseModel, frozen=True, extra="forbid"):
+class Phase(pydantic.BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """One phase of training: which step of the recipe it is, how long, how fast."""
 
     step: Step
@@ -43,12 +43,12 @@ class Phase(pydantic.BaseModel, frozen=True, extra="forbid"):
         return phase_name(self.step, self.phase)
 
 
-class TrainConfig(pydantic.BaseModel, frozen=True, extra="forbid"):
+class TrainConfig(pydantic.BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """One training run; ``configs/mcofa-micro.yaml`` and ``configs/ofa.yaml`` explain each key."""
 
     space: str
     data: str
-    seed: int = pydantic.Field(ge=0)
+    seed: int = pydantic.Field(ge=0, lt=2**63)
     batch_size: int = pydantic.Field(gt=1)
     micro_batch_size: int = pydantic.Field(gt=1)
     mixed_precision: bool
@@ -106,20 +106,18 @@ def load_config(path: Path) -> TrainConfig:
 
     Raises:
         MissingFileError: there is no such file.
-        FileFormatError: a key is unknown, missing or has a bad value.
+        FileFormatError: a key is unknown, missing, twice there, or has a bad value.
     """
     step = "compare it with configs/mcofa-micro.yaml, which explains every key"
     if not path.is_file():
         raise MissingFileError(
             path, "training configuration", "the ones that come with mcofa are in configs/"
         )
-    try:
-        return TrainConfig.model_validate(yaml.safe_load(path.read_bytes()))
-    except yaml.YAMLError as error:
-        raise FileFormatError(path, f"not YAML: {error}", step) from error
-    except pydantic.ValidationError as error:
-        raise FileFormatError(
-            path,
-            "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()),
-            step,
-        ) from error
+    return read_model(path, TrainConfig, step, _name_of)
+
+
+def _name_of(element: Any) -> str:
+    """Return the name of a phase as a file may hold it, if its step is one."""
+    if isinstance(element, dict) and element.get("step") in get_args(Step):
+        return phase_name(element["step"], element.get("phase", 1))
+    return ""

@@ -11,6 +11,9 @@ from pathlib import Path
 from mcofa.errors import DiskWriteError, FileFormatError
 from mcofa.files import write_atomic
 
+CURVE_SUFFIXES = CSV, SVG, _TENSORBOARD = (".csv", ".svg", ".tensorboard")
+"""Of what lies beside a checkpoint: the points, their drawing, and TensorBoard's folder."""
+
 
 @dataclass(frozen=True)
 class Point:
@@ -40,7 +43,7 @@ class Curves:
         """
         self._path = path
         self.points = [point for point in _read(path) if point.step <= resumed_step]
-        self._scalars = _Scalars(path.with_suffix(".tensorboard"))
+        self._scalars = _Scalars(path.with_suffix(_TENSORBOARD))
         for point in self.points:
             self._scalars.add(point)
 

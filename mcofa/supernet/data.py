@@ -168,8 +168,8 @@ def load_data_for(space: SearchSpace, name: str) -> ImageData:
         raise FileFormatError(
             name,
             f"has {len(data.labels)} classes, the search space {space.name} has {space.classes}",
-            f"choose data with {space.classes} classes, or a supernet trained in a space with "
-            f"{len(data.labels)} (`classes` in the space's file)",
+            f"choose data with {space.classes} classes, or train a space for these: `classes: "
+            f"{len(data.labels)}` in a copy of its file, or `mcofa design-space`",
         )
     return data
 
@@ -194,7 +194,8 @@ def _open_part(name: str, part: Literal["train", "test"], resolution: int, chann
         raise FileFormatError(
             name,
             f"images have {images.shape[1]} channel(s), the search space takes {channels}",
-            "choose a space with that many input channels (`mcofa spaces`)",
+            f"set `input_channels: {images.shape[1]}` in a copy of the space's file, or make a space for "
+            "your data with `mcofa design-space`",
         )
     return _Part(labels, targets, lambda index: _resize(images[index], resolution))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import platform
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
-from mcofa.errors import McofaError
+from mcofa.errors import LostProcessError, McofaError, SharedError
 
 T = TypeVar("T")
 
@@ -41,7 +42,8 @@ class World:
     def add_up(self, values: Tensor) -> Tensor:
         """Return the sum of ``values`` over all processes, in all of them."""
         if self.size > 1:
-            dist.all_reduce(values)
+            with _together():
+                dist.all_reduce(values)
         return values
 
     def add_up_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -54,43 +56,75 @@ class World:
             gradient.copy_(total.view_as(gradient))
 
     def from_first(self, compute: Callable[[], T]) -> T:
-        """Return what ``compute`` gives in the first process; an error it raises is raised in all.
+        """Return what ``compute`` gives in the first process, in all of them.
 
         Raises:
-            McofaError: that error.
+            SharedError: it failed there. A process alone raises its error as it is.
         """
         if self.size == 1:
             return compute()
-        box: list[T | tuple[str, str] | None] = [None, None]
-        if self.first:
-            try:
-                box[0] = compute()
-            except McofaError as error:
-                box[1] = (error.problem, error.next_step)
-        dist.broadcast_object_list(box, device=self.device)
-        if isinstance(box[1], tuple):
-            raise McofaError(*box[1])
+        box = [self._agreed(compute) if self.first else self._agreed(lambda: None)]
+        with _together():
+            dist.broadcast_object_list(box, device=self.device)
         result: T = box[0]  # type: ignore[assignment]
         return result
 
-    @contextlib.contextmanager
-    def first_goes_first(self) -> Iterator[None]:
-        """Let the first process leave the block before the others enter it: it may download."""
-        if self.size > 1 and not self.first:
-            dist.barrier()
+    def in_each(self, compute: Callable[[], T]) -> T:
+        """Return what ``compute`` gives in this process; the first goes first, as it may download.
+
+        Raises:
+            SharedError: it failed in a process, the first of which is quoted. A process alone raises its
+                error as it is.
+        """
+        if self.size == 1:
+            return compute()
+        if self.first:
+            found = self._agreed(compute)
+            self._agreed(lambda: None)
+            return found
+        self._agreed(lambda: None)
+        return self._agreed(compute)
+
+    def _agreed(self, compute: Callable[[], T]) -> T:
+        """Return what ``compute`` gives in this process; an error in one is raised in all."""
+        failure: McofaError | None = None
+        try:
+            found = compute()
+        except McofaError as error:
+            failure = error
+        outcomes: list[tuple[str, McofaError | None]] = [("", None)] * self.size
+        with _together():
+            dist.all_gather_object(outcomes, (platform.node(), failure))
+        several_machines = len({machine for machine, _ in outcomes}) > 1
+        for machine, failed in outcomes:
+            if failed is not None:
+                place = f"on {machine}: " if several_machines else ""
+                raise SharedError(f"{place}{failed.problem}", failed.next_step)
+        return found
+
+
+ALONE = World(0, 1, torch.device("cpu"))
+
+
+@contextlib.contextmanager
+def _together() -> Iterator[None]:
+    """Talk to the other processes.
+
+    Raises:
+        LostProcessError: one of them is gone.
+    """
+    try:
         yield
-        if self.size > 1 and self.first:
-            dist.barrier()
-
-
-def is_first_process() -> bool:
-    """Return whether torchrun started this process as its first, or did not start it at all."""
-    return os.environ.get("RANK", "0") == "0"
+    except RuntimeError as error:
+        # gloo raises a bare RuntimeError, NCCL a DistError; those of CUDA are no news of a process.
+        if type(error) is not RuntimeError and not isinstance(error, dist.DistError):
+            raise
+        raise LostProcessError from error
 
 
 @contextlib.contextmanager
 def joined() -> Iterator[World]:
-    """Join the processes that torchrun started; on a machine with GPUs, each takes one."""
+    """Join the processes that torchrun started, if it did; on a machine with GPUs, each takes one."""
     device = torch.device("cpu")
     if torch.cuda.is_available():
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import platform
 import signal
 import threading
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from mcofa.arch import Arch
+from mcofa.errors import DivergedError
 from mcofa.supernet.augment import scaled_to
 from mcofa.supernet.batches import Batches, train_images
 from mcofa.supernet.checkpoint import MOMENTUM, Header, save_checkpoint, weights_of
@@ -59,6 +61,7 @@ class PhaseRun:
             momentum=config.momentum,
             nesterov=True,
         )
+        self.mixed_precision = config.mixed_precision and _has_bfloat16(world.device)
         self.step, self.training_macs, self.seconds = 0, 0, 0.0
         state = world.from_first(lambda: files.unfinished(index))
         if state is not None:
@@ -109,8 +112,7 @@ class PhaseRun:
 
     def _logits(self, supernet: Supernet, images: Tensor, arch: Arch) -> Tensor:
         """Return the logits of an arch for images resized to its resolution."""
-        mixed = self.config.mixed_precision and self.world.device.type == "cuda"
-        with torch.autocast(self.world.device.type, torch.bfloat16, enabled=mixed):
+        with torch.autocast(self.world.device.type, torch.bfloat16, enabled=self.mixed_precision):
             logits: Tensor = supernet(scaled_to(images, arch.resolution), arch)
         return logits.float()
 
@@ -127,6 +129,37 @@ class PhaseRun:
             top1 = top1_percent(calibrated, data.validation.to(device), data.preprocessing)
             found[name] = round(top1, 2)
         return found
+
+    def check_loss(self, loss: float) -> None:
+        """Refuse to go on with a loss of the latest step that is no number.
+
+        Raises:
+            DivergedError: it is infinite or not a number.
+        """
+        if not math.isfinite(loss):
+            raise self._diverged(f"the loss is {loss}")
+
+    def check_weights(self) -> None:
+        """Refuse to go on with weights that no training can come back from; to be called before ``save``.
+
+        Raises:
+            DivergedError: a weight is infinite or not a number.
+        """
+        finite = [tensor.isfinite().all() for tensor in self.supernet.state_dict().values()]
+        if not torch.stack(finite).all():
+            raise self._diverged("weights are no longer finite")
+
+    def _diverged(self, symptom: str) -> DivergedError:
+        rate = self.plan.learning_rate(self.step - 1)
+        limit = self.config.max_gradient_norm
+        aside = f", move {self.path} away" if self.path.exists() else ""
+        return DivergedError(
+            f"phase {self.phase.name} diverged: {symptom} at step {self.step} of {self.plan.steps} "
+            f"(learning rate {rate:g})",
+            f"lower base_learning_rate of the phase (now {self.phase.base_learning_rate:g}) or "
+            f"max_gradient_norm (now {'null' if limit is None else f'{limit:g}'}){aside} "
+            "and start the phase again; nothing that is not finite was saved",
+        )
 
     def save(self, validation_top1_percent: dict[str, float]) -> Header:
         """Write the checkpoint; with the optimizer's momentum while the phase is unfinished."""
@@ -179,6 +212,11 @@ class PhaseRun:
 
 def _on(device: torch.device, supernet: Supernet) -> Supernet:
     return supernet.to(device).to(memory_format=torch.channels_last)
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    """Return whether a device computes in bfloat16 itself; emulated, it would be slower than float32."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def _hardware(world: World) -> str:

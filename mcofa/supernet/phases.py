@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -79,13 +80,10 @@ class PhaseFiles:
                 path, f"holds weights imported from {header.origin}", "choose another --out"
             )
         ours, theirs = self.config.settings(index), header.config.settings(index)
-        different = [
-            f"{key} ({theirs.get(key, 'nothing')} there, {ours.get(key, 'nothing')} here)"
-            for key in {**ours, **theirs}
-            if ours.get(key) != theirs.get(key)
-        ]
-        if header.space != self.space:
-            different.insert(0, "space")
+        different = _differences(_keys(header.space), _keys(self.space))
+        if header.space.name != self.space.name:
+            different = [f"space ({header.space.name} there, {self.space.name} here)"]
+        different += _differences(theirs, ours)
         if different:
             raise FileFormatError(
                 path,
@@ -99,6 +97,30 @@ class PhaseFiles:
                 "choose another --out",
             )
         return header, tensors
+
+
+def _differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
+    """Return the keys whose values differ, with both."""
+    return [
+        f"{key} ({there.get(key, 'nothing')} there, {here.get(key, 'nothing')} here)"
+        for key in {**here, **there}
+        if here.get(key) != there.get(key)
+    ]
+
+
+def _keys(space: SearchSpace) -> dict[str, Any]:
+    """Return the values of a space by their full names, such as ``space.stages.0.width``."""
+    values: dict[str, Any] = {"space": space.model_dump(mode="json")}
+    while nested := [key for key, value in values.items() if _is_nested(value)]:
+        for key in nested:
+            value = values.pop(key)
+            parts = value.items() if isinstance(value, dict) else enumerate(value)
+            values.update({f"{key}.{name}": part for name, part in parts})
+    return values
+
+
+def _is_nested(value: object) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and isinstance(value[0], dict))
 
 
 def _options(phase: Phase) -> str:

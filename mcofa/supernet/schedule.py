@@ -16,8 +16,16 @@ def check_recipe(config: TrainConfig, space: SearchSpace) -> None:
     """Refuse a recipe that would leave an option of the space untrained, or train one it lacks.
 
     Raises:
-        McofaError: progressive shrinking of a coupled space with a step expand, or of another without.
+        McofaError: progressive shrinking of a coupled space with a step expand, or of another without;
+            or images shifted out of themselves.
     """
+    side = space.resolutions[0]
+    if config.shift_pixels >= side:
+        raise McofaError(
+            f"shift_pixels {config.shift_pixels} would shift images of {space.name}, "
+            f"the smallest {side} pixels wide, out of themselves",
+            f"lower shift_pixels below {side}; 1 to an eighth of the width is usual",
+        )
     steps = {phase.step for phase in config.phases}
     if "sandwich" in steps or ("expand" in steps) != space.coupled:
         return

@@ -11,16 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcofa.errors import FileFormatError, McofaError
+from mcofa.errors import McofaError
 from mcofa.files import write_atomic
 from mcofa.space import load_space
-from mcofa.supernet.batches import train_images
+from mcofa.supernet.batches import check_batches
 from mcofa.supernet.checkpoint import Header
 from mcofa.supernet.config import TrainConfig
 from mcofa.supernet.curve_svg import curves_svg
-from mcofa.supernet.curves import Curves, Point
+from mcofa.supernet.curves import CSV, CURVE_SUFFIXES, SVG, Curves, Point
 from mcofa.supernet.data import ImageData, load_data_for
-from mcofa.supernet.distributed import World, joined
+from mcofa.supernet.distributed import ALONE, World
 from mcofa.supernet.phase_run import PhaseRun
 from mcofa.supernet.phases import PhaseFiles
 from mcofa.supernet.schedule import check_recipe
@@ -47,45 +47,67 @@ Report = Callable[[Progress], None]
 
 
 def train(
-    config: TrainConfig, checkpoint: Path, report: Report = lambda _: None, phase: str | None = None
+    config: TrainConfig,
+    checkpoint: Path,
+    report: Report = lambda _: None,
+    phase: str | None = None,
+    world: World = ALONE,
 ) -> Header:
     """Train all phases that are not finished, or the one named; write ``checkpoint`` (see ``PhaseFiles``).
 
     An unfinished phase goes on where it stopped. ``report`` is called after every step, after every few
-    on a GPU or in a long run. An interrupt (Ctrl-C) saves the state first. Under torchrun every process
-    calls this, and the first one reports and saves.
+    on a GPU or in a long run. An interrupt (Ctrl-C) saves the state first. Every process of ``world``
+    (see ``joined``) calls this, and the first one reports and saves; what goes wrong in one before a
+    phase starts, or at its end, is a SharedError in all.
 
     Raises:
-        McofaError: the configuration has no such phase, or its recipe does not fit the space.
+        McofaError: the configuration has no such phase, or its recipe does not fit the space; or
+            ``checkpoint`` is a folder or one of the files for curves.
         FileFormatError: a checkpoint is damaged, finished already, or belongs to another configuration;
             or the data set has other classes than the space, or fewer images than a batch.
         MissingFileError: the phase before has not been trained.
+        DivergedError: loss or weights are no longer finite; the checkpoint stays as last saved.
         DiskWriteError: the checkpoint could not be written; the earlier one stays.
     """
-    space = load_space(config.space)
-    check_recipe(config, space)
-    names = config.phase_names
-    if phase is not None and phase not in names:
-        raise McofaError(
-            f"the configuration has no phase {phase}; it has {', '.join(names)}",
-            "choose another --step and --phase, or add the phase to the configuration",
-        )
-    files = PhaseFiles(config, space, checkpoint)
-    with joined() as world:
-        chosen = [names.index(phase)] if phase is not None else _left(files, world)
-        world.from_first(lambda: _check_start(files, chosen[0]))
-        with world.first_goes_first():
-            data = _load(files)
-        for index in chosen:
-            header = _train_phase(PhaseRun(files, index, data, world), report)
+    world.from_first(lambda: _check_name(checkpoint))
+    files = world.in_each(lambda: _open(config, checkpoint, phase))
+    chosen = world.from_first(lambda: _left(files) if phase is None else [config.phase_names.index(phase)])
+    world.from_first(lambda: _check_start(files, chosen[0]))
+    data = world.in_each(lambda: _load(files, world))
+    for index in chosen:
+        header = _train_phase(PhaseRun(files, index, data, world), report)
     return header
 
 
-def _left(files: PhaseFiles, world: World) -> list[int]:
+def _open(config: TrainConfig, checkpoint: Path, phase: str | None) -> PhaseFiles:
+    space = load_space(config.space)
+    check_recipe(config, space)
+    if phase is not None and phase not in config.phase_names:
+        raise McofaError(
+            f"the configuration has no phase {phase}; it has {', '.join(config.phase_names)}",
+            "choose another --step and --phase, or add the phase to the configuration",
+        )
+    return PhaseFiles(config, space, checkpoint)
+
+
+def _left(files: PhaseFiles) -> list[int]:
     """Return the phases that are still to be trained; the last one at least."""
     last = len(files.config.phases) - 1
-    done = world.from_first(lambda: [files.is_finished(index) for index in range(last)])
-    return [index for index in range(last) if not done[index]] + [last]
+    return [index for index in range(last) if not files.is_finished(index)] + [last]
+
+
+def _check_name(checkpoint: Path) -> None:
+    """Refuse a checkpoint where a folder is, or the curves are to be."""
+    if checkpoint.is_dir():
+        raise McofaError(
+            f"{checkpoint} is a folder, a checkpoint is a file",
+            f"name a file in it, as in --out {checkpoint / 'supernet.safetensors'}",
+        )
+    if checkpoint.suffix in CURVE_SUFFIXES:
+        raise McofaError(
+            f"{checkpoint} is where the run's curves go ({', '.join(CURVE_SUFFIXES)})",
+            f"choose another ending, as in --out {checkpoint.with_suffix('.safetensors')}",
+        )
 
 
 def _check_start(files: PhaseFiles, index: int) -> None:
@@ -95,31 +117,26 @@ def _check_start(files: PhaseFiles, index: int) -> None:
         files.finished(index - 1)
 
 
-def _load(files: PhaseFiles) -> ImageData:
-    config = files.config
-    data = load_data_for(files.space, config.data)
-    if train_images(data) < config.batch_size:
-        raise FileFormatError(
-            config.data,
-            f"{train_images(data)} training images are fewer than one batch of {config.batch_size}",
-            "lower batch_size in the configuration",
-        )
+def _load(files: PhaseFiles, world: World) -> ImageData:
+    data = load_data_for(files.space, files.config.data)
+    check_batches(files.config, data, world)
     return data
 
 
 def _train_phase(run: PhaseRun, report: Report) -> Header:
     world, plan = run.world, run.plan
-    watch = _Watch(run, report) if world.first else None
+    watch = world.in_each(lambda: _Watch(run, report) if world.first else None)
     interval = max(_STEPS_BETWEEN_REPORTS[world.device.type], -(-plan.steps // _MOST_POINTS))
     batches = run.batches.start(run.step)
     try:
         while run.step < plan.steps:
             seen = run.advance(batches)
-            reported = run.step % interval == 0 or run.step == plan.steps
-            if reported:
-                seen = world.add_up(seen)
+            shown = None
+            if run.step % interval == 0 or run.step == plan.steps:
+                shown = world.add_up(seen).tolist()
+                run.check_loss(shown[0])
             if watch is not None:
-                watch.after_step(seen.tolist() if reported else None)
+                watch.after_step(shown)
         return world.from_first(lambda: _end(watch))
     except KeyboardInterrupt:
         if watch is not None:
@@ -137,7 +154,7 @@ class _Watch:
 
     def __init__(self, run: PhaseRun, report: Report) -> None:
         self.run, self.report = run, report
-        self.curves = Curves(run.path.with_suffix(".csv"), run.step)
+        self.curves = Curves(run.path.with_suffix(CSV), run.step)
         self.saved_at = time.monotonic()
         self._restart_clock()
 
@@ -186,13 +203,15 @@ class _Watch:
         return measured
 
     def save(self, validation_top1_percent: dict[str, float]) -> Header:
-        """Write curves and checkpoint."""
+        """Write curves and checkpoint, unless the weights are no longer finite."""
+        self.run.check_weights()
         self.curves.save()
         return self.run.save(validation_top1_percent)
 
     def end(self) -> Header:
         """Measure, draw the curves and save the finished phase."""
+        self.run.check_weights()
         measured = self._measure()
         title = f"{self.run.space.name} on {self.run.data.name}, {self.run.phase.name}"
-        write_atomic(self.run.path.with_suffix(".svg"), curves_svg(title, self.curves.points).encode())
+        write_atomic(self.run.path.with_suffix(SVG), curves_svg(title, self.curves.points).encode())
         return self.save(measured)
