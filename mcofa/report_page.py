@@ -16,6 +16,7 @@ from mcofa.arch import Arch, arch_from_json
 from mcofa.cost import op_macs
 from mcofa.errors import FileFormatError
 from mcofa.graph import Graph
+from mcofa.report_accuracy import accuracy_steps
 from mcofa.report_front import PageFront
 from mcofa.searched_space import searched_space
 from mcofa.space import SearchSpace
@@ -24,12 +25,6 @@ from mcofa.timeline import Timeline, as_svg, timeline
 
 _TEMPLATE = "report_page.html.jinja"
 _COMMANDS = ("search", "finetune", "export", "evaluate", "verify", "arena_check", "firmware")
-_ACCURACIES = (
-    ("predicted", "search", "top1_percent"),
-    ("float", "evaluate", "float_top1_percent"),
-    ("int8, LiteRT", "evaluate", "int8_top1_percent"),
-    ("int8, TFLM", "evaluate", "tflm_top1_percent"),
-)
 
 
 @dataclass(frozen=True)
@@ -101,8 +96,6 @@ def report_page(folder: Path, manifest: dict[str, Any], graph: Graph, on: Target
         macs=sum(op.macs for op in ops),
         sizes=_sizes(manifest),
         accuracies=_accuracies(manifest),
-        evaluated=manifest.get("evaluate"),
-        verified=manifest.get("verify"),
         commands=commands,
         unrecorded=unrecorded,
         version=manifest["mcofa_version"],
@@ -206,17 +199,10 @@ def _sizes(manifest: dict[str, Any]) -> list[tuple[str, int, int | None]]:
 
 def _accuracies(manifest: dict[str, Any]) -> list[Bar]:
     """The accuracy at each step of the chain, drawn from just below the lowest."""
-    found = [
-        (name, section[key])
-        for name, section_name, key in _ACCURACIES
-        if (section := manifest.get(section_name, {}))
-        and key in (section := section.get("predicted", section))
-    ]
-    lowest = min(value for _, value in found) - 1
-    return [
-        Bar(name, f"{value:.2f} %", 100 * (value - lowest) / (max(v for _, v in found) - lowest))
-        for name, value in found
-    ]
+    steps = accuracy_steps(manifest)
+    lowest = min(step.top1_percent for step in steps) - 1
+    span = max(step.top1_percent for step in steps) - lowest
+    return [Bar(step.name, step.words, 100 * (step.top1_percent - lowest) / span) for step in steps]
 
 
 def _commands(manifest: dict[str, Any]) -> tuple[list[str], list[str]]:

@@ -82,6 +82,7 @@ def _searched(arch: Arch) -> dict[str, Any]:
             "flash_bytes": found.flash_bytes,
             "top1_percent": 90.1,
             "top1_std_points": 0.2,
+            "outside_measured_range": True,
         },
     }
 
@@ -103,14 +104,27 @@ def test_after_a_search_the_page_says_what_was_predicted(arch: Arch) -> None:
     assert f"{found.macs:,} multiply-accumulates" in text
     assert str(arch) in text
     assert "Not recorded: how search was called; search with seed 3." in text
+    assert "90.10 ± 0.20 % (validation; OUTSIDE what was measured)" in text
     assert "Predicted and measured" not in text
 
 
 def test_later_commands_add_their_parts() -> None:
     arch = SPACE.smallest()
     model_bytes = _searched(arch)["predicted"]["model_bytes"]
+    verified = {
+        "split": "validation",
+        "images": 5_000,
+        "ranked_by": "int8",
+        "candidates": [{"int8_top1_percent": 89.5, "standard_error_points": 0.4}],
+    }
     text = _page(
         arch,
+        search=_searched(arch) | {"verified": verified},
+        finetune={
+            "validation_images": 5_000,
+            "validated_as": "int8",
+            "validation_top1_percent": {"before": 89.6, "after": 91.2},
+        },
         export={"tflite": {"bytes": model_bytes}, "offline_plan": {"used": False, "growth_bytes": 0}},
         evaluate={
             "float_top1_percent": 90.25,
@@ -133,10 +147,13 @@ def test_later_commands_add_their_parts() -> None:
     ).text
     assert f"model file {model_bytes:,} {model_bytes:,} equal" in text
     assert "arena, x86-64, head 7,008 7,009 differs" in text
-    assert "90.25 %" in text
+    assert "verified, int8 89.50 ± 0.40 % of 5,000 validation images" in text
+    assert "before fine-tuning 89.60 % of 5,000 validation images (int8)" in text
+    assert "fine-tuned 91.20 % of 5,000 validation images (int8)" in text
+    assert "float 90.25 % of 10,000 test images" in text
     assert "0 differ from LiteRT" in text
     assert "mcofa arena-check 'runs/my x' --board 'my boards/x.yaml'" in text
-    assert "Not recorded: how search, export, evaluate were called" in text
+    assert "Not recorded: how search, finetune, export, evaluate were called" in text
 
 
 def test_the_ops_add_up() -> None:
@@ -254,6 +271,46 @@ def test_a_command_on_the_newest_run_is_recorded_with_its_folder(
 
     note.main([], standalone_mode=False, obj=["note", "--json"])
     assert Run(folder).section("note")["command"] == ["mcofa", "note", "--json", "runs/x"]
+
+
+def test_limits_that_a_run_does_not_have(
+    searched: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Run(tmp_path).record("search", {**searched, "budget": {"model_bytes": 65_536, "flash_bytes": None}})
+    capsys.readouterr()
+    assert main(["report", str(tmp_path)]) == 1
+    assert "manifest.json: lacks 'arena_bytes'" in capsys.readouterr().err
+    limits = {"arena_bytes": 65_536, "flash_bytes": None, "model_bytes": 65_536}
+    Run(tmp_path).record("search", {**searched, "budget": limits})
+    assert main(["report", str(tmp_path)]) == 0
+    assert f"{searched['predicted']['flash_bytes']:,} B, no limit" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("section", [{}, None, [], {"board": None}])
+def test_a_damaged_manifest_leaves_no_page(
+    section: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({"mcofa_version": "0", "search": section}))
+    assert main(["report", str(tmp_path)]) == 1
+    assert f"{tmp_path}/manifest.json: " in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+
+
+@pytest.mark.parametrize("name", ["mine", SPACE.name])
+def test_a_space_from_a_file(
+    name: str, searched: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = SPACE.model_copy(update={"name": name, "classes": 7})
+    searched = {**searched, "space": name, "space_fingerprint": space.fingerprint}
+    Run(tmp_path).record("search", {**searched, "space_definition": space.model_dump(mode="json")})
+    assert main(["report", str(tmp_path)]) == 0
+    assert "head 7 classes" in _Page((tmp_path / "report.html").read_text()).text
+    (tmp_path / "report.html").unlink()
+    del searched["space_definition"]
+    Run(tmp_path).record("search", searched)
+    assert main(["report", str(tmp_path)]) == 1
+    assert f"the space {name} ({space.fingerprint})" in capsys.readouterr().err
+    assert not (tmp_path / "report.html").exists()
 
 
 def test_a_folder_without_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,28 +19,43 @@ if TYPE_CHECKING:
 @json_option
 def report(run_folder: Path | None, as_json: bool) -> None:
     """Show what the run found, predicted and measured: a table here, and a page in RUN/report.html."""
+    from mcofa.errors import FileFormatError
     from mcofa.files import write_atomic
     from mcofa.report import report_rows
-    from mcofa.report_front import page_front
-    from mcofa.report_page import report_page
-    from mcofa.tflm import target
 
     run = open_run(run_folder)
     manifest = run.manifest
-    searched = run.section("search")
-    # A search without a board is drawn for a core that can hold its networks.
-    on = target(searched.get("core") or "cortex-m7", searched.get("kernels") or "cmsis-nn")
+    run.section("search")
     page = run.folder / "report.html"
-    html = report_page(run.folder, manifest, _graph(run, manifest), on, page_front(run, searched))
+    try:
+        rows = report_rows(run.folder, manifest)
+        html = _page(run, manifest)
+    except (KeyError, TypeError) as error:
+        raise FileFormatError(
+            run.folder / "manifest.json",
+            f"lacks {error}" if isinstance(error, KeyError) else f"damaged: {error}",
+            "search again with `mcofa search`",
+        ) from error
     write_atomic(page, html.encode())
     if as_json:
         print_json({"run": str(run.folder), "page": str(page), **manifest})
         return
     table = table_of(str(run.folder), "")
-    for what, value in report_rows(run.folder, manifest):
+    for what, value in rows:
         table.add_row(what, value)
     print_table(table)
     click.echo(f"as a page: {page}")
+
+
+def _page(run: Run, manifest: dict[str, Any]) -> str:
+    from mcofa.report_front import page_front
+    from mcofa.report_page import report_page
+    from mcofa.tflm import target
+
+    searched = manifest["search"]
+    # A search without a board is drawn for a core that can hold its networks.
+    on = target(searched["core"] or "cortex-m7", searched["kernels"] or "cmsis-nn")
+    return report_page(run.folder, manifest, _graph(run, manifest), on, page_front(run, searched))
 
 
 def _graph(run: Run, manifest: dict[str, Any]) -> Graph:
