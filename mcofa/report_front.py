@@ -32,12 +32,6 @@ def page_front(run: Run, searched: dict[str, Any]) -> PageFront:
             measures, svg = front.measures, as_svg(front, chosen)
     except McofaError as error:
         return PageFront("", f"Not drawn: {error.problem}.")
-    titles = " and ".join([", ".join(_title(name) for name in measures[:-1]), _title(measures[-1])])
-    return PageFront(
-        svg, f"Subnets within the limits: none that was tried beats one of the front in {titles}."
-    )
-
-
-def _title(measure: str) -> str:
-    """The words of an axis, without the unit."""
-    return TITLES[measure].rsplit(",", 1)[0]
+    *others, last = (TITLES[name].rsplit(",", 1)[0] for name in measures)
+    beaten = f"beats one of the front in {', '.join(others)} and {last} together"
+    return PageFront(svg, f"Subnets within the limits: none that was tried {beaten}.")

@@ -57,7 +57,8 @@ def as_svg(front: Front, chosen: Candidate) -> str:
     )
     ET.SubElement(svg, "rect", {"width": str(_WIDTH), "height": str(_HEIGHT), "fill": "white"})
     on_front = chosen.arch in [point.arch for point in front.points]
-    title = f"Pareto front of {len(front.points):,} archs; large: the chosen one"
+    count = len(front.points)
+    title = f"Pareto front of {count:,} arch{'s' * (count != 1)}; large: the chosen one"
     _text(svg, title if on_front else f"{title}, not on it", _LEFT, 20, "start", weight="bold")
     xs, ys = _column(front, x_name), _column(front, y_name)
     chosen_x, chosen_y = _value(chosen, x_name), _value(chosen, y_name)
@@ -79,8 +80,8 @@ def as_svg(front: Front, chosen: Candidate) -> str:
             _circle(svg, x_axis.place(xs[row]), y_axis.place(ys[row]), 3, shades[row])
     x, y = x_axis.place(chosen_x), y_axis.place(chosen_y)
     _circle(svg, x, y, 6, _CHOSEN)
-    anchor = "start" if x < _WIDTH / 2 else "end"
-    _text(svg, "chosen", x + (10 if anchor == "start" else -10), y + 16, anchor, weight="bold")
+    label = (x + 10, y + 16, "start") if x < _WIDTH / 2 else (x - 8, y - 8, "end")
+    _text(svg, "chosen", *label, weight="bold")
     ET.indent(svg)
     return ET.tostring(svg, encoding="unicode") + "\n"
 
