@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from mcofa.arch import arch_from_json
+from mcofa.report_accuracy import accuracy_steps
 
 
 def report_rows(folder: Path, manifest: dict[str, Any]) -> list[tuple[str, str]]:
     """Return (what, value) pairs for everything that the run's commands have recorded so far."""
-    rows: list[tuple[str, str]] = []
+    rows = _search_rows(manifest["search"], folder)
+    rows += [(f"accuracy, {step.name}", step.words) for step in accuracy_steps(manifest)]
     for section, describe in (
-        ("search", _search_rows),
         ("arena_check", _arena_rows),
-        ("evaluate", _accuracy_rows),
         ("export", _file_rows),
         ("firmware", lambda firmware, _: [("firmware project", firmware["folder"])]),
     ):
@@ -25,7 +25,6 @@ def report_rows(folder: Path, manifest: dict[str, Any]) -> list[tuple[str, str]]
 
 def _search_rows(found: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
     budget, predicted = found["budget"], found["predicted"]
-    std = predicted["top1_std_points"]
     rows = [("arch", str(arch_from_json(found["arch"], str(folder))))]
     if found["board"] is not None:
         rows = [
@@ -35,11 +34,7 @@ def _search_rows(found: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
             ("flash, board, predicted", _of(predicted["flash_bytes"], budget["flash_bytes"])),
             ("latency, board, estimated", _latency(predicted)),
         ]
-    return [
-        *rows,
-        ("MACs", f"{predicted['macs'] / 1e6:.2f} M"),
-        ("accuracy, predicted", f"{predicted['top1_percent']:.1f} ± {std:.1f} % (validation)"),
-    ]
+    return [*rows, ("MACs", f"{predicted['macs'] / 1e6:.2f} M")]
 
 
 def _arena_rows(check: dict[str, Any], _: Path) -> list[tuple[str, str]]:
@@ -53,15 +48,6 @@ def _arena_rows(check: dict[str, Any], _: Path) -> list[tuple[str, str]]:
     return [*rows, (f"arena check, {check['board']}", verdict)]
 
 
-def _accuracy_rows(measured: dict[str, Any], _: Path) -> list[tuple[str, str]]:
-    images, tflm_images = measured["test_images"], measured["tflm_images"]
-    return [
-        ("accuracy, float", f"{measured['float_top1_percent']:.2f} % of {images:,} test images"),
-        ("accuracy, int8, LiteRT", f"{measured['int8_top1_percent']:.2f} % of {images:,} test images"),
-        ("accuracy, int8, TFLM", f"{measured['tflm_top1_percent']:.2f} % of {tflm_images:,} test images"),
-    ]
-
-
 def _file_rows(exported: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
     artefacts = [exported["onnx"], exported["tflite"], *exported["c_arrays"]]
     return [("file", f"{folder / a['file']} ({a['bytes']:,} B)") for a in artefacts]
@@ -72,5 +58,7 @@ def _latency(predicted: dict[str, Any]) -> str:
     return f"{predicted['latency_ms_estimate']:.1f} ms (± {error:.0f} % in instructions, one a cycle assumed)"
 
 
-def _of(used_bytes: int, budget_bytes: int) -> str:
+def _of(used_bytes: int, budget_bytes: int | None) -> str:
+    if budget_bytes is None:
+        return f"{used_bytes:,} B, no limit"
     return f"{used_bytes:,} of {budget_bytes:,} B ({100 * used_bytes / budget_bytes:.0f} %)"

@@ -6,6 +6,7 @@ are there.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,19 +14,17 @@ from typing import Any
 
 from mcofa.arch import Arch, arch_from_json
 from mcofa.cost import op_macs
-from mcofa.errors import UnknownNameError
+from mcofa.errors import FileFormatError
 from mcofa.graph import Graph
-from mcofa.space import SearchSpace, load_space
+from mcofa.report_accuracy import accuracy_steps
+from mcofa.report_front import PageFront
+from mcofa.searched_space import searched_space
+from mcofa.space import SearchSpace
 from mcofa.tflm import Target
 from mcofa.timeline import Timeline, as_svg, timeline
 
 _TEMPLATE = "report_page.html.jinja"
-_ACCURACIES = (
-    ("predicted", "search", "top1_percent"),
-    ("float", "evaluate", "float_top1_percent"),
-    ("int8, LiteRT", "evaluate", "int8_top1_percent"),
-    ("int8, TFLM", "evaluate", "tflm_top1_percent"),
-)
+_COMMANDS = ("search", "finetune", "export", "evaluate", "verify", "arena_check", "firmware")
 
 
 @dataclass(frozen=True)
@@ -61,11 +60,11 @@ class OpRow:
     at_peak: bool
 
 
-def report_page(folder: Path, manifest: dict[str, Any], graph: Graph, on: Target, front_svg: str) -> str:
+def report_page(folder: Path, manifest: dict[str, Any], graph: Graph, on: Target, front: PageFront) -> str:
     """Return the page for the run in ``folder``.
 
     ``graph`` is the network as exported, or as predicted before the export; ``on`` the target
-    for which its memory is drawn; ``front_svg`` the Pareto front, or empty.
+    for which its memory is drawn.
     """
     import jinja2
 
@@ -77,16 +76,18 @@ def report_page(folder: Path, manifest: dict[str, Any], graph: Graph, on: Target
         lstrip_blocks=True,
     )
     searched = manifest["search"]
-    arch = arch_from_json(searched["arch"], f"{folder}/manifest.json")
+    source = f"{folder}/manifest.json"
+    arch = arch_from_json(searched["arch"], source)
     memory = timeline(graph, on)
+    commands, unrecorded = _commands(manifest)
     ops = op_rows(graph, memory)
     return environment.get_template(_TEMPLATE).render(
         name=folder.name,
         searched=searched,
         arch=str(arch),
-        parts=_parts(searched["space"], arch),
+        parts=_parts(searched, arch, source),
         budgets=_budgets(searched),
-        front_svg=front_svg,
+        front=front,
         memory=memory,
         target=on,
         peak=memory.arena.head_peak,
@@ -95,9 +96,8 @@ def report_page(folder: Path, manifest: dict[str, Any], graph: Graph, on: Target
         macs=sum(op.macs for op in ops),
         sizes=_sizes(manifest),
         accuracies=_accuracies(manifest),
-        evaluated=manifest.get("evaluate"),
-        verified=manifest.get("verify"),
-        commands=_commands(folder, manifest),
+        commands=commands,
+        unrecorded=unrecorded,
         version=manifest["mcofa_version"],
     )
 
@@ -141,11 +141,11 @@ def _budgets(searched: dict[str, Any]) -> list[Bar]:
     ]
 
 
-def _parts(space_name: str, arch: Arch) -> list[Part]:
+def _parts(searched: dict[str, Any], arch: Arch, source: str) -> list[Part]:
     """The arch stage by stage; without outputs where its space is not at hand any more."""
     try:
-        space = load_space(space_name)
-    except UnknownNameError:
+        space = searched_space(searched, source)
+    except FileFormatError:
         widths: Sequence[str] = [""] * len(arch.kernel_sizes)
         return _stage_parts(arch, widths)
     side = -(-arch.resolution // space.stem.stride)
@@ -199,34 +199,15 @@ def _sizes(manifest: dict[str, Any]) -> list[tuple[str, int, int | None]]:
 
 def _accuracies(manifest: dict[str, Any]) -> list[Bar]:
     """The accuracy at each step of the chain, drawn from just below the lowest."""
-    found = [
-        (name, section[key])
-        for name, section_name, key in _ACCURACIES
-        if (section := manifest.get(section_name, {}))
-        and key in (section := section.get("predicted", section))
-    ]
-    lowest = min(value for _, value in found) - 1
-    return [
-        Bar(name, f"{value:.2f} %", 100 * (value - lowest) / (max(v for _, v in found) - lowest))
-        for name, value in found
-    ]
+    steps = accuracy_steps(manifest)
+    lowest = min(step.top1_percent for step in steps) - 1
+    span = max(step.top1_percent for step in steps) - lowest
+    return [Bar(step.name, step.words, 100 * (step.top1_percent - lowest) / span) for step in steps]
 
 
-def _commands(folder: Path, manifest: dict[str, Any]) -> list[str]:
-    """What to type to get the same run again, from the same checkpoint and version."""
-    searched = manifest["search"]
-    budget = searched["budget"]
-    limits = [
-        f" --max-{name.replace('_', '-')} {budget[name]}"
-        for name in ("arena_bytes", "flash_bytes", "model_bytes", "latency_ms", "peak_items")
-        if budget.get(name)
-    ]
-    where = f" --board {searched['board']}" if searched.get("board") else ""
-    wanted = f"{where} --space {searched['space']}{''.join(limits)} --seed {searched['seed']}"
-    done = [name for name in ("finetune", "export", "evaluate", "verify") if name in manifest]
-    checks = [name for name in ("arena_check", "firmware") if name in manifest]
-    return [
-        f"mcofa search{wanted} --out {folder}",
-        *(f"mcofa {name} {folder}" for name in done),
-        *(f"mcofa {name.replace('_', '-')} {folder} --board {manifest[name]['board']}" for name in checks),
-    ]
+def _commands(manifest: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """The shell commands that made the run, and the names of those that were not recorded."""
+    done = [name for name in _COMMANDS if name in manifest]
+    typed = [shlex.join(manifest[name]["command"]) for name in done if "command" in manifest[name]]
+    unknown = [name.replace("_", "-") for name in done if "command" not in manifest[name]]
+    return typed, unknown

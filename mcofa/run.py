@@ -2,13 +2,14 @@
 
 The manifest has one section a command (``search``, ``export``, ``evaluate``, …); a
 command that runs again replaces its section and drops those that described what it
-has just replaced.
+has just replaced. A section says under ``command`` what was typed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,11 @@ class RunError(McofaError):
 
 
 class Run:
-    """One run folder."""
+    """One run folder; ``command`` is what the user typed to work on it, empty if nothing was."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, command: Sequence[str] = ()) -> None:
         self.folder = folder
+        self._command = list(command)
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -85,7 +87,8 @@ class Run:
         earlier = self.manifest if path.is_file() else {}
         outdated = _OUTDATED_BY.get(name, frozenset())
         kept = {key: value for key, value in earlier.items() if key not in outdated}
-        manifest = {**kept, "mcofa_version": __version__, name: section}
+        by = {"command": self._command} if self._command else {}
+        manifest = {**kept, "mcofa_version": __version__, name: {**section, **by}}
         write_atomic(path, (json.dumps(manifest, indent=2) + "\n").encode())
 
     def write(self, name: str, data: bytes) -> dict[str, str | int]:

@@ -116,8 +116,9 @@ class TestChain:
         assert to_onnx["top1_agreement_percent"] == 100
         assert to_tflm["max_difference"] == to_tflm["images_that_differ"] == 0
         assert all(op["tflm_max_difference_steps"] == 0 for op in verified["ops"])
-        manifest = json.loads((exported / "run" / "manifest.json").read_text())
-        assert {"run": "run", **manifest["verify"]} == verified
+        recorded = json.loads((exported / "run" / "manifest.json").read_text())["verify"]
+        assert recorded.pop("command") == ["mcofa", "verify", "run", "--images", "20", "--json"]
+        assert {"run": "run", **recorded} == verified
 
     def test_verifying_with_other_weights_is_refused(self, exported: Path, tmp_path: Path) -> None:
         manifest = json.loads((exported / "run" / "manifest.json").read_text())

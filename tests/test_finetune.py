@@ -342,7 +342,9 @@ def test_the_command_prints_what_it_reached(
     ]
     assert main([*words, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert printed == {"run": str(tmp_path), **Run(tmp_path).section("finetune")}
+    recorded = Run(tmp_path).section("finetune")
+    assert recorded.pop("command") == ["mcofa", *words, "--json"]
+    assert printed == {"run": str(tmp_path), **recorded}
     assert main([*words, "--qat"]) == 0
     assert "(int8, simulated, 12 images)" in capsys.readouterr().out
 

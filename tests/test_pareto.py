@@ -143,12 +143,17 @@ def test_files_hold_every_point(
     table = list(csv.DictReader(io.StringIO(as_csv(front))))
     assert [int(row["arena_bytes"]) for row in table] == front.values[:, 0].tolist()
     assert [row["arch"] for row in table] == [str(point.arch) for point in front.points]
-    picture = ET.fromstring(as_svg(front))
+    picture = ET.fromstring(as_svg(front, front.points[1]))
     namespace = "{http://www.w3.org/2000/svg}"
     circles = [shape for shape in picture.iter(f"{namespace}circle") if shape.get("r") in ("3", "6")]
     assert len(circles) == len(front.points)
     for circle in circles:
         assert 0 <= float(circle.get("cx", "-1")) <= 760
         assert 0 <= float(circle.get("cy", "-1")) <= 440
+    elsewhere = dataclasses.replace(front, points=front.points[1:], values=front.values[1:])
+    picture = ET.fromstring(as_svg(elsewhere, front.points[0]))
+    assert "not on it" in "".join(picture.itertext())
+    shapes = [shape.get("r") for shape in picture.iter(f"{namespace}circle") if shape.get("r") != "4"]
+    assert shapes == ["3"] * (len(front.points) - 1) + ["6"]
     one = dataclasses.replace(front, points=front.points[:1], values=front.values[:1])
-    ET.fromstring(as_svg(one))
+    ET.fromstring(as_svg(one, one.points[0]))

@@ -552,7 +552,7 @@ def test_an_interrupt_before_the_first_step_claims_no_checkpoint(
 
     config_file = tmp_path / "config.yaml"
     config_file.write_text(yaml.safe_dump(config(folder).model_dump()))
-    monkeypatch.setattr(train_module, "load_data", interrupted)
+    monkeypatch.setattr(train_module, "load_data_for", interrupted)
     assert main(["train", str(config_file), "--out", str(tmp_path / "checkpoint.safetensors")]) == 130
     assert "saved" not in capsys.readouterr().err
     assert names_in(tmp_path) == ["config.yaml"]

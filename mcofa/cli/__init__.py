@@ -6,6 +6,7 @@ Results go to stdout (one JSON document with ``--json``), progress and messages 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import click
@@ -27,8 +28,9 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code: 0 done, 1 failed, 2 usage."""
+    typed = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        result = cli.main(arguments, prog_name="mcofa", standalone_mode=False)
+        result = cli.main(typed, prog_name="mcofa", standalone_mode=False, obj=typed)
     except McofaError as error:
         click.echo(f"error: {error}", err=True)
         return 1

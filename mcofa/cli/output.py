@@ -26,10 +26,15 @@ def open_run(folder: Path | None) -> Run:
     from mcofa.run import Run, newest_run
 
     if folder is not None:
-        return Run(folder)
-    run = newest_run()
-    click.echo(f"using the newest run, {run.folder}", err=True)
-    return run
+        return Run(folder, typed_command())
+    newest = newest_run().folder
+    click.echo(f"using the newest run, {newest}", err=True)
+    return Run(newest, [*typed_command(), str(newest)])
+
+
+def typed_command() -> list[str]:
+    """Return the command that is running, word by word."""
+    return ["mcofa", *click.get_current_context().obj]
 
 
 def read_bytes(path: Path) -> bytes:

@@ -110,9 +110,11 @@ def search(
     from mcofa.space import load_space
 
     space = load_space(space_name)
+    predictor_file = predictor or data_folder("zoo") / f"{space.name}.npz"
     request = Request(
         space=space,
-        predictor=load_predictor(predictor or data_folder("zoo") / f"{space.name}.npz", space),
+        predictor=load_predictor(predictor_file, space),
+        predictor_file=predictor_file,
         checkpoint=checkpoint or data_folder("zoo") / f"{space.name}.safetensors",
         data=data,
         engine=engine,

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import click
 
 from mcofa.boards import Board, load_board
-from mcofa.cli.output import print_json, progress
+from mcofa.cli.output import print_json, progress, typed_command
 from mcofa.cli.search_output import print_answer, print_fleet
 from mcofa.cost import EngineName
 from mcofa.predictor import Predictor
@@ -32,6 +32,7 @@ class Request:
 
     space: SearchSpace
     predictor: Predictor
+    predictor_file: Path
     checkpoint: Path
     data: str | None
     engine: EngineName
@@ -85,7 +86,7 @@ def search_one(request: Request, board_name: str | None, out: Path | None, as_js
     started = time.perf_counter()
     found = _find(request, board)
     seconds = time.perf_counter() - started
-    run = Run(out or DEFAULT_FOLDER / name)
+    run = Run(out or DEFAULT_FOLDER / name, typed_command())
     section = _record(request, board, found, run)
     if as_json:
         print_json({"run": str(run.folder), **section})
@@ -99,7 +100,7 @@ def search_smallest(request: Request, out: Path | None, as_json: bool) -> None:
     answer, too_small = smallest_board(_answers(request))
     seconds = time.perf_counter() - started
     assert answer.found is not None
-    run = Run(out or DEFAULT_FOLDER / answer.board.name)
+    run = Run(out or DEFAULT_FOLDER / answer.board.name, typed_command())
     section = _record(request, answer.board, answer.found, run)
     names = [refused.board.name for refused in too_small]
     if as_json:
@@ -125,7 +126,7 @@ def search_each(request: Request, out: Path | None, as_json: bool) -> None:
                 }
             )
         else:
-            run = Run((out or DEFAULT_FOLDER) / answer.board.name)
+            run = Run((out or DEFAULT_FOLDER) / answer.board.name, typed_command())
             section = _record(request, answer.board, answer.found, run)
             rows.append({"run": str(run.folder), **section})
     if as_json:
@@ -164,13 +165,13 @@ def _find(request: Request, board: Board | None) -> Found:
 
 def _record(request: Request, board: Board | None, found: Found, run: Run) -> dict[str, Any]:
     """Measure and draw what was asked for; return and record the manifest's search section."""
-    extra: dict[str, Any] = {}
+    extra: dict[str, Any] = {"predictor": str(request.predictor_file.resolve())}
     if request.min_top1_percent is not None:
         extra["min_top1_percent"] = request.min_top1_percent
     if request.verify:
         found, extra["verified"] = _verify(request, found)
     if request.measures:
-        extra["pareto"] = _front(request, board, run)
+        extra["pareto"] = _front(request, board, found, run)
     budget = request.budget(board)
     section = {**found.to_json(request.space, board, budget, request.seed, request.engine), **extra}
     run.record("search", section)
@@ -202,7 +203,7 @@ def _verify(request: Request, found: Found) -> tuple[Found, dict[str, Any]]:
     return chosen, verification_section(request.checkpoint, order) | proven
 
 
-def _front(request: Request, board: Board | None, run: Run) -> dict[str, Any]:
+def _front(request: Request, board: Board | None, found: Found, run: Run) -> dict[str, Any]:
     with progress("front") as update:
         front = search_front(
             request.space,
@@ -215,10 +216,11 @@ def _front(request: Request, board: Board | None, run: Run) -> dict[str, Any]:
             time_limit_s=request.deadline.seconds,
             started=request.deadline.started,
             engine=request.engine,
+            known=[candidate.arch for candidate in found.best],
         )
     return {
         **front.to_json(),
         "csv": run.write("pareto.csv", as_csv(front).encode()),
-        "svg": run.write("pareto.svg", as_svg(front).encode()),
+        "svg": run.write("pareto.svg", as_svg(front, found.best[0]).encode()),
         "table": [point.predicted() | {"arch_text": str(point.arch)} for point in front.shown()],
     }

@@ -126,6 +126,7 @@ class Found:
         return {
             "space": space.name,
             "space_fingerprint": space.fingerprint,
+            "space_definition": space.model_dump(mode="json"),
             "board": board.name if board else None,
             "core": board.core if board else None,
             "kernels": board.kernels if board else None,

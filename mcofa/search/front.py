@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mcofa.arch import Arch
 from mcofa.boards import Board
 from mcofa.cost import EngineName
 from mcofa.errors import BudgetError
@@ -83,11 +84,13 @@ def search_front(
     time_limit_s: float | None = None,
     started: float | None = None,
     engine: EngineName = "tflm",
+    known: Sequence[Arch] = (),
 ) -> Front:
     """Return the front of two or three ``measures`` (``arena_bytes``, …, ``top1_percent``).
 
-    ``report`` is told the generation, of how many, and the points so far. The time limit runs from
-    ``started`` (see ``Deadline``).
+    ``report`` is told the generation, of how many, and the points so far. ``known`` archs take part
+    from the start: each is on the front, beaten by one that is, or over the budget. The time limit
+    runs from ``started`` (see ``Deadline``).
 
     Raises:
         BudgetError: no arch of the space is within the budget.
@@ -100,6 +103,7 @@ def search_front(
     judge = Judge(space, budget, predictor, costs, MostAccurate(measures[0]))
     options = budget_options(space, budget, costs)
     archive = Archive(judge, measures)
+    archive.add(space.encode(list(known)))
     exhaustive = options.are_few
     if exhaustive:
         every = options.every()

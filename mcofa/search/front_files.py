@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 
+from mcofa.search.found import Candidate
 from mcofa.search.front import Front
 from mcofa.search.pareto import Floats
 
@@ -40,8 +41,8 @@ def as_csv(front: Front) -> str:
     return text.getvalue()
 
 
-def as_svg(front: Front) -> str:
-    """Draw the front; the most accurate point is marked, a third measure is shown by colour."""
+def as_svg(front: Front, chosen: Candidate) -> str:
+    """Draw the front, and large the arch that was ``chosen``; a third measure is shown by colour."""
     y_name = "top1_percent" if "top1_percent" in front.measures else front.measures[-1]
     x_name, *others = [name for name in front.measures if name != y_name]
     svg = ET.Element(
@@ -55,47 +56,50 @@ def as_svg(front: Front) -> str:
         },
     )
     ET.SubElement(svg, "rect", {"width": str(_WIDTH), "height": str(_HEIGHT), "fill": "white"})
-    title = f"Pareto front of {len(front.points):,} archs; the large point is the most accurate one"
-    _text(svg, title, _LEFT, 20, "start", weight="bold")
-    x_axis, y_axis = _axis(front, x_name), _axis(front, y_name)
+    on_front = chosen.arch in [point.arch for point in front.points]
+    count = len(front.points)
+    title = f"Pareto front of {count:,} arch{'s' * (count != 1)}; large: the chosen one"
+    _text(svg, title if on_front else f"{title}, not on it", _LEFT, 20, "start", weight="bold")
+    xs, ys = _column(front, x_name), _column(front, y_name)
+    chosen_x, chosen_y = _value(chosen, x_name), _value(chosen, y_name)
+    x_axis = _Axis(np.append(xs, chosen_x), _LEFT, _WIDTH - _RIGHT)
+    y_axis = _Axis(np.append(ys, chosen_y), _HEIGHT - _BOTTOM, _TOP)
     for value in x_axis.ticks:
-        x = _LEFT + x_axis.share(value) * _plot_width()
+        x = x_axis.place(value)
         _line(svg, x, _TOP, x, _HEIGHT - _BOTTOM)
         _text(svg, f"{value:g}", x, _HEIGHT - _BOTTOM + 18, "middle")
     for value in y_axis.ticks:
-        y = _HEIGHT - _BOTTOM - y_axis.share(value) * _plot_height()
+        y = y_axis.place(value)
         _line(svg, _LEFT, y, _WIDTH - _RIGHT, y)
         _text(svg, f"{value:g}", _LEFT - 8, y + 4, "end")
-    _text(svg, TITLES[x_name], _LEFT + _plot_width() / 2, _HEIGHT - 14, "middle")
+    _text(svg, TITLES[x_name], (_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 14, "middle")
     _text(svg, TITLES[y_name], _LEFT, _TOP - 8, "start")
     shades = _shades(svg, front, others[0]) if others else [_SHADES[0]] * len(front.points)
-    xs, ys = _column(front, x_name), _column(front, y_name)
-    for row in reversed(range(len(front.points))):
-        ET.SubElement(
-            svg,
-            "circle",
-            {
-                "cx": f"{_LEFT + x_axis.share(xs[row]) * _plot_width():.1f}",
-                "cy": f"{_HEIGHT - _BOTTOM - y_axis.share(ys[row]) * _plot_height():.1f}",
-                "r": "6" if row == 0 else "3",
-                "fill": _CHOSEN if row == 0 else shades[row],
-            },
-        )
+    for row, point in enumerate(front.points):
+        if point.arch != chosen.arch:
+            _circle(svg, x_axis.place(xs[row]), y_axis.place(ys[row]), 3, shades[row])
+    x, y = x_axis.place(chosen_x), y_axis.place(chosen_y)
+    _circle(svg, x, y, 6, _CHOSEN)
+    label = (x + 10, y + 16, "start") if x < _WIDTH / 2 else (x - 8, y - 8, "end")
+    _text(svg, "chosen", *label, weight="bold")
     ET.indent(svg)
     return ET.tostring(svg, encoding="unicode") + "\n"
 
 
 class _Axis:
-    """Round numbers that hold all values, and where a value lies between the outer two."""
+    """Round numbers that hold all values, drawn from pixel ``start`` to pixel ``end``."""
 
-    def __init__(self, values: Floats) -> None:
+    def __init__(self, values: Floats, start: float, end: float) -> None:
         low, high = float(values.min()), float(values.max())
         step = _round_step((high - low) or abs(high) or 1)
         first, last = np.floor(low / step), np.ceil(high / step)
         self.ticks = [round(n * step, 10) for n in np.arange(first, max(last, first + 1) + 1)]
+        self._start, self._end = start, end
 
-    def share(self, value: float) -> float:
-        return float((value - self.ticks[0]) / (self.ticks[-1] - self.ticks[0]))
+    def place(self, value: float) -> float:
+        """Return the pixel of a value."""
+        share = (value - self.ticks[0]) / (self.ticks[-1] - self.ticks[0])
+        return float(self._start + share * (self._end - self._start))
 
 
 def _round_step(span: float) -> float:
@@ -104,12 +108,13 @@ def _round_step(span: float) -> float:
     return float(max(step * power for step in (1, 2, 5) if step * power <= span / 4 * (1 + 1e-9)))
 
 
-def _axis(front: Front, name: str) -> _Axis:
-    return _Axis(_column(front, name))
-
-
 def _column(front: Front, name: str) -> Floats:
     return front.values[:, front.measures.index(name)] / _UNITS.get(name, 1)
+
+
+def _value(point: Candidate, name: str) -> float:
+    predicted = point.predicted()
+    return float(predicted["latency_ms_estimate" if name == "latency_ms" else name] / _UNITS.get(name, 1))
 
 
 def _shades(svg: ET.Element, front: Front, name: str) -> list[str]:
@@ -126,12 +131,9 @@ def _shades(svg: ET.Element, front: Front, name: str) -> list[str]:
     return [_SHADES[i] for i in np.clip(np.searchsorted(limits, values, "right") - 1, 0, len(_SHADES) - 1)]
 
 
-def _plot_width() -> float:
-    return _WIDTH - _LEFT - _RIGHT
-
-
-def _plot_height() -> float:
-    return _HEIGHT - _TOP - _BOTTOM
+def _circle(svg: ET.Element, x: float, y: float, radius: float, colour: str) -> None:
+    place = {"cx": f"{x:.1f}", "cy": f"{y:.1f}", "r": f"{radius:g}", "fill": colour}
+    ET.SubElement(svg, "circle", place)
 
 
 def _line(svg: ET.Element, x1: float, y1: float, x2: float, y2: float) -> None:
