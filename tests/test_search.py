@@ -9,11 +9,9 @@ import numpy.typing as npt
 import pytest
 
 from mcofa.arch import arch_from_json
-from mcofa.arch_table import Measured
 from mcofa.boards import Board, load_board
 from mcofa.cost import Cost, cost
 from mcofa.errors import BudgetError, TimeLimitError
-from mcofa.fit_predictor import fit_predictor
 from mcofa.peak_items import peak_items
 from mcofa.population_cost import PopulationCosts
 from mcofa.predictor import Prediction, Predictor
@@ -235,13 +233,17 @@ def test_manifest_section(tiny_space: SearchSpace, board: Board, synthetic_predi
     assert section["predicted"]["top1_percent"] == round(found.top1_percent, 3)
 
 
-def test_a_space_of_one_arch(tiny_space: SearchSpace, board: Board, measured_tiny_archs: Measured) -> None:
+class Indifferent:
+    """Predicts the same of every arch."""
+
+    def predict(self, space: SearchSpace, genomes: Genomes) -> Prediction:
+        return Prediction(np.full(len(genomes), 50.0), np.ones(len(genomes)), np.zeros(len(genomes), bool))
+
+
+def test_a_space_of_one_arch(tiny_space: SearchSpace, board: Board) -> None:
     options = {"resolutions": [12], "kernel_sizes": [3], "expand_ratios": [2], "depths": [1]}
     alone = SearchSpace.model_validate(tiny_space.model_dump() | options)
-    genomes = np.repeat(alone.encode([alone.smallest()]), len(measured_tiny_archs), axis=0)
-    measured = dataclasses.replace(measured_tiny_archs, genomes=genomes)
-    predictor = fit_predictor(alone, measured, "made-up accuracies")
-    found = search(alone, board, Budget(UNLIMITED, UNLIMITED), predictor, seed=0)
+    found = search(alone, board, Budget(UNLIMITED, UNLIMITED), cast(Predictor, Indifferent()), seed=0)
     assert found.arch == alone.largest()
 
 
@@ -490,12 +492,6 @@ def test_limits_that_can_be_met_alone_but_not_together() -> None:
     space, board = load_space("mcofa-v1"), load_board("mps2-an500")
     costs = CandidateCosts(space, board, ("arena_bytes", "flash_bytes"))
     limits = [int(least(space, costs, measure).value) for measure in ("arena_bytes", "flash_bytes")]
-
-    class Indifferent:
-        def predict(self, space: SearchSpace, genomes: Genomes) -> Prediction:
-            return Prediction(
-                np.full(len(genomes), 50.0), np.ones(len(genomes)), np.zeros(len(genomes), bool)
-            )
 
     with pytest.raises(BudgetError, match="each limit can be met, but no arch of mcofa-v1 meets all of them"):
         search(space, board, Budget(*limits), cast(Predictor, Indifferent()), 0)
