@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -12,6 +13,10 @@ from mcofa.arch_table import Measured
 from mcofa.fit_predictor import fit_predictor
 from mcofa.predictor import Predictor
 from mcofa.space import SearchSpace
+
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 _REPO_ROOT = Path(__file__).resolve().parent.parent
 

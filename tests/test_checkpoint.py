@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 from tiny_training import config, header, names_in, randomised, tiny_space
@@ -81,7 +81,6 @@ def test_a_truncated_file_is_refused(path: Path, kept: float) -> None:
 
 
 @given(content=st.binary(max_size=200))
-@settings(deadline=None)
 def test_random_bytes_are_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "random.safetensors"
     path.write_bytes(content)

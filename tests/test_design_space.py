@@ -66,7 +66,7 @@ def test_boards(name: str, data: DataShape) -> None:
     assert_keeps_its_promises(designed(name, data), load_board(name))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(64, 512), st.integers(1024, 4096), st.sampled_from([28, 32, 48]), st.sampled_from([1, 3]))
 def test_with_flash_to_spare_stages_are_level(ram_kib: int, flash_kib: int, side: int, channels: int) -> None:
     """Those that the arena holds back differ by the steps of 8 channels; no other one is fuller."""
@@ -80,7 +80,7 @@ def test_with_flash_to_spare_stages_are_level(ram_kib: int, flash_kib: int, side
         assert max(stage.width for stage in report.stages) == report.stages[-1].width
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(192, 512), st.integers(192, 768))
 def test_short_of_flash_stages_share_it(ram_kib: int, flash_kib: int) -> None:
     board = board_with(ram_kib, flash_kib)

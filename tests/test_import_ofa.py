@@ -466,7 +466,7 @@ def test_code_in_a_file_is_not_run(tmp_path: Path, save: Callable[[object, Path]
 @given(content=st.binary(max_size=200))
 @example(b"")
 @example(b"PK\x03\x04")
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_random_bytes_are_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "random"
     path.write_bytes(content)

@@ -53,7 +53,7 @@ def test_totals_by_hand(drawn: list[tuple[int, int, int]], greedy: int, best: in
 
 
 @given(buffer_lists)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_plans_are_valid_and_between_bound_and_greedy(buffers: list[Buffer]) -> None:
     found = plan_offline(buffers, LIMIT_SECONDS)
     validate(buffers, found.plan)
@@ -79,7 +79,7 @@ def smallest_total(buffers: list[Buffer]) -> int:
         min_size=4, max_size=6,
     )
 )  # fmt: skip
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_small_plans_are_the_smallest(buffers: list[Buffer]) -> None:
     found = plan_offline(buffers, 30)
     assert found.proven_optimal
@@ -119,7 +119,7 @@ def test_ortools_is_asked_for_only_when_needed(monkeypatch: pytest.MonkeyPatch) 
 
 
 @given(buffer_lists, st.lists(st.tuples(st.integers(1, 400), steps), max_size=10, unique_by=lambda s: s[1]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_one_scratch_a_step_fits_where_it_was_planned(
     tensors: list[Buffer], scratch: list[tuple[int, int]]
 ) -> None:

@@ -214,7 +214,7 @@ edits = st.lists(
 
 
 @given(st.sampled_from(SAMPLES), edits)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_mutated_files_never_crash(sample: bytes, changes: list[tuple[float, int]]) -> None:
     data = bytearray(sample)
     for position, value in changes:
@@ -223,14 +223,14 @@ def test_mutated_files_never_crash(sample: bytes, changes: list[tuple[float, int
 
 
 @given(st.sampled_from(SAMPLES), st.floats(0, 1, exclude_max=True), st.integers(0, 2**32 - 1))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_mutated_words_never_crash(sample: bytes, position: float, word: int) -> None:
     at = int(position * len(sample)) // 4 * 4
     survives(sample[:at] + word.to_bytes(4, "little") + sample[at + 4 :])
 
 
 @given(st.binary(max_size=400))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_random_bytes_never_crash(data: bytes) -> None:
     survives(data[:4] + b"TFL3" + data[4:])
 

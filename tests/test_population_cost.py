@@ -166,7 +166,7 @@ spaces = st.fixed_dictionaries(
 ).map(SearchSpace.model_validate)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(spaces, st.sampled_from(CORES), st.sampled_from(["cmsis-nn", "reference"]), st.integers(0, 2**32 - 1))
 def test_any_space_on_any_core(space: SearchSpace, core: str, kernels: str, seed: int) -> None:
     genomes = space.sample(4, np.random.default_rng(seed))

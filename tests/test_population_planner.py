@@ -75,7 +75,7 @@ ops = st.builds(DrawnOp, sizes, st.integers(0, 6), st.lists(sizes, max_size=2).m
 drawn_blocks = st.builds(DrawnBlock, st.lists(ops, min_size=1, max_size=6).map(tuple), st.integers(0, 6))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(drawn_blocks, st.lists(drawn_blocks, min_size=1, max_size=3), st.integers(1, 7), st.data())
 def test_same_heads_as_one_at_a_time(
     stem: DrawnBlock, others: list[DrawnBlock], length: int, data: st.DataObject

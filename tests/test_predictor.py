@@ -386,7 +386,6 @@ def test_refuses_a_bare_array(tiny_space: SearchSpace, tmp_path: Path) -> None:
         load_predictor(path, tiny_space)
 
 
-@settings(deadline=None)
 @given(share=st.floats(0, 1, exclude_max=True))
 def test_refuses_a_truncated_file(
     tiny_space: SearchSpace,
@@ -400,7 +399,7 @@ def test_refuses_a_truncated_file(
         load_predictor(path, tiny_space)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(share=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
 def test_a_changed_byte_is_refused_or_without_effect(
     tiny_space: SearchSpace,

@@ -46,7 +46,7 @@ def project_norms(supernet: Supernet, block: str) -> npt.NDArray[np.float32]:
 
 @by_space
 @given(seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 def test_subnets_with_the_largest_expand_ratio_answer_as_before(space: SearchSpace, seed: int) -> None:
     arch = with_expand_ratios(space, [space.expand_ratios[-1]], seed)
     supernet = randomised(space, seed)
@@ -115,7 +115,7 @@ def test_sorting_again_changes_nothing(space: SearchSpace) -> None:
 @by_space
 @pytest.mark.parametrize("trained", [1, 2, 3])
 @given(seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 def test_expand_ratios_already_trained_answer_as_before(space: SearchSpace, trained: int, seed: int) -> None:
     ratios = [*space.expand_ratios[-trained:]]
     arch = with_expand_ratios(space, ratios, seed)

@@ -70,7 +70,7 @@ def test_once_for_all_is_not(name: str) -> None:
 # Arena
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.sampled_from(["mcofa-micro", "ofa-micro", "compofa-micro"]),
     st.sampled_from(CORES),

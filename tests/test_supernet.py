@@ -44,7 +44,7 @@ def shared(supernet: Supernet, name: str) -> Tensor:
 
 @by_space
 @given(seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_an_extracted_subnet_answers_as_the_supernet(space: SearchSpace, seed: int) -> None:
     supernet, arch, images = SUPERNETS[space.name], random_arch(space, seed), some_images(space, seed)
     with torch.no_grad():

@@ -102,7 +102,7 @@ def test_pair_compiles_and_means_the_same_in_c_and_cpp(
 LABELS = st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8")), min_size=20, max_size=40)
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(labels=LABELS)
 @example(labels=['"quoted"', "back\\slash", "??=??/??'", "\\0", "1\x012", "ä€𝄞", "%s", "/* */ // \r\n\t", ""])
 @pytest.mark.parametrize(("compiler", "standard"), [("g++", "c++17"), ("gcc", "c11")])
