@@ -27,7 +27,7 @@ from mcofa.search.refusal import refuse_impossible, refuse_nothing_found, refuse
 from mcofa.space import Genomes, SearchSpace
 
 _MOST_ISLANDS = 12
-_SAME_ENDS = 4
+_SAME_ENDS = 5
 _POPULATION = 128
 _PARENTS = 32
 _GENERATIONS = 10
