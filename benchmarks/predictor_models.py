@@ -95,12 +95,18 @@ def splits(space: SearchSpace, measured: Measured) -> dict[str, tuple[Rows, Rows
     }
 
 
-def main() -> None:
+def measured_archs() -> Path:
+    """The folder of the measured archs."""
     beside = Path(__file__).resolve().parents[2] / "shared" / "data"
     folder = Path(os.environ.get("MCOFA_DATA", beside)) / "imagenet_subnets"
     if not folder.is_dir():
         print(f"no measured archs at {folder}; set MCOFA_DATA", file=sys.stderr)
-        return
+        sys.exit(0)
+    return folder
+
+
+def main() -> None:
+    folder = measured_archs()
     print(f"{'space':10s}{'model':26s}{'RMSE at random':>15s}{'RMSE more MACs':>16s}{'too low by':>12s}")
     for name in ("ofa", "compofa", "mcofa-v3"):
         space = load_space(name)
