@@ -8,13 +8,12 @@ anywhere in the space. Needs the measured archs: set MCOFA_DATA to the folder th
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
-from predictor_models import Floats, inputs, quadratic_kernel
+from predictor_models import Floats, inputs, measured_archs, quadratic_kernel
 
 from mcofa.arch_table import Measured, read_archs, read_measured
 from mcofa.space import Genomes, SearchSpace, load_space
@@ -45,11 +44,7 @@ def scores(space: SearchSpace, measured: Measured, genomes: Genomes) -> Floats:
 
 
 def main() -> None:
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    folder = Path(os.environ.get("MCOFA_DATA", beside)) / "imagenet_subnets"
-    if not folder.is_dir():
-        print(f"no measured archs at {folder}; set MCOFA_DATA", file=sys.stderr)
-        return
+    folder = measured_archs()
     print(
         f"{'space':10s}{'limit':>8s}{'range':>10s}{'ours':>8s}{'kernel ridge':>14s}{'against its best':>18s}"
     )
