@@ -68,8 +68,8 @@ def load_run_subnet(run: Run, checkpoint: Path) -> RunSubnet:
 
     Raises:
         RunError: the run holds no search result.
-        FileFormatError: the checkpoint is damaged or of another space; or the fine-tuned weights are
-            damaged, have changed, or belong to another network.
+        FileFormatError: the checkpoint is damaged, of another space, or has not come to the arch yet; or
+            the fine-tuned weights are damaged, have changed, or belong to another network.
         MissingFileError: checkpoint, data set or fine-tuned weights missing.
     """
     searched = load_searched(run, checkpoint)

@@ -142,9 +142,9 @@ def test_macs_of_a_step_by_hand(tiny_space: SearchSpace) -> None:
 
 
 def test_the_two_micro_recipes_take_the_same_computing() -> None:
-    space = load_space("mcofa-micro")
+    space = load_space("ofa-micro")
     sandwich, shrinking = (
-        planned_macs(read(name), space, 55_000) for name in ("mcofa-micro", "mcofa-micro-progressive")
+        planned_macs(read(name), space, 55_000) for name in ("ofa-micro", "ofa-micro-progressive")
     )
     assert shrinking == pytest.approx(sandwich, rel=0.03)
 

@@ -12,10 +12,12 @@ from tiny_training import SHRINKING, config, header, names_in, randomised, tiny_
 from mcofa.arch import Arch
 from mcofa.boards import load_board
 from mcofa.errors import FileFormatError
+from mcofa.run import Run
 from mcofa.space import SearchSpace
 from mcofa.supernet.checkpoint import save_checkpoint
 from mcofa.supernet.evaluate_checkpoint import evaluate_checkpoint
 from mcofa.supernet.measure import measure
+from mcofa.supernet.searched import load_searched
 from mcofa.supernet.trained import check_trained
 
 pytestmark = pytest.mark.torch
@@ -77,11 +79,18 @@ def test_imported_weights_are_taken_for_trained() -> None:
 @pytest.mark.parametrize(
     "changes", [{"phase": "teacher"}, {"phase": "expand-1", "validation_top1_percent": {}}]
 )
-def test_nothing_is_measured(tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_nothing_is_measured_or_taken(tmp_path: Path, changes: dict[str, Any]) -> None:
     write_inputs(tmp_path)
     path, found = tmp_path / "net.safetensors", config(tmp_path, phases=SHRINKING)
     save_checkpoint(path, header(SPACE, found, **changes), dict(randomised(SPACE).state_dict()))
+    run = Run(tmp_path / "run")
+    run.record(
+        "search",
+        {"space": SPACE.name, "space_fingerprint": SPACE.fingerprint, "arch": SMALLEST.to_json()},
+    )
     before = names_in(tmp_path)
+    with pytest.raises(FileFormatError, match="phase"):
+        load_searched(run, path)
     with pytest.raises(FileFormatError, match="phase"):
         measure(path, 2, 0, load_board("stm32f746"), tmp_path / "table.csv")
     with pytest.raises(FileFormatError, match="phase"):

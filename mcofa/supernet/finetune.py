@@ -93,7 +93,8 @@ def finetune(
     Raises:
         RunError: the run holds no search result.
         MissingFileError: checkpoint or data set missing.
-        FileFormatError: the checkpoint is damaged, of another space, or imported; or the data do not fit.
+        FileFormatError: the checkpoint is damaged, of another space, imported, or has not come to the arch
+            yet; or the data do not fit.
         McofaError: the loss is no longer finite.
         DiskWriteError: the result could not be written.
     """

@@ -11,6 +11,7 @@ from mcofa.errors import FileFormatError
 from mcofa.run import Run
 from mcofa.supernet.checkpoint import Header, load_supernet
 from mcofa.supernet.supernet import Supernet
+from mcofa.supernet.trained import check_trained
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ def load_searched(run: Run, checkpoint: Path) -> Searched:
     Raises:
         RunError: the run holds no search result.
         MissingFileError: there is no such checkpoint.
-        FileFormatError: the checkpoint is damaged, or of another space than the search's.
+        FileFormatError: the checkpoint is damaged, of another space than the search's, or has not come to
+            the arch yet.
         InvalidArchError: the manifest's arch is not in the space that it names.
     """
     searched = run.section("search")
@@ -49,5 +51,6 @@ def load_searched(run: Run, checkpoint: Path) -> Searched:
         )
     arch = arch_from_json(searched["arch"], f"{run.folder}/manifest.json")
     header.space.check(arch)
+    check_trained(checkpoint, header, arch)
     sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     return Searched(arch, supernet, header, checkpoint, sha256)
