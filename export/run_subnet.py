@@ -11,7 +11,6 @@ import onnx
 from export.layers import FloatArray, read_layers
 from export.quantize import Range
 from export.to_tflite import TfliteModel, observed_values, to_tflite, to_tflite_with_ranges
-from mcofa.resources import data_folder
 from mcofa.run import Run
 from mcofa.supernet import finetuned
 from mcofa.supernet.data import ImageData, load_data_for
@@ -83,18 +82,6 @@ def load_run_subnet(run: Run, checkpoint: Path) -> RunSubnet:
     contents = run.read(section["weights"], "finetune")
     header, subnet = finetuned.from_bytes(contents, space, arch, str(path))
     return RunSubnet(searched, data, subnet, "finetuned", header.activation_ranges)
-
-
-def default_checkpoint(run: Run) -> Path:
-    """Return the checkpoint that the run was fine-tuned from, otherwise the one in the zoo for its space.
-
-    Raises:
-        RunError: the run holds no search result.
-    """
-    section = run.manifest.get("finetune")
-    if section is not None:
-        return Path(section["checkpoint"]["file"])
-    return data_folder("zoo") / f"{run.section('search')['space']}.safetensors"
 
 
 def _belongs_to(section: dict[str, Any], searched: Searched) -> bool:

@@ -19,10 +19,9 @@ from export import litert
 from export.evaluate import quantize_images
 from export.to_onnx import to_onnx
 from export.to_tflite import to_tflite
-from mcofa.errors import FileFormatError, MissingFileError
 from mcofa.search import Candidate
 from mcofa.space import GlobalAverage, SearchSpace
-from mcofa.supernet.checkpoint import load_supernet
+from mcofa.supernet.checkpoint import load_supernet_of
 from mcofa.supernet.data import ImageData, load_data_for
 from mcofa.supernet.evaluate import calibrate, top1_percent
 from mcofa.supernet.subnet import Subnet
@@ -76,21 +75,7 @@ def load_measurable(
         MissingFileError: there is no such checkpoint.
         FileFormatError: the checkpoint is damaged, of another space, not fully trained, or names no data set.
     """
-    if not checkpoint.is_file():
-        raise MissingFileError(
-            checkpoint,
-            f"supernet of {space.name}",
-            "name one with --checkpoint; make one with `mcofa train`, or with `mcofa import-ofa` from "
-            "published weights (then name the images with --data)",
-        )
-    header, supernet = load_supernet(checkpoint)
-    if header.space.fingerprint != space.fingerprint:
-        raise FileFormatError(
-            checkpoint,
-            f"holds the space {header.space.name} ({header.space.fingerprint}), the search is about "
-            f"{space.name} ({space.fingerprint})",
-            "name the checkpoint of that space with --checkpoint",
-        )
+    header, supernet = load_supernet_of(space.name, space.fingerprint, checkpoint)
     check_trained(checkpoint, header, space.smallest())
     return supernet, data_name or header.data
 

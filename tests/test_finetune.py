@@ -28,13 +28,14 @@ from tiny_training import (
 from export.layers import read_layers
 from export.parse_tflite import parse_tflite
 from export.quantize import Range, activation_quantization
-from export.run_subnet import default_checkpoint, load_run_subnet
+from export.run_subnet import load_run_subnet
 from export.to_onnx import to_onnx
 from export.to_tflite import to_tflite
 from mcofa.arch import Arch
 from mcofa.cli import main
 from mcofa.errors import FileFormatError, InvalidArchError, McofaError, MissingFileError
 from mcofa.graph import lower
+from mcofa.resources import data_folder
 from mcofa.run import Run, RunError
 from mcofa.space import SearchSpace
 from mcofa.supernet import finetuned
@@ -42,6 +43,7 @@ from mcofa.supernet.checkpoint import save_checkpoint
 from mcofa.supernet.data import load_data, load_test_split
 from mcofa.supernet.evaluate import calibrate
 from mcofa.supernet.finetune import FinetuneSettings, Progress, finetune
+from mcofa.supernet.searched import default_checkpoint
 
 pytestmark = pytest.mark.torch
 
@@ -250,7 +252,7 @@ def test_a_run_without_a_search_is_refused(checkpoint: Path, tmp_path: Path) -> 
 def test_a_checkpoint_of_another_space_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     run = searched_run(tmp_path)
     run.record("search", {**run.section("search"), "space": "ofa", "space_fingerprint": "0123"})
-    with pytest.raises(FileFormatError, match=r"holds the space tiny .*, the run searched ofa \(0123\)"):
+    with pytest.raises(FileFormatError, match=r"holds the space tiny .*, the search is about ofa \(0123\)"):
         finetune(run, checkpoint, SETTINGS)
 
 
@@ -261,8 +263,15 @@ def test_an_arch_that_is_not_in_the_space_is_refused(checkpoint: Path, tmp_path:
         finetune(run, checkpoint, SETTINGS)
 
 
+def test_the_checkpoint_is_the_one_that_the_search_was_verified_with(tmp_path: Path) -> None:
+    run = searched_run(tmp_path)
+    assert default_checkpoint(run) == data_folder("zoo") / "tiny.safetensors"
+    run.record("search", {**run.section("search"), "verified": {"checkpoint": {"file": "mine.safetensors"}}})
+    assert default_checkpoint(run) == Path("mine.safetensors")
+
+
 def test_missing_files_are_named(checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(MissingFileError, match="checkpoint not found"):
+    with pytest.raises(MissingFileError, match=r"supernet of tiny not found: .*nosuch"):
         finetune(searched_run(tmp_path), tmp_path / "nosuch.safetensors", SETTINGS)
     path = tmp_path / "lonely.safetensors"
     save_checkpoint(path, header(SPACE, config(tmp_path)), dict(randomised(SPACE).state_dict()))
@@ -358,4 +367,4 @@ def test_the_command_refuses_in_one_line(
     assert main(["finetune", str(tmp_path), "--epochs", "0"]) == 2
     searched_run(tmp_path)
     assert main(["finetune", str(tmp_path), "--checkpoint", str(tmp_path / "nosuch")]) == 1
-    assert "error: checkpoint not found" in capsys.readouterr().err
+    assert "error: supernet of tiny not found" in capsys.readouterr().err

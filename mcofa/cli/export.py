@@ -15,7 +15,7 @@ from mcofa.cli.output import in_bytes, json_option, open_run, print_json, print_
 @click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
-    help="Default: the one that the run was fine-tuned from, otherwise the one in zoo/.",
+    help="Default: the one that the run was fine-tuned from, or searched with (--verify), or that in zoo/.",
 )
 @click.option(
     "--converter",
@@ -30,7 +30,7 @@ def export(run_folder: Path | None, checkpoint: Path | None, converter: str, as_
     run = open_run(run_folder)
     run.section("search")
     from export.deploy import export_run
-    from export.run_subnet import default_checkpoint
+    from mcofa.supernet.searched import default_checkpoint
 
     if converter == "tensorflow":
         from export.second_opinion import second_opinion

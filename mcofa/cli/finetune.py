@@ -16,7 +16,7 @@ from mcofa.cli.output import json_option, open_run, print_json, progress, run_ar
     "--qat", is_flag=True, help="Then tune for int8 (quantization-aware), for a third as many epochs again."
 )
 @click.option("--epochs", default=5, show_default=True, type=click.IntRange(min=1))
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="Default: the one in zoo/.")
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Default: as for mcofa export.")
 @click.option("--learning-rate", default=0.05, show_default=True, type=FiniteRange(min=0, min_open=True))
 @click.option("--batch-size", default=128, show_default=True, type=click.IntRange(min=2))
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
@@ -36,12 +36,12 @@ def finetune(
     The best epoch on the validation images is kept, or the weights as they were if none is better.
     """
     run = open_run(run_folder)
-    space = run.section("search")["space"]
-    from mcofa.resources import data_folder
+    run.section("search")
     from mcofa.supernet.finetune import FinetuneSettings, Progress
     from mcofa.supernet.finetune import finetune as finetune_run
+    from mcofa.supernet.searched import default_checkpoint
 
-    source = checkpoint or data_folder("zoo") / f"{space}.safetensors"
+    source = checkpoint or default_checkpoint(run)
     settings = FinetuneSettings(
         epochs=epochs, qat=qat, learning_rate=learning_rate, batch_size=batch_size, seed=seed
     )

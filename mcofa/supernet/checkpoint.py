@@ -123,3 +123,28 @@ def load_supernet(path: Path) -> tuple[Header, Supernet]:
             "train it again with `mcofa train`",
         ) from error
     return header, supernet
+
+
+def load_supernet_of(space_name: str, space_fingerprint: str, path: Path) -> tuple[Header, Supernet]:
+    """Read a checkpoint that must hold the space that was, or is being, searched.
+
+    Raises:
+        MissingFileError: there is no such file.
+        FileFormatError: the file is damaged, or of another space.
+    """
+    if not path.is_file():
+        raise MissingFileError(
+            path,
+            f"supernet of {space_name}",
+            "name one with --checkpoint; make one with `mcofa train`, or with `mcofa import-ofa` from "
+            "published weights",
+        )
+    header, supernet = load_supernet(path)
+    if header.space.fingerprint != space_fingerprint:
+        raise FileFormatError(
+            path,
+            f"holds the space {header.space.name} ({header.space.fingerprint}), the search is about "
+            f"{space_name} ({space_fingerprint})",
+            "name the checkpoint of that space with --checkpoint",
+        )
+    return header, supernet

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcofa.arch import Arch, arch_from_json
-from mcofa.errors import FileFormatError
+from mcofa.resources import data_folder
 from mcofa.run import Run
-from mcofa.supernet.checkpoint import Header, load_supernet
+from mcofa.supernet.checkpoint import Header, load_supernet_of
 from mcofa.supernet.supernet import Supernet
 from mcofa.supernet.trained import check_trained
 
@@ -41,16 +41,22 @@ def load_searched(run: Run, checkpoint: Path) -> Searched:
         InvalidArchError: the manifest's arch is not in the space that it names.
     """
     searched = run.section("search")
-    header, supernet = load_supernet(checkpoint)
-    if header.space.fingerprint != searched["space_fingerprint"]:
-        raise FileFormatError(
-            checkpoint,
-            f"holds the space {header.space.name} ({header.space.fingerprint}), the run searched "
-            f"{searched['space']} ({searched['space_fingerprint']})",
-            "name the checkpoint of that space with --checkpoint",
-        )
+    header, supernet = load_supernet_of(searched["space"], searched["space_fingerprint"], checkpoint)
     arch = arch_from_json(searched["arch"], f"{run.folder}/manifest.json")
     header.space.check(arch)
     check_trained(checkpoint, header, arch)
     sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     return Searched(arch, supernet, header, checkpoint, sha256)
+
+
+def default_checkpoint(run: Run) -> Path:
+    """Return the checkpoint that the run was fine-tuned from, or verified with, or that of the zoo.
+
+    Raises:
+        RunError: the run holds no search result.
+    """
+    searched = run.section("search")
+    for section in (run.manifest.get("finetune"), searched.get("verified")):
+        if section is not None:
+            return Path(section["checkpoint"]["file"])
+    return data_folder("zoo") / f"{searched['space']}.safetensors"
