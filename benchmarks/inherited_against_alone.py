@@ -124,7 +124,7 @@ def main() -> None:
             write_atomic(path, json.dumps(asdict(row)).encode())
         rows.append(row)
         print(
-            f"| `{row.arch}` | {row.arena_bytes:,} | {row.macs / 1e6:.2f} M | "
+            f"| `{row.arch.replace(' | ', ' / ')}` | {row.arena_bytes:,} | {row.macs / 1e6:.2f} M | "
             f"{row.inherited_top1_percent:.2f} | {row.alone_top1_percent:.2f} |",
             flush=True,
         )
