@@ -137,7 +137,7 @@ def load_supernet_of(space_name: str, space_fingerprint: str, path: Path) -> tup
             path,
             f"supernet of {space_name}",
             "name one with --checkpoint; make one with `mcofa train`, or with `mcofa import-ofa` from "
-            "published weights",
+            "published weights (these name no images: add --data to a search)",
         )
     header, supernet = load_supernet(path)
     if header.space.fingerprint != space_fingerprint:
