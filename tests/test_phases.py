@@ -173,6 +173,22 @@ def test_channels_are_sorted_once_when_smaller_expand_ratios_come(
     assert calls == [(1.5,)]
 
 
+def test_blocks_without_expansion_start_from_what_the_expanded_ones_learned(
+    folder: Path, tmp_path: Path
+) -> None:
+    *before, expand = SHRINKING
+    path = tmp_path / "net.safetensors"
+    train(shrinking(folder, phases=[*before, {**expand, "base_learning_rate": 1e-9}]), path)
+    _, untrained = load_supernet(checkpoint_of(path, "depth-1"))
+    _, started = load_supernet(path)
+    unexpanded = [name for name in started.shared if name.startswith("unexpanded/")]
+    assert unexpanded
+    for name in unexpanded:
+        own, trained = started.shared[name], started.shared[name.removeprefix("unexpanded/")]
+        torch.testing.assert_close(own, trained[tuple(slice(size) for size in own.shape)])
+    assert any(not torch.equal(started.shared[name], untrained.shared[name]) for name in unexpanded)
+
+
 def test_a_coupled_space_needs_no_step_expand(folder: Path, tmp_path: Path) -> None:
     space_file = tmp_path / "coupled.yaml"
     space_file.write_text(yaml.safe_dump({**TINY, "coupled": True}))

@@ -36,10 +36,17 @@ def random_arch(space: SearchSpace, seed: int) -> Arch:
     return space.decode(space.sample(1, np.random.default_rng(seed))[0])
 
 
-def shared(supernet: Supernet, name: str) -> Tensor:
-    parameter = supernet.shared[name.replace(".", "/")]
+def shared(supernet: Supernet, name: str, arch: Arch | None = None) -> Tensor:
+    """What a subnet's parameter is a slice of; of the largest subnet if no arch is given."""
+    parameter = supernet.shared[key(name, arch or supernet.space.largest())]
     assert isinstance(parameter, torch.nn.Parameter)
     return parameter
+
+
+def key(name: str, arch: Arch) -> str:
+    parts = name.split(".")
+    plain = parts[0] == "stages" and arch.expand_ratios[int(parts[1])][int(parts[2])] == 1
+    return "/".join(["unexpanded", *parts] if plain else parts)
 
 
 @by_space
@@ -75,7 +82,7 @@ def test_a_subnet_has_the_leading_channels_of_the_shared_weights(space: SearchSp
     supernet, arch = SUPERNETS[space.name], random_arch(space, 3)
     subnet = supernet.extract(arch)
     for name, parameter in subnet.named_parameters():
-        whole = shared(supernet, name).detach().numpy()
+        whole = shared(supernet, name, arch).detach().numpy()
         if parameter.shape[2:] == whole.shape[2:]:
             leading = whole[: parameter.shape[0]]
             if parameter.ndim > 1:
@@ -128,9 +135,9 @@ def test_smaller_kernels_are_products_with_the_transformation_matrices(space: Se
 def test_gradients_reach_the_slices_that_the_subnet_uses_and_no_others(space: SearchSpace) -> None:
     supernet, arch = randomised(space, 1), space.smallest()
     supernet(some_images(space, 0), arch).square().sum().backward()
-    used = dict(Subnet(space, arch).named_parameters())
-    for key, parameter in supernet.shared.items():
-        name = key.replace("/", ".")
+    used = {key(name, arch): weight for name, weight in Subnet(space, arch).named_parameters()}
+    assert any(name.startswith("unexpanded/") for name in used)
+    for name, parameter in supernet.shared.items():
         if name not in used:
             assert parameter.grad is None, name
             continue
@@ -144,25 +151,80 @@ def test_gradients_reach_the_slices_that_the_subnet_uses_and_no_others(space: Se
             inside[..., edges] = False
         assert parameter.grad[inside].any(), name
         assert not parameter.grad[~inside].any(), name
-    for key, matrix in supernet.kernel_transforms.items():
-        name, _, _ = key.rpartition("/")
-        assert (matrix.grad is not None) == (name.replace("/", ".") in used), key
+    for name, matrix in supernet.kernel_transforms.items():
+        assert (matrix.grad is not None) == (name.rpartition("/")[0] in used), name
 
 
 def test_the_largest_subnet_uses_every_shared_weight_and_no_transformation() -> None:
     space = SPACES[1]
     supernet = randomised(space, 1)
     supernet(some_images(space, 0), space.largest()).square().sum().backward()
-    assert all(parameter.grad is not None for parameter in supernet.shared.values())
+    for name, parameter in supernet.shared.items():
+        assert (parameter.grad is None) == name.startswith("unexpanded/"), name
     assert all(matrix.grad is None for matrix in supernet.kernel_transforms.values())
 
 
 @by_space
-def test_a_supernet_weighs_as_its_largest_subnet_and_its_matrices(space: SearchSpace) -> None:
+def test_a_supernet_weighs_as_its_largest_subnet_the_blocks_without_expansion_and_the_matrices(
+    space: SearchSpace,
+) -> None:
     largest = sum(p.numel() for p in Subnet(space, space.largest()).parameters())
+    plain = Subnet(space, space.uniform(space.resolutions[0], space.max_depth, space.kernel_sizes[-1], 1))
+    blocks = sum(p.numel() for p in plain.stages.parameters())
     total = sum(p.numel() for p in Supernet(space).parameters())
     matrices = {"mcofa-micro": 9 * 9, "tiny": 9 * 9 + 25 * 25}[space.name]
-    assert total == largest + space.blocks * matrices
+    assert total == largest + blocks + 2 * space.blocks * matrices
+
+
+def without_own_weights(supernet: Supernet) -> dict[str, Tensor]:
+    return {name: weight for name, weight in supernet.state_dict().items() if "unexpanded" not in name}
+
+
+def leads(supernet: Supernet) -> None:
+    """Every block without expansion has the leading channels of the one with it."""
+    parameters = dict(supernet.named_parameters())
+    unexpanded = [name for name in parameters if "unexpanded/" in name]
+    assert unexpanded
+    for name in unexpanded:
+        own, whole = parameters[name].detach(), parameters[name.replace("unexpanded/", "")].detach()
+        np.testing.assert_array_equal(own, whole[: own.shape[0], : own.shape[1]] if own.ndim > 1
+                                      else whole[: own.shape[0]])  # fmt: skip
+
+
+@by_space
+def test_blocks_without_expansion_start_from_the_leading_channels(space: SearchSpace) -> None:
+    leads(Supernet(space))
+    supernet = randomised(space)
+    supernet.start_unexpanded()
+    leads(supernet)
+
+
+@by_space
+def test_weights_of_before_blocks_had_their_own_are_shared_as_they_were(space: SearchSpace) -> None:
+    earlier, supernet = randomised(space, 5), Supernet(space)
+    supernet.load_state_dict(without_own_weights(earlier))
+    leads(supernet)
+    arch, images = space.largest(), some_images(space, 0)
+    with torch.no_grad():
+        assert torch.equal(supernet(images, arch), earlier(images, arch))
+
+
+@by_space
+def test_other_missing_weights_are_refused(space: SearchSpace) -> None:
+    weights = dict(Supernet(space).state_dict())
+    del weights["shared.stages/0/0/project/conv/weight"]
+    with pytest.raises(RuntimeError, match=r"Missing key.*shared.stages/0/0/project/conv/weight"):
+        Supernet(space).load_state_dict(weights)
+
+
+def test_a_space_that_never_expands_has_each_block_once() -> None:
+    space = tiny_space().model_copy(update={"expand_ratios": (1,)})
+    supernet = Supernet(space)
+    assert sum(p.numel() for p in supernet.shared.values()) == sum(
+        p.numel() for p in Subnet(space, space.largest()).parameters()
+    )
+    with torch.no_grad():
+        assert supernet(some_images(space, 0), space.smallest()).shape == (6, space.classes)
 
 
 def test_a_space_with_one_kernel_size_has_no_transformations() -> None:

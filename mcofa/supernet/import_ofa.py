@@ -21,7 +21,7 @@ from mcofa import __version__
 from mcofa.errors import FileFormatError, MissingFileError
 from mcofa.space import SearchSpace, load_space, space_names
 from mcofa.supernet.checkpoint import Header, save_checkpoint
-from mcofa.supernet.supernet import Supernet
+from mcofa.supernet.supernet import UNEXPANDED, Supernet
 
 _MISFITS_SHOWN = 10
 
@@ -98,13 +98,15 @@ def import_ofa(published: Path, space: SearchSpace) -> Supernet:
     weights = {
         name: found[names[name]].float().reshape(parameter.shape).contiguous()
         for name, parameter in whole.named_parameters()
+        if name in names
     }
     whole.load_state_dict(weights, assign=True)
     with torch.no_grad():
         largest = whole.weights(space.largest())
         shared = {f"shared.{name.replace('.', '/')}": weight.contiguous() for name, weight in largest.items()}
     supernet.load_state_dict(
-        {name: shared.get(name, weights[name]) for name, _ in supernet.named_parameters()}, assign=True
+        {name: shared.get(name, weights[name]) for name, _ in supernet.named_parameters() if name in names},
+        assign=True,
     )
     return supernet
 
@@ -136,17 +138,22 @@ def _present_name(key: str) -> str:
 
 
 def _published_names(supernet: Supernet) -> dict[str, str]:
-    """Return the published name of each parameter of a supernet, by its own name."""
+    """Return the published name of each parameter of a supernet that has one, by its own name."""
     space = supernet.space
     names = {}
-    for key in supernet.shared:
+    for key in filter(_is_published, supernet.shared):
         names[f"shared.{key}"] = _published_name(key, space.max_depth)
-    for key in supernet.kernel_transforms:
+    for key in filter(_is_published, supernet.kernel_transforms):
         weight, _, size = key.rpartition("/")
         larger = space.kernel_sizes[space.kernel_sizes.index(int(size)) + 1]
         convolution = _published_name(weight, space.max_depth).removesuffix("weight")
         names[f"kernel_transforms.{key}"] = f"{convolution}{larger}to{size}_matrix"
     return names
+
+
+def _is_published(key: str) -> bool:
+    """Return whether published networks have these weights: in theirs, every block expands."""
+    return not key.startswith(UNEXPANDED)
 
 
 def _published_name(key: str, blocks_per_stage: int) -> str:
@@ -165,7 +172,9 @@ def _published_shapes(space: SearchSpace) -> dict[str, torch.Size]:
     with torch.device("meta"):
         supernet = Supernet(space.uncoupled())
     names = _published_names(supernet)
-    shapes = {names[name]: parameter.shape for name, parameter in supernet.named_parameters()}
+    shapes = {
+        names[name]: parameter.shape for name, parameter in supernet.named_parameters() if name in names
+    }
     shapes["classifier.linear.weight"] = shapes["classifier.linear.weight"][:2]
     for name in [name for name in shapes if name.endswith(".bn.weight")]:
         norm = name.removesuffix("weight")

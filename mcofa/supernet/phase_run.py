@@ -195,13 +195,15 @@ class PhaseRun:
         self.step, self.training_macs, self.seconds = header.step, header.training_macs, header.seconds
 
     def _begin(self) -> None:
-        """Start from the phase before; sort hidden channels when smaller expand ratios are added."""
+        """Start from the phase before; smaller expand ratios start from the most important channels."""
         header, tensors = self.world.from_first(lambda: self.files.finished(self.index - 1))
         self.supernet.load_state_dict(weights_of(tensors))
         self.training_macs, self.seconds = header.training_macs, header.seconds
         before = allowed_archs(self.space, self.config, self.index - 1)
         if self.allowed.expand_ratios != before.expand_ratios:
             sort_channels(self.supernet, before.expand_ratios)
+            if self.space.expand_ratios[0] not in before.expand_ratios:
+                self.supernet.start_unexpanded()
 
     def _load_teacher(self) -> Supernet:
         _, tensors = self.world.from_first(lambda: self.files.finished(0))

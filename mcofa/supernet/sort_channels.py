@@ -33,11 +33,12 @@ def sort_channels(supernet: Supernet, trained_expand_ratios: Collection[float] =
         for number, stage in enumerate(space.stages):
             for block in range(space.max_depth):
                 widths = {space.hidden_width(input_width, ratio) for ratio in ratios}
-                _sort_block(supernet, f"stages/{number}/{block}", input_width, widths)
+                if widths != {input_width}:
+                    _sort_block(supernet, f"stages/{number}/{block}", widths - {input_width})
                 input_width = stage.width
 
 
-def _sort_block(supernet: Supernet, block: str, input_width: int, widths: set[int]) -> None:
+def _sort_block(supernet: Supernet, block: str, widths: set[int]) -> None:
     squeeze = f"{block}/squeeze_excite"
     if f"{squeeze}/expand/weight" in supernet.shared:
         importance = _importance(supernet.shared[f"{squeeze}/expand/weight"])
@@ -45,8 +46,6 @@ def _sort_block(supernet: Supernet, block: str, input_width: int, widths: set[in
         _permute(supernet, f"{squeeze}/reduce", 0, order)
         _permute(supernet, f"{squeeze}/expand", 1, order)
     order = _order(_importance(supernet.shared[f"{block}/project/conv/weight"]), widths)
-    if input_width in widths:  # Without an expand convolution, the hidden channels are the input's.
-        order[:input_width] = torch.arange(input_width)
     for layer in ("expand/conv", "expand/norm", "depthwise/conv", "depthwise/norm", "squeeze_excite/expand"):
         _permute(supernet, f"{block}/{layer}", 0, order)
     _permute(supernet, f"{squeeze}/reduce", 1, order)

@@ -5,12 +5,19 @@ matrices of MIT OFA (Cai et al., arXiv 1908.09791). A smaller subnet uses the
 leading channels of each layer and the transformed centre of each depthwise
 kernel, so there is one forward pass, the subnet's own: the supernet only says
 which slices of its parameters stand for the subnet's.
+
+Blocks without an expand convolution (expand ratio 1) have weights of their own: their
+depthwise convolution reads the block's input, not an expansion of it, and sharing the
+weights cost both kinds accuracy (docs/training.md).
 """
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +26,8 @@ from mcofa.arch import Arch
 from mcofa.space import SearchSpace
 from mcofa.supernet.subnet import Subnet
 
-_DEPTHWISE = ".depthwise.conv.weight"
+_DEPTHWISE = "/depthwise/conv/weight"
+UNEXPANDED = "unexpanded/"
 
 
 class Supernet(nn.Module):
@@ -32,34 +40,59 @@ class Supernet(nn.Module):
     def __init__(self, space: SearchSpace) -> None:
         super().__init__()
         self.space = space
-        largest = Subnet(space, space.largest())
+        arch = space.largest()
+        largest = Subnet(space, arch)
         for module in largest.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
+        ratios = tuple(tuple(space.expand_ratios[0] for _ in stage) for stage in arch.expand_ratios)
+        unexpanded = _sources(space.uncoupled(), dataclasses.replace(arch, expand_ratios=ratios))
+        keys = _keys(largest)
         self.shared = nn.ParameterDict(
-            {name.replace(".", "/"): parameter for name, parameter in largest.named_parameters()}
+            {key: nn.Parameter(torch.empty(shape)) for key, shape in unexpanded.values()}
+            | {keys[name]: parameter for name, parameter in largest.named_parameters()}
         )
         # A kernel of size k is made from the centre of the next larger one by a learned k²×k² matrix.
         self.kernel_transforms = nn.ParameterDict(
             {
-                f"{name.replace('.', '/')}/{size}": nn.Parameter(torch.eye(size * size))
-                for name, _ in largest.named_parameters()
-                if name.startswith("stages.") and name.endswith(_DEPTHWISE)
+                f"{key}/{size}": nn.Parameter(torch.eye(size * size))
+                for key in self.shared
+                if "stages/" in key and key.endswith(_DEPTHWISE)
                 for size in space.kernel_sizes[:-1]
             }
         )
+        self.start_unexpanded()
+
+    def start_unexpanded(self) -> None:
+        """Give the blocks without an expand convolution the leading channels of those with one."""
+        parameters = dict(self.named_parameters())
+        with torch.no_grad():
+            for name, weight in _leading_channels(parameters, parameters).items():
+                parameters[name].copy_(weight)
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Load weights as any module does.
+
+        Published files, and checkpoints from before blocks without an expand convolution had weights
+        of their own, hold none of these: there such blocks used the leading channels, and do so again.
+        """
+        if not any(UNEXPANDED in name for name in state_dict):
+            state_dict = {**state_dict, **_leading_channels(state_dict, dict(self.named_parameters()))}
+        return super().load_state_dict(state_dict, strict=strict, assign=assign)
 
     def weights(self, arch: Arch) -> dict[str, Tensor]:
         """Return the subnet's parameters, by its own names, as differentiable views of the shared ones."""
-        return {name: self._slice(name, shape) for name, shape in _parameter_shapes(self.space, arch).items()}
+        return {name: self._slice(key, shape) for name, (key, shape) in _sources(self.space, arch).items()}
 
-    def _slice(self, name: str, shape: torch.Size) -> Tensor:
-        weight: Tensor = self.shared[name.replace(".", "/")][tuple(slice(size) for size in shape[:2])]
-        if name.endswith(_DEPTHWISE):
+    def _slice(self, key: str, shape: torch.Size) -> Tensor:
+        weight: Tensor = self.shared[key][tuple(slice(size) for size in shape[:2])]
+        if key.endswith(_DEPTHWISE):
             for size in reversed([s for s in self.space.kernel_sizes if shape[-1] <= s < weight.shape[-1]]):
                 margin = (weight.shape[-1] - size) // 2
                 centre = weight[..., margin : margin + size, margin : margin + size]
-                matrix = self.kernel_transforms[f"{name.replace('.', '/')}/{size}"]
+                matrix = self.kernel_transforms[f"{key}/{size}"]
                 weight = (centre.flatten(1) @ matrix.T).view(-1, 1, size, size)
         return weight
 
@@ -119,5 +152,31 @@ def _uniform_skeleton(space: SearchSpace, kernel_size: int, expand_ratio: float)
 
 
 @functools.lru_cache(maxsize=64)
-def _parameter_shapes(space: SearchSpace, arch: Arch) -> dict[str, torch.Size]:
-    return {name: parameter.shape for name, parameter in _skeleton(space, arch).named_parameters()}
+def _sources(space: SearchSpace, arch: Arch) -> dict[str, tuple[str, torch.Size]]:
+    """Return for each of the subnet's parameters the shared one that it is a slice of, and its shape."""
+    subnet = _skeleton(space, arch)
+    keys = _keys(subnet)
+    return {name: (keys[name], parameter.shape) for name, parameter in subnet.named_parameters()}
+
+
+def _keys(subnet: Subnet) -> dict[str, str]:
+    """Return the name among the shared weights of each of the subnet's parameters."""
+    unexpanded = tuple(
+        f"stages.{number}.{block}."
+        for number, stage in enumerate(subnet.stages.children())
+        for block, layers in enumerate(stage.children())
+        if isinstance(layers.expand, nn.Identity)
+    )
+    return {
+        name: (UNEXPANDED if name.startswith(unexpanded) else "") + name.replace(".", "/")
+        for name, _ in subnet.named_parameters()
+    }
+
+
+def _leading_channels(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return, for those wanted that are of blocks without an expand convolution, slices of the others'."""
+    return {
+        name: weights[expanded][tuple(slice(size) for size in parameter.shape)].clone()
+        for name, parameter in wanted.items()
+        if UNEXPANDED in name and (expanded := name.replace(UNEXPANDED, "")) in weights
+    }
