@@ -123,4 +123,5 @@ def test_steps_follow_nesterov_with_decay_on_filters_alone(folder: Path, phases:
                 torch.testing.assert_close(value.detach(), weights[name], msg=name)
                 weights[name] = value.detach().clone()
     assert 0 < len(kept) < len(weights)
-    assert all(value.any() for name, value in speed.items() if name in kept)
+    # The largest subnet, which all recipes train, expands in every block.
+    assert all(speed[name].any() for name in kept if "unexpanded/" not in name)

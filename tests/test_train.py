@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -131,10 +132,11 @@ def test_gradients_train_the_kernel_transformations_too(
     uninterrupted: tuple[Path, Header, list[Progress]],
 ) -> None:
     _, supernet = load_supernet(uninterrupted[0])
-    moved = [
-        not torch.equal(matrix, torch.eye(len(matrix))) for matrix in supernet.kernel_transforms.values()
-    ]
-    assert all(moved)
+    matrices = supernet.kernel_transforms.items()
+    moved = {key for key, matrix in matrices if not torch.equal(matrix, torch.eye(len(matrix)))}
+    # The smallest subnet has the first block of each stage without expansion; the others are drawn.
+    assert {key for key in supernet.kernel_transforms if re.match(r"unexpanded/stages/\d/0", key)} < moved
+    assert any(key.startswith("stages/") for key in moved)
 
 
 # Interrupted runs
