@@ -134,9 +134,8 @@ def test_gradients_train_the_kernel_transformations_too(
     _, supernet = load_supernet(uninterrupted[0])
     matrices = supernet.kernel_transforms.items()
     moved = {key for key, matrix in matrices if not torch.equal(matrix, torch.eye(len(matrix)))}
-    # The smallest subnet has the first block of each stage without expansion; the others are drawn.
-    assert {key for key in supernet.kernel_transforms if re.match(r"unexpanded/stages/\d/0", key)} < moved
-    assert any(key.startswith("stages/") for key in moved)
+    # All subnets have the first block of each stage; 24 steps do not draw every way to be a later one.
+    assert {key for key in supernet.kernel_transforms if re.search(r"stages/\d/0", key)} < moved
 
 
 # Interrupted runs
