@@ -187,8 +187,7 @@ def leads(supernet: Supernet) -> None:
     assert unexpanded
     for name in unexpanded:
         own, whole = parameters[name].detach(), parameters[name.replace("unexpanded/", "")].detach()
-        np.testing.assert_array_equal(own, whole[: own.shape[0], : own.shape[1]] if own.ndim > 1
-                                      else whole[: own.shape[0]])  # fmt: skip
+        np.testing.assert_array_equal(own, whole[tuple(slice(size) for size in own.shape)])
 
 
 @by_space
@@ -204,9 +203,15 @@ def test_weights_of_before_blocks_had_their_own_are_shared_as_they_were(space: S
     earlier, supernet = randomised(space, 5), Supernet(space)
     supernet.load_state_dict(without_own_weights(earlier))
     leads(supernet)
-    arch, images = space.largest(), some_images(space, 0)
+    images = some_images(space, 0)
+    arch = space.uniform(space.resolutions[-1], space.max_depth, space.kernel_sizes[-1], 1)
+    sharing = Subnet(space, arch).train()
     with torch.no_grad():
-        assert torch.equal(supernet(images, arch), earlier(images, arch))
+        for name, weight in sharing.named_parameters():
+            weight.copy_(shared(earlier, name)[tuple(slice(size) for size in weight.shape)])
+        torch.testing.assert_close(supernet(images, arch), sharing(images), rtol=1e-5, atol=1e-5)
+        assert (earlier(images, arch) - sharing(images)).abs().max() > 0.01
+        assert torch.equal(supernet(images, space.largest()), earlier(images, space.largest()))
 
 
 @by_space
