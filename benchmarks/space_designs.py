@@ -1,74 +1,66 @@
-"""Designs of a search space, compared before the expensive part: what each reaches within the zoo's limits.
+"""Designs of a search space, compared before training: the most multiply-accumulates within each arena.
 
-Each supernet, all trained alike, gets a predictor from 120 measured archs; within each limit the search
-proposes 20 archs, which are measured on the validation images with the supernet's weights. A cell is
-the mean top-1 of the best five: less subject to chance than the best one, though biased upwards as
-that is, for all designs alike. Validation images are the same for all, so differences between designs
-are surer than the accuracies; chance of training (one seed) is not averaged out.
+Of 200,000 random archs of each space, as many MACs as any does whose arena (TFLM's own memory plan
+on stm32f746) and model file keep the limit. Where the arena binds, accuracy of micro networks
+follows their MACs (docs/training.md); which MACs are worth more, this table does not know.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+import numpy as np
+from zoo_rows import LIMITS
 
-from zoo_rows import LIMITS, MORE_LIMITS, Limit
-
-from export.verify_search import ranked, verify_candidates
 from mcofa.boards import load_board
-from mcofa.errors import BudgetError, McofaError
-from mcofa.fit_predictor import fit_predictor
-from mcofa.predictor import Predictor
-from mcofa.search import Budget, search
-from mcofa.space import SearchSpace
-from mcofa.supernet.checkpoint import load_checkpoint
-from mcofa.supernet.measure import measure
+from mcofa.cost import cost
+from mcofa.errors import McofaError
+from mcofa.population_cost import PopulationCosts
+from mcofa.space import SearchSpace, load_space
 
 BOARD = load_board("stm32f746")
-ROOT = Path(__file__).resolve().parent.parent
-MEASURED = 120
-PROPOSED = 20
-BEST = 5
+SAMPLED = 200_000
 SEED = 0
 
 
-def cell(checkpoint: Path, space: SearchSpace, predictor: Predictor, limit: Limit) -> str:
-    budget = Budget(arena_bytes=limit.arena_bytes, model_bytes=limit.model_bytes)
-    try:
-        found = search(space, BOARD, budget, predictor, SEED, keep=PROPOSED)
-    except BudgetError:
-        return "nothing fits"
-    best = ranked(verify_candidates(checkpoint, space, found.best, int8=False), None)[:BEST]
-    mean = sum(measured.float_top1_percent for measured in best) / len(best)
-    costs = best[0].candidate.cost
-    assert costs is not None
-    return f"{mean:.2f} ({costs.arena_bytes:,} B, {costs.model_bytes:,} B, {costs.macs / 1e6:.2f} M)"
+def most_macs(space: SearchSpace) -> list[str]:
+    """Return a cell for each limit."""
+    genomes = space.sample(SAMPLED, np.random.default_rng(SEED))
+    costs = PopulationCosts(space, BOARD)
+    found, arena_bytes = costs.evaluate(genomes), costs.exact_arena_bytes(genomes)
+    cells = []
+    for limit in LIMITS:
+        fits = (arena_bytes <= limit.arena_bytes) & (found.model_bytes <= limit.model_bytes)
+        cells.append(f"{found.macs[fits].max() / 1e6:.2f} M" if fits.any() else "nothing fits")
+    return cells
+
+
+def described(space: SearchSpace) -> str:
+    widths, ratios = [stage.width for stage in space.stages], space.expand_ratios
+    largest = cost(space, space.largest(), BOARD)
+    return (
+        f"{space.name}: stages {listed(widths)}, expand ratios {listed(ratios)}; the largest subnet "
+        f"{largest.arena_bytes:,} B of arena, {largest.model_bytes:,} B, {largest.macs / 1e6:.2f} M MACs"
+    )
+
+
+def listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT")
-    parser.add_argument(
-        "--work", type=Path, default=ROOT / "runs" / "designs", help="folder of what is measured"
-    )
-    options = parser.parse_args()
-    for checkpoint in options.checkpoints:
-        space = load_checkpoint(checkpoint)[0].space
-        widths = ", ".join(str(stage.width) for stage in space.stages)
-        ratios = ", ".join(f"{ratio:g}" for ratio in space.expand_ratios)
-        print(f"{checkpoint.stem}: stages {widths}; expand ratios {ratios}", flush=True)
-        table = options.work / f"{checkpoint.stem}.csv"
-        measured = measure(checkpoint, MEASURED, SEED, BOARD, table)
-        assert measured is not None
-        predictor = fit_predictor(space, measured, str(checkpoint))
-        for limit in LIMITS + MORE_LIMITS:
-            print(f"  {limit}: {cell(checkpoint, space, predictor, limit)}", flush=True)
+    parser.add_argument("spaces", nargs="+", metavar="SPACE", help="name or space file")
+    spaces = [load_space(name) for name in parser.parse_args().spaces]
+    print("\n".join(map(described, spaces)))
+    print(f"\n| arena / model | {' | '.join(space.name for space in spaces)} |\n|---|{'---:|' * len(spaces)}")
+    columns = [most_macs(space) for space in spaces]
+    for limit, *cells in zip(LIMITS, *columns, strict=True):
+        print(f"| {limit} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":
