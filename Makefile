@@ -107,17 +107,19 @@ paper-table: setup ## search the paper's table anew and write it into docs/
 zoo-table: setup ## fine-tune and measure what the zoo has for six arena budgets, into docs/ (hours)
 	$(BIN)/python benchmarks/zoo_table.py
 
-# A run that is not there is made.
+# What a run lacks is made.
 $(RUN)/manifest.json: | setup
 	$(MCOFA) search --board $(BOARD) --out $(RUN)
+
+$(RUN)/network.tflite: | $(RUN)/manifest.json
 	$(MCOFA) export $(RUN)
 
 .PHONY: firmware
-firmware: setup $(RUN)/manifest.json ## firmware project for BOARD and ENGINE from RUN
+firmware: setup $(RUN)/network.tflite ## firmware project for BOARD and ENGINE from RUN
 	$(MCOFA) firmware $(RUN) --board $(BOARD) --engine $(ENGINE)
 
 .PHONY: emulate
-emulate: setup $(RUN)/manifest.json ## build it and run its self-test in QEMU
+emulate: setup $(RUN)/network.tflite ## build it and run its self-test in QEMU
 	$(MCOFA) firmware $(RUN) --board $(BOARD) --engine $(ENGINE) --emulate
 
 .PHONY: flash

@@ -67,15 +67,17 @@ def mcofa_lines(done: subprocess.CompletedProcess[str]) -> list[str]:
     return [line.partition("bin/mcofa ")[2] for line in done.stdout.splitlines() if "bin/mcofa " in line]
 
 
-def test_emulate_makes_the_run_that_is_not_there(repo_root: Path, tmp_path: Path) -> None:
+def test_emulate_makes_what_the_run_lacks(repo_root: Path, tmp_path: Path) -> None:
     asked = ("--dry-run", "emulate", "BOARD=mps2-an500", "ENGINE=aot", f"RUN={tmp_path}")
-    emulate = f"firmware {tmp_path} --board mps2-an500 --engine aot --emulate"
-    assert mcofa_lines(make(repo_root, *asked)) == [
+    search, export, emulate = (
         f"search --board mps2-an500 --out {tmp_path}",
         f"export {tmp_path}",
-        emulate,
-    ]
+        f"firmware {tmp_path} --board mps2-an500 --engine aot --emulate",
+    )
+    assert mcofa_lines(make(repo_root, *asked)) == [search, export, emulate]
     (tmp_path / "manifest.json").write_text("{}")
+    assert mcofa_lines(make(repo_root, *asked)) == [export, emulate]
+    (tmp_path / "network.tflite").write_text("")
     assert mcofa_lines(make(repo_root, *asked)) == [emulate]
 
 
@@ -83,7 +85,8 @@ def test_flash_hands_dry_run_to_the_project(repo_root: Path, tmp_path: Path) -> 
     project = tmp_path / "firmware" / "stm32f746-tflm"
     project.mkdir(parents=True)
     (project / "Makefile").write_text("flash:\n\t@echo flash $(DRY_RUN)\n")
-    (tmp_path / "manifest.json").write_text("{}")
+    for made in ("manifest.json", "network.tflite"):
+        (tmp_path / made).write_text("{}")
     (tmp_path / "mcofa").write_text("#!/bin/sh\n")
     (tmp_path / "mcofa").chmod(0o755)
     stamp = tmp_path / "stamp"
