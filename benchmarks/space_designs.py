@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 import numpy as np
-from zoo_rows import LIMITS
+from zoo_rows import LIMITS, MORE_LIMITS
 
 from mcofa.boards import load_board
 from mcofa.cost import cost
@@ -31,7 +31,7 @@ def most_macs(space: SearchSpace) -> list[str]:
     costs = PopulationCosts(space, BOARD)
     found, arena_bytes = costs.evaluate(genomes), costs.exact_arena_bytes(genomes)
     cells = []
-    for limit in LIMITS:
+    for limit in LIMITS + MORE_LIMITS:
         fits = (arena_bytes <= limit.arena_bytes) & (found.model_bytes <= limit.model_bytes)
         cells.append(f"{found.macs[fits].max() / 1e6:.2f} M" if fits.any() else "nothing fits")
     return cells
@@ -59,7 +59,7 @@ def main() -> None:
     print("\n".join(map(described, spaces)))
     print(f"\n| arena / model | {' | '.join(space.name for space in spaces)} |\n|---|{'---:|' * len(spaces)}")
     columns = [most_macs(space) for space in spaces]
-    for limit, *cells in zip(LIMITS, *columns, strict=True):
+    for limit, *cells in zip(LIMITS + MORE_LIMITS, *columns, strict=True):
         print(f"| {limit} | {' | '.join(cells)} |")
 
 
