@@ -8,7 +8,7 @@ Kernels and the sources that they share have the sizes of their object files, co
 those that use float that of a program linked from them alone, as they pull in the compiler's
 library; those that call CMSIS-NN the sizes of the functions in such a program. What
 a whole program takes besides is the largest difference between boards' programs, linked for the
-model, and the sum of everything else that is counted; it is rounded up.
+model, and their kernels and networks as compiled; it is rounded up.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ from export.deployed_file import deployed_file
 from export.device_images import device_images
 from export.engines import check_fits
 from export.firmware import render_firmware
+from export.parse_tflite import parse_tflite
 from export.prepare_engine import prepare_engine
-from mcofa.aot_flash import CONSTANTS_FILE
+from mcofa import aot_flash
 from mcofa.boards import board_names, load_board
+from mcofa.cost import board_target
 from mcofa.errors import BudgetError
 from mcofa.files import write_atomic
 from mcofa.resources import data_folder
@@ -66,7 +68,7 @@ def main() -> None:
 
 
 def write(table: object) -> None:
-    write_atomic(CONSTANTS_FILE, (json.dumps(table, indent=1) + "\n").encode())
+    write_atomic(aot_flash.CONSTANTS_FILE, (json.dumps(table, indent=1) + "\n").encode())
 
 
 def compiler_version() -> str:
@@ -117,8 +119,13 @@ def symbol_bytes(folder: Path) -> dict[str, int]:
 
 def compiled_bytes(folder: Path, source: str, core: str, options: Iterable[str]) -> int:
     compile_sources(folder, [source], core, options)
+    return object_bytes(folder / "compiled")
+
+
+def object_bytes(path: Path) -> int:
+    """Return code and initialised data of an object file or a program."""
     sizes = subprocess.run(
-        ["arm-none-eabi-size", "compiled"], cwd=folder, capture_output=True, text=True, check=True
+        ["arm-none-eabi-size", str(path)], capture_output=True, text=True, check=True
     ).stdout.split()
     return int(sizes[6]) + int(sizes[7])
 
@@ -148,10 +155,12 @@ def struct_bytes() -> dict[str, int]:
 
 
 def firmware_bytes(model: bytes) -> dict[str, int]:
-    """Return, for each core, what a program takes besides everything that the table counts."""
+    """Return, for each core, what a program takes besides network, kernels, labels and pixel table."""
+    graph = parse_tflite(model, "model")
     largest: dict[str, int] = defaultdict(int)
     for name in board_names():
         board = load_board(name)
+        on = board_target(board)
         deployed = deployed_file(model, "model", board)
         engine = prepare_engine("aot", board, deployed)
         try:
@@ -161,7 +170,8 @@ def firmware_bytes(model: bytes) -> dict[str, int]:
         with tempfile.TemporaryDirectory() as folder:
             project = Path(folder) / "project"
             render_firmware(board, engine, device_images(deployed, board), project)
-            rest = build(project).flash_bytes - engine.flash_bytes
+            rest = build(project).flash_bytes - object_bytes(project / "build" / "aot" / "network.c.o")
+        rest -= aot_flash.aot_code_bytes(graph, on) + aot_flash.firmware_bytes(graph, on)
         print(f"{name}: {rest:,} B besides the network", file=sys.stderr)
         largest[board.core] = max(largest[board.core], rest)
     return {
