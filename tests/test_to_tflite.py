@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx
 import pytest
 import torch
-from example_networks import exported, fashion, fitted_subnet, images, micro_space, random_arch, targets
+from example_networks import exported, fashion, images, micro_space, random_arch, targets
 from onnx import helper
 from torch.nn import functional
 from usual_tflite import usual_tflite
@@ -26,6 +26,7 @@ from export.quantize import (
     calibrate,
     product_quantization,
 )
+from export.to_onnx import to_onnx
 from export.to_tflite import (
     GATE,
     TfliteModel,
@@ -37,6 +38,9 @@ from export.to_tflite import (
 from mcofa.arch import Arch
 from mcofa.errors import McofaError, UnsupportedOpError
 from mcofa.graph import Graph, Op, OpKind, Tensor, lower
+from mcofa.resources import data_folder
+from mcofa.supernet.checkpoint import load_supernet
+from mcofa.supernet.evaluate import calibrate as calibrate_batch_norm
 
 pytestmark = pytest.mark.torch
 
@@ -133,17 +137,20 @@ def test_every_op_computes_its_layer(arch: Arch) -> None:
 
 
 @each_arch
-def test_int8_logits_follow_the_float_ones(arch: Arch) -> None:
-    count = 200
+def test_int8_logits_of_a_trained_network_follow_the_float_ones(arch: Arch) -> None:
+    count, data = 200, fashion(arch.resolution)
+    _, supernet = load_supernet(data_folder("zoo") / "mcofa-micro.safetensors")
+    subnet = calibrate_batch_norm(supernet.extract(arch), data.train, data.preprocessing)
+    file = to_tflite(to_onnx(subnet, arch.resolution), calibration_images(arch))
+    inputs = images(count, arch.resolution)
     with torch.inference_mode():
-        expected = fitted_subnet(arch)(torch.from_numpy(images(count, arch.resolution))).numpy()
-    integers = arena.invoke(converted(arch).data, device_images(arch, count))
-    found = converted(arch).output_quantization.dequantize(integers)
-    # A random network is far more sensitive to rounding than a trained one; guessing is right in 0.1.
-    assert np.corrcoef(expected.ravel(), found.ravel())[0, 1] > 0.9
+        expected = subnet(torch.from_numpy(inputs)).numpy()
+    integers = arena.invoke(file.data, file.input_quantization.quantize(inputs.transpose(0, 2, 3, 1)))
+    found = file.output_quantization.dequantize(integers)
+    assert np.corrcoef(expected.ravel(), found.ravel())[0, 1] > 0.995
     right = [(logits.argmax(1) == targets(count)).mean() for logits in (expected, found)]
-    assert right[0] > 0.25
-    assert abs(right[0] - right[1]) < 0.06
+    assert right[0] > 0.85
+    assert abs(right[0] - right[1]) < 0.02
 
 
 def test_what_is_left_out_changes_nothing() -> None:
