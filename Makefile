@@ -92,8 +92,9 @@ format: $(STAMP) ## rewrite the sources in the house style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-# Scripts that write into docs/ or train for hours, and their modules.
-NO_BENCHMARKS := benchmarks/accuracy_chart.py benchmarks/inherited_against_alone.py $(wildcard benchmarks/*_table.py benchmarks/zoo_*.py)
+# Scripts that need a file, write into docs/ or train for hours, and their modules.
+NO_BENCHMARKS := $(patsubst %,benchmarks/%.py,accuracy_chart inherited_against_alone \
+	aot_against_tflm aot_code_bytes compare_supernets space_designs) $(wildcard benchmarks/*_table.py benchmarks/zoo_*.py)
 
 .PHONY: bench
 bench: setup ## every benchmark

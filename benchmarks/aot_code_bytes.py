@@ -1,6 +1,6 @@
 """Measure the code of engine aot for every core.
 
-`aot_code_bytes.py MODEL.tflite` prints the table, `--write` also writes mcofa/aot_constants.json. It
+`aot_code_bytes.py MODEL.tflite` writes the table, mcofa/aot_constants.json. It
 needs arm-none-eabi-gcc, CMSIS-NN (the package bakenn, or CMSIS_NN_DIR) for the Cortex-M55, and a small
 model that fits the boards.
 
@@ -62,9 +62,7 @@ def main() -> None:
     write(table)
     for core, size in firmware_bytes(model).items():
         table["cores"][core]["firmware"] = size
-    print(json.dumps(table, indent=1))
-    if "--write" in sys.argv:
-        write(table)
+    write(table)
 
 
 def write(table: object) -> None:

@@ -1,8 +1,8 @@
 """Designs of a search space, compared before training: the most multiply-accumulates within each arena.
 
 Of 200,000 random archs of each space, as many MACs as any does whose arena (TFLM's own memory plan
-on stm32f746) and model file keep the limit. Where the arena binds, accuracy of micro networks
-follows their MACs (docs/training.md); which MACs are worth more, this table does not know.
+on stm32f746) and model file keep the limit. Within one space accuracy follows MACs; those of
+different spaces are not worth the same, as the zoo's table shows (docs/training.md, zoo/README.md).
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ def test_designs_are_level_where_ofa_micro_is_not() -> None:
     assert [stage.limit for stage in report.stages] == ["arena"] * 3
     assert arena_profile(report.space, board_target(board)).levelness < 1.2
     assert arena_profile(load_space("mcofa-micro"), board_target(board)).levelness < 1.25
-    assert arena_profile(load_space("ofa-micro"), board_target(board)).levelness > 1.35
+    assert arena_profile(load_space("ofa-micro"), board_target(board)).levelness > 1.4
 
 
 def test_a_design_is_deterministic() -> None:

@@ -106,9 +106,11 @@ def test_arena_rows_are_stem_stages_and_head() -> None:
 
 def test_memory_constant_spaces_are_level_and_those_with_ofa_widths_are_not() -> None:
     levels = {name: memory_profile(load_space(name)).levelness for name in PICTURED}
-    assert max(levels[name] for name in ("mcofa-v1", "mcofa-v3", "mcofa-micro")) < 1.25
+    assert max(levels["mcofa-v1"], levels["mcofa-v3"]) < 1.2
+    # The paper's rule counts bytes of activations and weights; the arena has a persistent part instead.
+    assert levels["mcofa-micro"] < 1.25
     assert levels["ofa"] > 6
-    assert levels["ofa-micro"] > 1.35
+    assert levels["ofa-micro"] > 1.4
 
 
 def test_combined_takes_the_fullest_head_and_sums_the_rest() -> None:
