@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from mcofa.errors import FileFormatError
 
 SPACES = ("ofa-micro", "compofa-micro", "mcofa-micro")
 
@@ -39,13 +45,17 @@ MORE_LIMITS = (Limit(32, 64), Limit(64, 64), Limit(256, 512))
 class Pick:
     """What was chosen within a limit, and what it measures.
 
-    ``arch_cells`` are the columns that describe the arch. ``arena_bytes`` and ``model_bytes`` are
-    those of the network with TFLM's own memory plan, the ``exported`` ones those of the exported
-    file, which may carry a better plan. The validation accuracies are those of the float network.
+    ``made_from`` stands for the files and settings that the choice rests on. The four fields after it
+    describe the arch, as tables of archs do. ``arena_bytes`` and ``model_bytes`` are those of the
+    network with TFLM's own memory plan, the ``exported`` ones those of the exported file, which may
+    carry a better plan. The validation accuracies are those of the float network.
     """
 
-    arch: str
-    arch_cells: Mapping[str, str]
+    made_from: str
+    kernel_sizes: str
+    expand_ratios: str
+    depths: str
+    image_size: str
     arena_bytes: int
     model_bytes: int
     macs: int
@@ -71,6 +81,7 @@ class Pick:
 class Refusal:
     """Why nothing fits, and the smallest arena of the space."""
 
+    made_from: str
     problem: str
     smallest_arena_bytes: int
 
@@ -118,32 +129,38 @@ def standard_error_points(top1_percent: float, images: int) -> float:
 
 def csv_rows(rows: Rows) -> list[dict[str, str]]:
     """Return one row a space and limit; what was not found leaves its cells empty."""
-    found = [_csv_row(name, limit, row) for name, of_space in rows.items() for limit, row in of_space.items()]
-    columns = list(dict.fromkeys(column for row in found for column in row))
-    return [{column: row.get(column, "") for column in columns} for row in found]
+    columns = list(dict.fromkeys(field.name for kind in (Pick, Refusal) for field in fields(kind)))
+    return [
+        {
+            "space": name,
+            "max_arena_bytes": str(limit.arena_bytes),
+            "max_model_bytes": str(limit.model_bytes),
+            **{column: _cell(getattr(row, column, "")) for column in columns},
+        }
+        for name, of_space in rows.items()
+        for limit, row in of_space.items()
+    ]
 
 
-def _csv_row(name: str, limit: Limit, row: Row) -> dict[str, str]:
-    asked = {
-        "space": name,
-        "max_arena_bytes": str(limit.arena_bytes),
-        "max_model_bytes": str(limit.model_bytes),
-    }
-    if isinstance(row, Refusal):
-        return asked | {"problem": row.problem, "smallest_arena_bytes": str(row.smallest_arena_bytes)}
-    return asked | {
-        **row.arch_cells,
-        "macs": str(row.macs),
-        "arena_bytes": str(row.arena_bytes),
-        "model_bytes": str(row.model_bytes),
-        "exported_arena_bytes": str(row.exported_arena_bytes),
-        "exported_model_bytes": str(row.exported_model_bytes),
-        "predicted_top1_percent": f"{row.predicted_top1_percent:.3f}",
-        "predicted_top1_std_points": f"{row.predicted_std_points:.3f}",
-        "outside_measured_range": str(row.outside_measured_range).lower(),
-        "validation_top1_percent": f"{row.validation_top1_percent:.2f}",
-        "finetuned_validation_top1_percent": f"{row.finetuned_validation_top1_percent:.2f}",
-        "float_test_top1_percent": f"{row.float_top1_percent:.2f}",
-        "int8_test_top1_percent": f"{row.int8_top1_percent:.2f}",
-        "int8_test_standard_error_points": f"{row.standard_error_points:.2f}",
-    }
+def _cell(value: object) -> str:
+    return str(round(value, 3) if isinstance(value, float) else value)
+
+
+def read_rows(path: Path) -> dict[str, dict[Limit, Row]]:
+    """Read what ``csv_rows`` gave, rounded to thousandths; nothing if there is no file.
+
+    Raises:
+        FileFormatError: the file is something else.
+    """
+    rows: dict[str, dict[Limit, Row]] = {}
+    if not path.exists():
+        return rows
+    try:
+        for cells in csv.DictReader(path.read_text().splitlines()):
+            limit = Limit(int(cells["max_arena_bytes"]) // 1024, int(cells["max_model_bytes"]) // 1024)
+            kind: TypeAdapter[Row] = TypeAdapter(Refusal if cells["problem"] else Pick)
+            rows.setdefault(cells["space"], {})[limit] = kind.validate_python(cells)
+    except (KeyError, ValueError) as error:
+        detail = f"not a table of the zoo: {error}"
+        raise FileFormatError(path, detail, "restore it from git, or delete it") from error
+    return rows

@@ -66,11 +66,20 @@ class Zoo:
         limits = LIMITS + MORE_LIMITS
         return tuple(sorted(limits, key=lambda limit: limit.model_kb))
 
-    def searched(self, limit: Limit) -> Run:
-        """The run that holds what was chosen within a limit, by everything that the choice rests on."""
+    @cached_property
+    def made_from(self) -> str:
+        """Stands for everything that a row rests on."""
+        return _key(self._chosen_from, self.tuning)
+
+    @property
+    def _chosen_from(self) -> str:
         predictor = hashlib.sha256(self.predictor_file.read_bytes()).hexdigest()
-        key = _key(self.space.fingerprint, self.sha256, predictor, self.verified, SEED)
-        return Run(self.work / self.space.name / f"arena-{limit.arena_kb}-model-{limit.model_kb}-{key}")
+        return _key(self.space.fingerprint, self.sha256, predictor, self.verified, SEED)
+
+    def searched(self, limit: Limit) -> Run:
+        """The run that holds what was chosen within a limit."""
+        name = f"arena-{limit.arena_kb}-model-{limit.model_kb}-{self._chosen_from}"
+        return Run(self.work / self.space.name / name)
 
     def tuned(self, arch: Arch) -> Run:
         """The run in which an arch is fine-tuned and measured; several limits may share it."""
@@ -129,7 +138,7 @@ def read_row(zoo: Zoo, limit: Limit) -> Row | None:
     """Return a row, None if it is not complete."""
     chosen = _manifest(zoo.searched(limit))
     if "refusal" in chosen:
-        return Refusal(**chosen["refusal"])
+        return Refusal(zoo.made_from, **chosen["refusal"])
     if "search" not in chosen:
         return None
     arch = arch_from_json(chosen["search"]["arch"], "search")
@@ -139,8 +148,8 @@ def read_row(zoo: Zoo, limit: Limit) -> Row | None:
     predicted, tuned = chosen["search"]["predicted"], done["finetune"]
     exported, evaluated = done["export"], done["evaluate"]
     return Pick(
-        arch=str(arch),
-        arch_cells=arch_cells(zoo.space, zoo.space.encode([arch])[0]),
+        made_from=zoo.made_from,
+        **arch_cells(zoo.space, zoo.space.encode([arch])[0]),
         arena_bytes=predicted["arena_bytes"],
         model_bytes=predicted["model_bytes"],
         macs=predicted["macs"],

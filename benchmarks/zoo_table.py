@@ -4,7 +4,8 @@ Writes docs/zoo-table.md, its figure and a CSV. Each pick is searched, chosen am
 validation images, fine-tuned, exported to int8 and measured on the test images, in run folders
 below ``--work``: an interrupted call goes on where it stopped, and what was made from another
 checkpoint or predictor, or with other settings, is made again. The outputs show everything that is
-complete in ``--work``, so the spaces may be done one by one; ``--spaces`` without a name only writes.
+complete in ``--work``, and the rows of docs/zoo-table.csv that were made from the same files with the
+same settings elsewhere, so the spaces may be done one by one; ``--spaces`` without a name only writes.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from zoo_page import figure, markdown
-from zoo_rows import SPACES, Refusal, Row, Settings, csv_rows
+from zoo_rows import SPACES, Limit, Refusal, Row, Settings, csv_rows, read_rows
 from zoo_runs import BOARD, Zoo, choose, measure, read_row, supernet_of
 
 from mcofa.arch_table import write_rows
@@ -36,18 +38,23 @@ def words(row: Row) -> str:
     if isinstance(row, Refusal):
         return row.problem
     return (
-        f"{row.arch}: validation {row.validation_top1_percent:.2f} -> "
+        f"kernels {row.kernel_sizes}, expand ratios {row.expand_ratios}, depths {row.depths}: "
+        f"validation {row.validation_top1_percent:.2f} -> "
         f"{row.finetuned_validation_top1_percent:.2f} %, test float {row.float_top1_percent:.2f} %, "
         f"int8 {row.int8_top1_percent:.2f} %; arena {row.arena_bytes:,} B, model {row.model_bytes:,} B, "
         f"{row.macs / 1e6:.2f} M MACs"
     )
 
 
+def known_rows(zoo: Zoo, written: Mapping[Limit, Row]) -> dict[Limit, Row]:
+    """Return the rows that the runs have, else those written before from the same files and settings."""
+    found = {limit: read_row(zoo, limit) or written.get(limit) for limit in zoo.limits}
+    return {limit: row for limit, row in found.items() if row and row.made_from == zoo.made_from}
+
+
 def write_outputs(zoos: list[Zoo], out: Path) -> None:
-    found = {
-        zoo.space.name: {limit: row for limit in zoo.limits if (row := read_row(zoo, limit)) is not None}
-        for zoo in zoos
-    }
+    written = read_rows(out / "zoo-table.csv")
+    found = {zoo.space.name: known_rows(zoo, written.get(zoo.space.name, {})) for zoo in zoos}
     rows = {name: of_space for name, of_space in found.items() if of_space}
     if not rows:
         raise McofaError("no row is complete", "name the spaces to measure with --spaces")

@@ -5,11 +5,17 @@ from __future__ import annotations
 import importlib
 import math
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+
+from mcofa.arch_table import write_rows
+from mcofa.errors import FileFormatError
+from mcofa.space import load_space
+from mcofa.supernet.finetune import FinetuneSettings
 
 
 @pytest.fixture
@@ -25,8 +31,11 @@ def page_module(rows_module: ModuleType) -> ModuleType:
 
 def pick(module: ModuleType, int8_top1_percent: float, **changes: Any) -> Any:
     values: dict[str, Any] = {
-        "arch": "r28 | k3e2",
-        "arch_cells": {"kernel_sizes": "3", "expand_ratios": "2", "depths": "1", "image_size": "28"},
+        "made_from": "0123456789ab",
+        "kernel_sizes": "3",
+        "expand_ratios": "2",
+        "depths": "1",
+        "image_size": "28",
         "arena_bytes": 15_000,
         "model_bytes": 60_000,
         "macs": 1_234_567,
@@ -49,7 +58,7 @@ def pick(module: ModuleType, int8_top1_percent: float, **changes: Any) -> Any:
 def rows(rows_module: ModuleType) -> dict[str, dict[Any, Any]]:
     """Two spaces of three; the first has nothing for 16 KB and stands still after 24."""
     limit, more = rows_module.LIMITS, rows_module.MORE_LIMITS
-    refusal = rows_module.Refusal("no arch fits: 16,384 B", 17_000)
+    refusal = rows_module.Refusal("0123456789ab", "no arch fits: 16,384 B", 17_000)
     return {
         "ofa-micro": {
             limit[0]: refusal,
@@ -101,13 +110,44 @@ def test_the_csv_has_the_same_columns_in_every_row(rows: Any, rows_module: Modul
     assert len(others) == 4
     assert {tuple(row) for row in (picked, *others)} == {tuple(refused)}
     assert (refused["problem"], refused["smallest_arena_bytes"]) == ("no arch fits: 16,384 B", "17000")
-    assert refused["int8_test_top1_percent"] == ""
+    assert refused["int8_top1_percent"] == ""
     assert (picked["space"], picked["max_arena_bytes"], picked["max_model_bytes"]) == (
         "ofa-micro",
         "24576",
         "131072",
     )
-    assert (picked["int8_test_top1_percent"], picked["kernel_sizes"], picked["problem"]) == ("88.00", "3", "")
+    assert (picked["int8_top1_percent"], picked["kernel_sizes"], picked["problem"]) == ("88.0", "3", "")
+
+
+def test_the_csv_read_again_gives_the_same_rows(rows: Any, rows_module: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "zoo-table.csv"
+    assert rows_module.read_rows(path) == {}
+    write_rows(path, rows_module.csv_rows(rows))
+    assert rows_module.read_rows(path) == rows
+    path.write_text("space,max_arena_bytes\nofa-micro,16384\n")
+    with pytest.raises(FileFormatError, match=r"zoo-table\.csv"):
+        rows_module.read_rows(path)
+
+
+def test_rows_of_another_checkpoint_are_not_shown(
+    rows: Any, rows_module: ModuleType, tmp_path: Path, repo_root: Path
+) -> None:
+    known_rows = importlib.import_module("zoo_table").known_rows
+    zoo = importlib.import_module("zoo_runs").Zoo(
+        load_space("ofa-micro"),
+        repo_root / "zoo" / "ofa-micro.safetensors",
+        repo_root / "zoo" / "ofa-micro.npz",
+        tmp_path,
+        5,
+        FinetuneSettings(epochs=1),
+    )
+    written = rows["ofa-micro"]
+    limit = rows_module.LIMITS[1]
+    assert known_rows(zoo, written) == {}
+    same = replace(written[limit], made_from=zoo.made_from)
+    assert known_rows(zoo, written | {limit: same}) == {limit: same}
+    longer = replace(zoo, tuning=FinetuneSettings(epochs=2))
+    assert known_rows(longer, written | {limit: same}) == {}
 
 
 def test_the_figure_has_a_bar_of_two_standard_errors_for_each_pick_within_the_common_model_file(
