@@ -10,8 +10,8 @@ follows from the image; ``DesignReport.assumptions`` says it in words.
 
 Kernel sizes, expand ratios, depths and stem are those of mcofa-micro, chosen by what was
 measured for it (docs/training.md). A stem of stride 1 made small images more accurate. It costs,
-where stage 1 is narrow, 12 bytes a pixel of the image in the smallest subnet and 32 in the
-largest: 9 and 25 kB at 28 pixels, 19 and 51 kB at 40, but 28 and 74 kB at 48 and 111 and 295 kB
+where stage 1 is narrow, 12 bytes a pixel of the image in the smallest subnet and 40 in the
+largest: 9 and 31 kB at 28 pixels, 19 and 64 kB at 40, but 28 and 92 kB at 48 and 111 and 369 kB
 at 96. So the stem halves images of more than 40 pixels; 48, 64, 96 and 128 are then 24, 32, 48
 and 64 behind it.
 """
@@ -33,14 +33,14 @@ from mcofa.cost import Cost, board_target, cost
 from mcofa.errors import BudgetError, McofaError
 from mcofa.files import write_atomic
 from mcofa.population_cost import PopulationCosts
-from mcofa.space import Activation, Head, SearchSpace, Stage, Stem, round_width, space_names
+from mcofa.space import Activation, Head, SearchSpace, Stage, Stem, space_names
 from mcofa.stage_memory import BlockMemory, block_memories, combined
 from mcofa.tflm import Target
 
 Limit = Literal["arena", "flash", "narrowest", "widest"]
 
 KERNEL_SIZES = (3, 5)
-EXPAND_RATIOS = (1, 1.5, 2.5)
+EXPAND_RATIOS = (1, 2, 4)
 DEPTHS = (1, 2, 3)
 WIDTH_STEP = 8
 WIDEST = 512
@@ -289,7 +289,7 @@ def _strided(side: int, stride: int) -> int:
 def _first_block_width(first_stage_width: int) -> int:
     """A third of the first stage's width, as in the paper (8 and 24), at least 8.
 
-    Expanded at twice the side, it takes less than the blocks behind it, if they are 24 wide or more.
+    Expanding it fourfold at twice the side takes less than the blocks behind it, if they are 24 wide or more.
     """
     return max(WIDTH_STEP, first_stage_width // 3 // WIDTH_STEP * WIDTH_STEP)
 
@@ -304,12 +304,7 @@ def _with_widths(space: SearchSpace, widths: tuple[int, ...]) -> SearchSpace:
         update={
             "stem": space.stem.model_copy(update={"width": first // 2, "first_block_width": first}),
             "stages": tuple(stages),
-            "head": space.head.model_copy(
-                update={
-                    "final_expand_width": round_width(4 * last / 3),
-                    "feature_width": round_width(2 * last / 3),
-                }
-            ),
+            "head": space.head.model_copy(update={"final_expand_width": 2 * last, "feature_width": last}),
         }
     )
 
@@ -536,8 +531,8 @@ def _assumptions(
         f"Hard-swish and squeeze-excite in stages that read {_HARD_SWISH_SIDE} pixels or less a side; "
         "ReLU, which costs no memory, before.",
         f"First block: a third of stage 1's width, at least {WIDTH_STEP}; stem: half the first block's, so "
-        "that no shortcut keeps its input; final expand: four thirds of the last stage's; feature mix: two "
-        "thirds.",
+        "that no shortcut keeps its input; final expand: twice the last stage's; feature mix: the last "
+        "stage's.",
     )
 
 

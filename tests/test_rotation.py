@@ -41,7 +41,7 @@ def symmetric_space() -> SearchSpace:
     return load_space("mcofa-micro").model_copy(update={"name": "symmetric", "padding": "symmetric"})
 
 
-ARCH = Arch(28, ((5,), (3,), (5,)), ((2.5,), (1,), (1,)))
+ARCH = Arch(28, ((5,), (3,), (5,)), ((4,), (1,), (2,)))
 
 
 @functools.cache

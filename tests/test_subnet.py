@@ -117,9 +117,9 @@ def test_parameters_of_the_smallest_micro_subnet_by_hand() -> None:
     space = load_space("mcofa-micro")
     stem = 9 * 4 + 8 + (9 * 4 + 8 + 4 * 8 + 16)
     stage_1 = 9 * 8 + 16 + 8 * 16 + 32
-    stage_2 = 9 * 16 + 32 + 16 * 56 + 112
-    stage_3 = 9 * 56 + 112 + (56 * 16 + 16 + 16 * 56 + 56) + 56 * 72 + 144
-    head = 72 * 96 + 192 + 96 * 48 + (48 * 10 + 10)
+    stage_2 = 9 * 16 + 32 + 16 * 40 + 80
+    stage_3 = 9 * 40 + 80 + (40 * 16 + 16 + 16 * 40 + 40) + 40 * 48 + 96
+    head = 48 * 96 + 192 + 96 * 48 + (48 * 10 + 10)
     total = sum(p.numel() for p in Subnet(space, space.smallest()).parameters())
     assert total == stem + stage_1 + stage_2 + stage_3 + head
 

@@ -21,13 +21,6 @@ def test_the_spaces_follow_the_rule(name: str) -> None:
     assert computed == (*others, space.head.final_expand_width, space.head.feature_width)
 
 
-def test_mcofa_micro_follows_the_rule() -> None:
-    space = load_space("mcofa-micro")
-    widths = [stage.width for stage in space.stages]
-    rule = memory_constant_widths(widths[0], 14, space.expand_ratios[-1], 2, space.kernel_sizes[-1])
-    assert rule == tuple(widths[1:])
-
-
 def test_fewer_stages_are_the_beginning_of_more() -> None:
     assert memory_constant_widths(24, 56, 4, 2) == (96, 288)
 
