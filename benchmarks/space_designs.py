@@ -1,8 +1,9 @@
-"""Designs of a search space, compared before training: the most multiply-accumulates within each arena.
+"""Designs of a search space, compared before training: the largest networks within each limit.
 
-Of 200,000 random archs of each space, as many MACs as any does whose arena (TFLM's own memory plan
-on stm32f746) and model file keep the limit. Within one space accuracy follows MACs; those of
-different spaces are not worth the same, as the zoo's table shows (docs/training.md, zoo/README.md).
+Of 200,000 random archs of each space, as many MACs, and as many hidden channels, as any has whose
+arena (TFLM's own memory plan on stm32f746) and model file keep the limit. Hidden channels are
+those between the two 1×1 convolutions of a block, added up over the blocks: of all sizes the one that
+accuracy follows across spaces (``what_size_is_worth.py``, docs/training.md).
 """
 
 from __future__ import annotations
@@ -12,28 +13,45 @@ import sys
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 from zoo_rows import LIMITS, MORE_LIMITS
 
 from mcofa.boards import load_board
 from mcofa.cost import cost
 from mcofa.errors import McofaError
 from mcofa.population_cost import PopulationCosts
-from mcofa.space import SearchSpace, load_space
+from mcofa.space import Genomes, SearchSpace, load_space
 
 BOARD = load_board("stm32f746")
 SAMPLED = 200_000
 SEED = 0
 
 
-def most_macs(space: SearchSpace) -> list[str]:
+def hidden_channels(space: SearchSpace, genomes: Genomes) -> npt.NDArray[np.int64]:
+    """Return the hidden channels of archs, added up over their blocks, (archs,)."""
+    active, expands = space.active(genomes), space.expand_genes(genomes)
+    channels = np.zeros(len(genomes), np.int64)
+    inputs = space.stem.first_block_width
+    for s, stage in enumerate(space.stages):
+        for block in range(space.depths[-1]):
+            options = np.array([space.hidden_width(inputs, ratio) for ratio in space.expand_ratios])
+            channels += options[expands[:, s, block]] * active[:, s, block]
+            inputs = stage.width
+    return channels
+
+
+def largest(space: SearchSpace) -> list[str]:
     """Return a cell for each limit."""
     genomes = space.sample(SAMPLED, np.random.default_rng(SEED))
     costs = PopulationCosts(space, BOARD)
     found, arena_bytes = costs.evaluate(genomes), costs.exact_arena_bytes(genomes)
+    channels = hidden_channels(space, genomes)
     cells = []
     for limit in LIMITS + MORE_LIMITS:
         fits = (arena_bytes <= limit.arena_bytes) & (found.model_bytes <= limit.model_bytes)
-        cells.append(f"{found.macs[fits].max() / 1e6:.2f} M" if fits.any() else "nothing fits")
+        cells.append(
+            f"{found.macs[fits].max() / 1e6:.2f} M, {channels[fits].max()}" if fits.any() else "nothing fits"
+        )
     return cells
 
 
@@ -58,7 +76,7 @@ def main() -> None:
     spaces = [load_space(name) for name in parser.parse_args().spaces]
     print("\n".join(map(described, spaces)))
     print(f"\n| arena / model | {' | '.join(space.name for space in spaces)} |\n|---|{'---:|' * len(spaces)}")
-    columns = [most_macs(space) for space in spaces]
+    columns = [largest(space) for space in spaces]
     for limit, *cells in zip(LIMITS + MORE_LIMITS, *columns, strict=True):
         print(f"| {limit} | {' | '.join(cells)} |")
 

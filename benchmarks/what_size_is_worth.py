@@ -1,10 +1,9 @@
-"""What size is worth: fine-tuned accuracy of the zoo's picks against their MACs and model file.
+"""What size is worth: fine-tuned accuracy of the zoo's picks against MACs, model file and hidden channels.
 
 Least squares over the distinct picks of docs/zoo-table.csv: accuracy on the validation images after
-fine-tuning, and int8 accuracy on the test images, in points for a doubling of MACs and of the model
-file, with an offset for each space against ofa-micro. An offset says whether a
-space's archs are worth more or less than ofa-micro's of the same size. The second fit of each pair also
-has the accuracy that the predictor gave, in points a point: what the supernet's opinion adds to size.
+fine-tuning, and int8 accuracy on the test images, in points for a doubling. An offset for a space says
+whether its archs are worth more or less than ofa-micro's of the same size; ``predicted`` is the
+accuracy that the predictor gave, in points a point: what the supernet's opinion adds to size.
 
 Then what size allows: by the first fit without offsets, the best of 200,000 random archs of each space
 within each limit, in points above ofa-micro's best; in brackets above the pick of the space itself.
@@ -14,22 +13,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from space_designs import BOARD, SAMPLED, SEED, hidden_channels
 from zoo_rows import LIMITS, MORE_LIMITS, SPACES, Limit, Pick, read_rows
 
-from mcofa.boards import load_board
+from mcofa.arch import Arch
 from mcofa.errors import McofaError
 from mcofa.population_cost import PopulationCosts
 from mcofa.space import load_space
 
 Floats = npt.NDArray[np.float64]
 
-BOARD = load_board("stm32f746")
-SAMPLED = 200_000
-SEED = 0
 TABLE = Path(__file__).resolve().parent.parent / "docs" / "zoo-table.csv"
 
 
@@ -56,7 +54,9 @@ def fit(columns: dict[str, Floats], accuracy: Floats) -> Floats:
     return np.asarray(coefficients[1:])
 
 
-def best_within_limits(name: str, worth: Callable[[npt.ArrayLike, npt.ArrayLike], Floats]) -> dict[Limit, float]:
+def best_within_limits(
+    name: str, worth: Callable[[npt.ArrayLike, npt.ArrayLike], Floats]
+) -> dict[Limit, float]:
     """Return what the largest arch within each limit is worth."""
     space = load_space(name)
     genomes = space.sample(SAMPLED, np.random.default_rng(SEED))
@@ -71,22 +71,37 @@ def best_within_limits(name: str, worth: Callable[[npt.ArrayLike, npt.ArrayLike]
     }
 
 
+def pick_hidden_channels(name: str, pick: Pick) -> int:
+    space = load_space(name)
+    kernels, ratios = iter(map(int, pick.kernel_sizes.split())), iter(map(float, pick.expand_ratios.split()))
+    depths = [int(depth) for depth in pick.depths.split()]
+    deepest = space.depths[-1]
+    arch = Arch(
+        int(pick.image_size),
+        tuple(tuple(islice(kernels, deepest))[:depth] for depth in depths),
+        tuple(tuple(islice(ratios, deepest))[:depth] for depth in depths),
+    )
+    return int(hidden_channels(space, space.encode([arch]))[0])
+
+
 def main() -> None:
     rows, found = read_rows(TABLE), distinct_picks()
     size = {
-        "MACs doubled": np.log2([pick.macs for _, pick in found]),
-        "file doubled": np.log2([pick.model_bytes for _, pick in found]),
-        **{name: np.array([float(space == name) for space, _ in found]) for name in SPACES[1:]},
+        "MACs": np.log2([pick.macs for _, pick in found]),
+        "file": np.log2([pick.model_bytes for _, pick in found]),
     }
-    rated = size | {"predicted": np.array([pick.predicted_top1_percent for _, pick in found])}
-    print(f"{len(found)} picks, validation, fine-tuned")
+    hidden = {"hidden channels": np.log2([pick_hidden_channels(name, pick) for name, pick in found])}
+    spaces = {name: np.array([float(space == name) for space, _ in found]) for name in SPACES[1:]}
+    predicted = {"predicted": np.array([pick.predicted_top1_percent for _, pick in found])}
     tuned = np.array([pick.finetuned_validation_top1_percent for _, pick in found])
-    of_macs, of_file, *_ = fit(size, tuned)
-    fit(rated, tuned)
-    print("test, int8")
     int8 = np.array([pick.int8_top1_percent for _, pick in found])
-    fit(size, int8)
-    fit(rated, int8)
+    print(f"{len(found)} picks, validation, fine-tuned")
+    of_macs, of_file, *_ = fit(size | spaces, tuned)
+    for columns in (size | spaces | predicted, size, hidden | spaces, hidden):
+        fit(columns, tuned)
+    print("test, int8")
+    for columns in (size | spaces, size | spaces | predicted, size, hidden | spaces, hidden):
+        fit(columns, int8)
 
     def worth(macs: npt.ArrayLike, model_bytes: npt.ArrayLike) -> Floats:
         return np.asarray(of_macs * np.log2(macs) + of_file * np.log2(model_bytes))
