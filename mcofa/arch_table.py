@@ -4,7 +4,8 @@ Columns: ``kernel_sizes`` and ``expand_ratios`` (one number a block of the large
 network, apart by spaces, those of inactive blocks without meaning), ``depths`` (one
 a stage), ``image_size``; for measured archs ``top1_percent``, and where it is known the
 ``measurement_batch`` (any label), the ``checkpoint`` (a hash of its file), the ``space_fingerprint``
-(``SearchSpace.fingerprint``) and the ``data`` (``ImageData.fingerprint``). Other columns are kept.
+(``SearchSpace.fingerprint``), the ``data`` (``ImageData.fingerprint``), and after how many
+``finetune_epochs`` of its own each arch was measured. Other columns are kept.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ _BATCH_COLUMN = "measurement_batch"
 _CHECKPOINT_COLUMN = "checkpoint"
 _SPACE_COLUMN = "space_fingerprint"
 _DATA_COLUMN = "data"
+_FINETUNE_COLUMN = "finetune_epochs"
 
 Floats = npt.NDArray[np.float64]
 
@@ -39,7 +41,8 @@ class Measured:
     """Measured archs: genomes (archs, genes) and top-1 accuracies in percent (archs,).
 
     Where the file says so, ``batches`` are the labels of the batches in which they were measured,
-    ``checkpoint`` is the hash of the weights, and ``data`` that of the images.
+    ``checkpoint`` is the hash of the weights, and ``data`` that of the images. Each arch was fine-tuned
+    for ``finetune_epochs`` before.
     """
 
     genomes: Genomes
@@ -47,6 +50,7 @@ class Measured:
     batches: tuple[str, ...] | None = None
     checkpoint: str | None = None
     data: str | None = None
+    finetune_epochs: int = 0
 
     def __len__(self) -> int:
         return len(self.genomes)
@@ -97,6 +101,8 @@ def write_measured(path: Path, space: SearchSpace, measured: Measured) -> None:
         row[_SPACE_COLUMN] = space.fingerprint
         if measured.data is not None:
             row[_DATA_COLUMN] = measured.data
+        if measured.finetune_epochs:
+            row[_FINETUNE_COLUMN] = str(measured.finetune_epochs)
         rows.append(row)
     write_rows(path, rows)
 
@@ -107,7 +113,8 @@ def read_measured(path: Path, space: SearchSpace) -> Measured:
     Raises:
         MissingFileError: there is no such file.
         FileFormatError: a column is missing, or a row is no arch of ``space``, was measured in another
-            space, has no accuracy, or comes from another checkpoint or other data than the first.
+            space, has no accuracy, or comes from another checkpoint, other data or other fine-tuning than
+            the first.
     """
     step = _OTHER_FILE if path.exists() else f"measure archs with `mcofa measure CHECKPOINT --out {path}`"
     table = _read_table(path, space, _MEASURED_COLUMNS, step)
@@ -124,7 +131,11 @@ def read_measured(path: Path, space: SearchSpace) -> Measured:
     for row in np.flatnonzero(~((accuracies >= 0) & (accuracies <= 100))).tolist():
         raise table.refused(row, f"top1_percent {accuracies[row]}, expected 0 to 100")
     checkpoint, data = _only(table, _CHECKPOINT_COLUMN), _only(table, _DATA_COLUMN)
-    return Measured(genomes, accuracies, table.column(_BATCH_COLUMN), checkpoint, data)
+    finetune_epochs = _only(table, _FINETUNE_COLUMN) or "0"
+    if not finetune_epochs.isdecimal():
+        raise table.refused(0, f"{_FINETUNE_COLUMN} {finetune_epochs}, expected a number of epochs")
+    batches = table.column(_BATCH_COLUMN)
+    return Measured(genomes, accuracies, batches, checkpoint, data, int(finetune_epochs))
 
 
 def _only(table: _Table, column: str) -> str | None:

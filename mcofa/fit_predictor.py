@@ -60,6 +60,8 @@ def fit_predictor(space: SearchSpace, measured: Measured, measured_on: str) -> P
         TooFewArchsError: fewer than 30 distinct archs.
         EqualAccuraciesError: all accuracies are the same, or all but those of one fold.
     """
+    if measured.finetune_epochs:
+        measured_on += f", after {measured.finetune_epochs} epochs of fine-tuning"
     rows = len(measured)
     folds, whole = _folds(measured.genomes), _fit(space, measured)
     held_out, in_batch, scale = np.zeros(rows), np.zeros(rows), np.zeros(rows)

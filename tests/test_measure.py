@@ -27,12 +27,14 @@ from tiny_training import (
 )
 
 from mcofa.arch_sample import balanced_archs
-from mcofa.arch_table import Measured
+from mcofa.arch_table import Measured, read_measured
 from mcofa.boards import load_board
 from mcofa.errors import DiskWriteError, FileFormatError, MissingFileError
+from mcofa.run import Run
 from mcofa.supernet.checkpoint import load_supernet, save_checkpoint
 from mcofa.supernet.data import Preprocessing, Split, load_data
 from mcofa.supernet.evaluate import top1_percent
+from mcofa.supernet.finetune import FinetuneSettings, finetune
 from mcofa.supernet.measure import measure as measure_archs
 
 pytestmark = pytest.mark.torch
@@ -110,6 +112,34 @@ def test_accuracies_are_those_on_the_validation_images(checkpoint: Path, tmp_pat
         assert digest.startswith(row["checkpoint"])
         assert len(row["checkpoint"]) == 16
         assert row["space_fingerprint"] == SPACE.fingerprint
+
+
+def test_fine_tuned_accuracies_are_those_that_finetune_keeps(checkpoint: Path, tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    measured = measure_archs(checkpoint, 3, 0, BOARD, path, finetune_epochs=3)
+    assert measured is not None
+    for genome, top1 in zip(measured.genomes, measured.top1_percent, strict=True):
+        run = Run(tmp_path / "run")
+        arch = SPACE.decode(genome).to_json()
+        section = {"space": SPACE.name, "space_fingerprint": SPACE.fingerprint, "arch": arch}
+        run.record("search", section | {"board": BOARD.name})
+        kept = finetune(run, checkpoint, FinetuneSettings(epochs=3))["validation_top1_percent"]
+        assert top1 == kept["after"]
+    assert read_measured(path, SPACE).finetune_epochs == 3
+    again = measure_archs(checkpoint, 3, 0, BOARD, path, finetune_epochs=3)
+    assert again is not None
+    np.testing.assert_array_equal(again.top1_percent, np.round(measured.top1_percent, 3))
+    with pytest.raises(FileFormatError, match="was measured after 3 epochs of fine-tuning, this is after 0"):
+        measure(checkpoint, 3, 0, path)
+
+
+def test_imported_weights_are_not_fine_tuned(checkpoint: Path, tmp_path: Path) -> None:
+    path, table = tmp_path / "imported.safetensors", tmp_path / "table.csv"
+    imported = header(SPACE, config(checkpoint.parent)).model_copy(update={"config": None, "origin": "net"})
+    save_checkpoint(path, imported, dict(randomised(SPACE).state_dict()))
+    with pytest.raises(FileFormatError, match="imported weights, whose training is not known"):
+        measure_archs(path, 3, 0, BOARD, table, str(checkpoint.parent / "images"), finetune_epochs=1)
+    assert not table.exists()
 
 
 def test_each_arch_sees_images_of_its_own_resolution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,14 @@ from mcofa.cli.output import json_option, print_json, progress
     help="Whose arenas archs are spread over.",
 )
 @click.option("--data", help="Default: the data set that the checkpoint was trained on.")
-@click.option("--out", type=click.Path(path_type=Path), help="CSV; default runs/measure/CHECKPOINT.csv.")
+@click.option(
+    "--finetune-epochs",
+    metavar="N",
+    default=0,
+    type=click.IntRange(min=0),
+    help="Fine-tune each subnet for so long before, to choose what will be fine-tuned.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="CSV; default in runs/measure.")
 @json_option
 def measure(
     checkpoint: Path,
@@ -29,6 +36,7 @@ def measure(
     seed: int,
     board_name: str,
     data: str | None,
+    finetune_epochs: int,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -40,14 +48,15 @@ def measure(
     from mcofa.boards import load_board
     from mcofa.supernet.measure import measure as measure_subnets
 
-    table = out or Path("runs/measure") / f"{checkpoint.stem}.csv"
+    suffix = f"-finetuned-{finetune_epochs}" if finetune_epochs else ""
+    table = out or Path("runs/measure") / f"{checkpoint.stem}{suffix}.csv"
     board = load_board(board_name)
     with progress("measuring") as update:
 
         def report(done: int, of: int) -> None:
             update(done, of, "")
 
-        measured = measure_subnets(checkpoint, count, seed, board, table, data, report)
+        measured = measure_subnets(checkpoint, count, seed, board, table, data, finetune_epochs, report)
     if measured is None:
         click.echo("done; the last process to finish writes the table", err=True)
         return
@@ -55,6 +64,7 @@ def measure(
     summary = {
         "csv": str(table),
         "archs": len(measured),
+        "finetune_epochs": measured.finetune_epochs,
         "lowest_top1_percent": min(accuracies),
         "highest_top1_percent": max(accuracies),
     }
@@ -82,11 +92,13 @@ def fit_predictor(
     """Fit an accuracy predictor on the measured archs in CSV.
 
     A column measurement_batch tells archs apart that were measured on different images. The columns
-    space_fingerprint and data, which `mcofa measure` writes, keep spaces and data sets apart.
+    space_fingerprint, data and finetune_epochs, which `mcofa measure` writes, keep spaces, data sets and
+    accuracies before and after fine-tuning apart.
     """
     from dataclasses import asdict
 
     from mcofa.arch_table import read_measured
+    from mcofa.errors import FileFormatError
     from mcofa.fit_predictor import fit_predictor as fit
     from mcofa.fit_predictor import quality
     from mcofa.predictor import save_predictor
@@ -95,6 +107,13 @@ def fit_predictor(
     space = load_space(space_name)
     measured = read_measured(table, space)
     tried = read_measured(held_out, space) if held_out else None
+    if held_out and tried and tried.finetune_epochs != measured.finetune_epochs:
+        raise FileFormatError(
+            held_out,
+            f"was measured after {tried.finetune_epochs} epochs of fine-tuning, "
+            f"{table} after {measured.finetune_epochs}",
+            "name tables that were measured alike",
+        )
     predictor = fit(space, measured, note or table.name)
     save_predictor(out, predictor)
     known = predictor.provenance

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from mcofa.arch import Arch
 from mcofa.errors import FileFormatError, McofaError
 from mcofa.run import Run
 from mcofa.supernet.augment import scaled_to
@@ -32,8 +33,9 @@ from mcofa.supernet.evaluate import calibrate, top1_percent
 from mcofa.supernet.fake_quantize import FakeQuantizedSubnet, Ranges
 from mcofa.supernet.finetuned import FILE_NAME, FinetunedHeader, to_bytes
 from mcofa.supernet.schedule import Schedule
-from mcofa.supernet.searched import Searched, load_searched
+from mcofa.supernet.searched import load_searched
 from mcofa.supernet.subnet import Subnet
+from mcofa.supernet.supernet import Supernet
 
 _RANGE_IMAGES = 128
 _QUANTIZED_LEARNING_RATE = 0.1
@@ -104,10 +106,8 @@ def finetune(
     assert header.config is not None
     _check_count(data, settings)
     started = time.monotonic()
-    tuning = _Tuning(searched, data, header.config, settings)
-    for _ in range(settings.epochs + settings.quantized_epochs):
-        tuning.train_epoch(report)
-    best = tuning.best
+    tuning = _Tuning(searched.supernet, searched.arch, data, header.config, settings)
+    best = tuning.train(report)
     section: dict[str, Any] = {
         "checkpoint": searched.provenance,
         "arch": searched.arch.to_json(),
@@ -137,6 +137,21 @@ def finetune(
     return section
 
 
+def finetuned_top1_percent(
+    supernet: Supernet, arch: Arch, data: ImageData, config: TrainConfig, settings: FinetuneSettings
+) -> float:
+    """Return the validation accuracy of an arch as ``finetune`` would keep it; ``supernet`` stays as it is.
+
+    ``config`` is that of the supernet's training.
+
+    Raises:
+        FileFormatError: the data are fewer images than a batch.
+        McofaError: the loss is no longer finite.
+    """
+    _check_count(data, settings)
+    return _Tuning(supernet, arch, data, config, settings).train(lambda _: None).top1_percent
+
+
 @dataclass(frozen=True)
 class _Candidate:
     """The subnet, in eval mode, as it was after an epoch (0: before the first)."""
@@ -151,11 +166,16 @@ class _Tuning:
     """The subnet while it is being trained, and the best it has been."""
 
     def __init__(
-        self, searched: Searched, data: ImageData, config: TrainConfig, settings: FinetuneSettings
+        self,
+        supernet: Supernet,
+        arch: Arch,
+        data: ImageData,
+        config: TrainConfig,
+        settings: FinetuneSettings,
     ) -> None:
-        self.settings, self.resolution = settings, searched.arch.resolution
+        self.settings, self.resolution = settings, arch.resolution
         self.data = data.at(self.resolution)
-        self.subnet = searched.supernet.extract(searched.arch).to(memory_format=torch.channels_last)
+        self.subnet = supernet.extract(arch).to(memory_format=torch.channels_last)
         self.model: Subnet | FakeQuantizedSubnet = self.subnet
         decayed = [parameter for parameter in self.subnet.parameters() if parameter.ndim > 1]
         kept = [parameter for parameter in self.subnet.parameters() if parameter.ndim <= 1]
@@ -175,7 +195,13 @@ class _Tuning:
         self.best = self._candidate()
         self.history = [self.best.top1_percent]
 
-    def train_epoch(self, report: Callable[[Progress], None]) -> None:
+    def train(self, report: Callable[[Progress], None]) -> _Candidate:
+        """Train to the end; return the best."""
+        for _ in range(self.settings.epochs + self.settings.quantized_epochs):
+            self._train_epoch(report)
+        return self.best
+
+    def _train_epoch(self, report: Callable[[Progress], None]) -> None:
         """Train on every image once, then measure."""
         if self.epoch == self.settings.epochs:
             self.model = self._quantized(calibrate(self.subnet, self.data.train, self.data.preprocessing))

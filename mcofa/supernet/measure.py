@@ -12,14 +12,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mcofa.arch import Arch
 from mcofa.arch_sample import balanced_archs
 from mcofa.arch_table import Measured, read_measured, write_measured
 from mcofa.boards import Board
 from mcofa.errors import FileFormatError
 from mcofa.space import Genomes, SearchSpace
-from mcofa.supernet.checkpoint import load_supernet
+from mcofa.supernet.checkpoint import Header, load_supernet
 from mcofa.supernet.data import ImageData, Split, load_data_for
 from mcofa.supernet.evaluate import CALIBRATION_IMAGES, calibrate, top1_percent
+from mcofa.supernet.finetune import FinetuneSettings, finetuned_top1_percent
+from mcofa.supernet.supernet import Supernet
 from mcofa.supernet.trained import check_trained
 
 Report = Callable[[int, int], None]
@@ -32,6 +35,7 @@ def measure(
     board: Board,
     out: Path,
     data_name: str | None = None,
+    finetune_epochs: int = 0,
     report: Report = lambda done, of: None,
 ) -> Measured | None:
     """Measure ``count`` archs (see ``balanced_archs``), each at its own resolution.
@@ -39,12 +43,14 @@ def measure(
     Every result is written at once; a later call goes on where this one stopped. Of the processes
     that torchrun starts, each measures its share into a file in the folder OUT.parts, beside what was
     known when it started, and whichever finds everything measured writes ``out``; the others return
-    None. ``data_name`` stands in for the data set of the checkpoint. ``report`` is called with the
-    number done, and of how many.
+    None. ``data_name`` stands in for the data set of the checkpoint. With ``finetune_epochs`` each
+    arch is fine-tuned for so long before (``FinetuneSettings``; on the CPU). ``report`` is called with
+    the number done, and of how many.
 
     Raises:
-        FileFormatError: a table holds archs of another checkpoint, other data or another seed; the data
-            set has other classes than the space; or the space is not trained whole yet.
+        FileFormatError: a table holds archs of another checkpoint, other data, other fine-tuning or another
+            seed; the data set has other classes than the space; the space is not trained whole yet; or
+            imported weights, of which no training is known, are to be fine-tuned.
         MissingFileError: the checkpoint or the data set is missing.
         DiskWriteError: the operating system refused to write.
     """
@@ -54,19 +60,14 @@ def measure(
     data = load_data_for(space, data_name or header.data)
     order = balanced_archs(space, board, seed)
     weights = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:16]
-    tables = _Tables(space, weights, data.fingerprint, order, seed, out)
+    tables = _Tables(space, weights, data.fingerprint, finetune_epochs, order, seed, out)
     archs, done = order[:count], tables.read()
     rank, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     share = archs[rank::processes]
     own = out if processes == 1 else tables.part(rank)
-    gpu = int(os.environ.get("LOCAL_RANK", "0"))
-    device = torch.device("cuda", gpu) if torch.cuda.is_available() else torch.device("cpu")
-    at = functools.cache(lambda resolution: _splits(data.at(resolution), device))
+    accuracy = _accuracy(checkpoint, header, supernet, data, finetune_epochs)
     for genome in (row for row in share if bytes(row) not in done):
-        arch = space.decode(genome)
-        train, validation = at(arch.resolution)
-        subnet = calibrate(supernet.extract(arch).to(device), train, data.preprocessing)
-        done[bytes(genome)] = top1_percent(subnet, validation, data.preprocessing)
+        done[bytes(genome)] = accuracy(space.decode(genome))
         tables.write(own, done)
         report(sum(bytes(row) in done for row in share), len(share))
     done = tables.read()
@@ -75,6 +76,32 @@ def measure(
     if processes > 1:
         tables.write(out, done)
     return tables.measured(done, archs)
+
+
+def _accuracy(
+    checkpoint: Path, header: Header, supernet: Supernet, data: ImageData, finetune_epochs: int
+) -> Callable[[Arch], float]:
+    """Return what measures an arch."""
+    if finetune_epochs:
+        config, settings = header.config, FinetuneSettings(epochs=finetune_epochs)
+        if config is None:
+            raise FileFormatError(
+                checkpoint,
+                "imported weights, whose training is not known, cannot be fine-tuned",
+                "measure them without --finetune-epochs, or train with `mcofa train`",
+            )
+        return lambda arch: finetuned_top1_percent(supernet, arch, data, config, settings)
+
+    gpu = int(os.environ.get("LOCAL_RANK", "0"))
+    device = torch.device("cuda", gpu) if torch.cuda.is_available() else torch.device("cpu")
+    at = functools.cache(lambda resolution: _splits(data.at(resolution), device))
+
+    def inherited(arch: Arch) -> float:
+        train, validation = at(arch.resolution)
+        subnet = calibrate(supernet.extract(arch).to(device), train, data.preprocessing)
+        return top1_percent(subnet, validation, data.preprocessing)
+
+    return inherited
 
 
 def _splits(data: ImageData, device: torch.device) -> tuple[Split, Split]:
@@ -89,6 +116,7 @@ class _Tables:
     space: SearchSpace
     checkpoint: str
     data: str
+    finetune_epochs: int
     order: Genomes
     seed: int
     out: Path
@@ -104,14 +132,22 @@ class _Tables:
             if not path.exists():
                 continue
             measured = read_measured(path, self.space)
+            step = "choose another --out, or move the table away"
             for what in ("checkpoint", "data"):
                 if getattr(measured, what) != getattr(self, what):
                     raise FileFormatError(
                         path,
                         f"was measured on {what} {getattr(measured, what) or 'unknown'}, "
                         f"this is {getattr(self, what)}",
-                        "choose another --out, or move the table away",
+                        step,
                     )
+            if measured.finetune_epochs != self.finetune_epochs:
+                raise FileFormatError(
+                    path,
+                    f"was measured after {measured.finetune_epochs} epochs of fine-tuning, "
+                    f"this is after {self.finetune_epochs}",
+                    step,
+                )
             found |= zip(map(bytes, measured.genomes), measured.top1_percent.tolist(), strict=True)
             if not set(found) <= known:
                 raise FileFormatError(
@@ -124,7 +160,7 @@ class _Tables:
     def measured(self, done: dict[bytes, float], archs: Genomes) -> Measured:
         """Return ``archs`` with their accuracies."""
         accuracies = np.array([done[bytes(row)] for row in archs])
-        return Measured(archs, accuracies, checkpoint=self.checkpoint, data=self.data)
+        return Measured(archs, accuracies, None, self.checkpoint, self.data, self.finetune_epochs)
 
     def write(self, path: Path, done: dict[bytes, float]) -> None:
         """Write everything that is done, in the order in which archs are drawn."""
