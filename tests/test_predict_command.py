@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mcofa.arch_table import Measured, write_measured
+from mcofa.arch_table import Measured, read_measured, write_measured
 from mcofa.cli import main
 from mcofa.predictor import load_predictor
 from mcofa.resources import data_folder
@@ -64,6 +65,24 @@ def test_a_table_of_another_space_is_refused(measured: Path, capsys: pytest.Capt
     said = capsys.readouterr().err
     assert f"was measured in the space {SPACE.fingerprint}, ofa-micro is" in said
     assert not (measured / "fitted.npz").exists()
+
+
+def test_accuracies_before_and_after_fine_tuning_are_kept_apart(
+    measured: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = read_measured(measured / "some.csv", SPACE)
+    write_measured(measured / "some.csv", SPACE, replace(table, finetune_epochs=2))
+    assert fit(measured) == 0
+    known = load_predictor(measured / "fitted.npz", SPACE).provenance
+    assert known.measured_on == "some.csv, after 2 epochs of fine-tuning"
+    assert fit(measured, "--held-out", str(measured / "rest.csv")) == 1
+    said = capsys.readouterr().err
+    assert "rest.csv: was measured after 0 epochs of fine-tuning" in said
+    assert "some.csv after 2\n  next: name tables that were measured alike" in said
+    text = (measured / "some.csv").read_text()
+    (measured / "some.csv").write_text(text.replace(",2\n", ",some\n"))
+    assert fit(measured) == 1
+    assert "finetune_epochs some, expected a number of epochs" in capsys.readouterr().err
 
 
 def test_a_folder_in_place_of_the_table_is_named_as_such(
