@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-from zoo_rows import LIMITS, MORE_LIMITS
+from zoo_rows import LIMITS, MORE_LIMITS, Limit
 
 from mcofa.boards import load_board
 from mcofa.cost import cost
@@ -22,12 +24,14 @@ from mcofa.errors import McofaError
 from mcofa.population_cost import PopulationCosts
 from mcofa.space import Genomes, SearchSpace, load_space
 
+Integers = npt.NDArray[np.int64]
+
 BOARD = load_board("stm32f746")
 SAMPLED = 200_000
 SEED = 0
 
 
-def hidden_channels(space: SearchSpace, genomes: Genomes) -> npt.NDArray[np.int64]:
+def hidden_channels(space: SearchSpace, genomes: Genomes) -> Integers:
     """Return the hidden channels of archs, added up over their blocks, (archs,)."""
     active, expands = space.active(genomes), space.expand_genes(genomes)
     channels = np.zeros(len(genomes), np.int64)
@@ -40,19 +44,42 @@ def hidden_channels(space: SearchSpace, genomes: Genomes) -> npt.NDArray[np.int6
     return channels
 
 
-def largest(space: SearchSpace) -> list[str]:
-    """Return a cell for each limit."""
+@dataclass(frozen=True)
+class Sample:
+    """The sizes of random archs of a space, (archs,) each; arena and model file in bytes."""
+
+    macs: Integers
+    hidden_channels: Integers
+    arena_bytes: Integers
+    model_bytes: Integers
+
+    def within(self, limit: Limit) -> npt.NDArray[np.bool_]:
+        """Return which archs keep a limit."""
+        return (self.arena_bytes <= limit.arena_bytes) & (self.model_bytes <= limit.model_bytes)
+
+
+def sample(space: SearchSpace) -> Sample:
+    """Draw archs, always the same."""
     genomes = space.sample(SAMPLED, np.random.default_rng(SEED))
     costs = PopulationCosts(space, BOARD)
-    found, arena_bytes = costs.evaluate(genomes), costs.exact_arena_bytes(genomes)
-    channels = hidden_channels(space, genomes)
-    cells = []
+    found = costs.evaluate(genomes)
+    return Sample(
+        found.macs, hidden_channels(space, genomes), costs.exact_arena_bytes(genomes), found.model_bytes
+    )
+
+
+def print_by_limit(columns: Mapping[str, Callable[[Limit], str]]) -> None:
+    """Print a table with a row for each limit; ``columns`` give a space's cells."""
+    print(f"\n| arena / model | {' | '.join(columns)} |\n|---|{'---:|' * len(columns)}")
     for limit in LIMITS + MORE_LIMITS:
-        fits = (arena_bytes <= limit.arena_bytes) & (found.model_bytes <= limit.model_bytes)
-        cells.append(
-            f"{found.macs[fits].max() / 1e6:.2f} M, {channels[fits].max()}" if fits.any() else "nothing fits"
-        )
-    return cells
+        print(f"| {limit} | {' | '.join(cell(limit) for cell in columns.values())} |")
+
+
+def largest_within(drawn: Sample, limit: Limit) -> str:
+    fits = drawn.within(limit)
+    if not fits.any():
+        return "nothing fits"
+    return f"{drawn.macs[fits].max() / 1e6:.2f} M, {drawn.hidden_channels[fits].max()}"
 
 
 def described(space: SearchSpace) -> str:
@@ -75,10 +102,7 @@ def main() -> None:
     parser.add_argument("spaces", nargs="+", metavar="SPACE", help="name or space file")
     spaces = [load_space(name) for name in parser.parse_args().spaces]
     print("\n".join(map(described, spaces)))
-    print(f"\n| arena / model | {' | '.join(space.name for space in spaces)} |\n|---|{'---:|' * len(spaces)}")
-    columns = [largest(space) for space in spaces]
-    for limit, *cells in zip(LIMITS + MORE_LIMITS, *columns, strict=True):
-        print(f"| {limit} | {' | '.join(cells)} |")
+    print_by_limit({space.name: partial(largest_within, sample(space)) for space in spaces})
 
 
 if __name__ == "__main__":

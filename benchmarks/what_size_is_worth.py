@@ -12,18 +12,17 @@ within each limit, in points above ofa-micro's best; in brackets above the pick 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from space_designs import BOARD, SAMPLED, SEED, hidden_channels
-from zoo_rows import LIMITS, MORE_LIMITS, SPACES, Limit, Pick, read_rows
+from space_designs import hidden_channels, print_by_limit, sample
+from zoo_rows import SPACES, Limit, Pick, read_rows
 
 from mcofa.arch import Arch
 from mcofa.errors import McofaError
-from mcofa.population_cost import PopulationCosts
 from mcofa.space import load_space
 
 Floats = npt.NDArray[np.float64]
@@ -52,23 +51,6 @@ def fit(columns: dict[str, Floats], accuracy: Floats) -> Floats:
     print(", ".join(f"{name} {value:+.2f} ± {error:.2f}" for name, value, error in terms), end="; ")
     print(f"left {np.sqrt(variance):.2f} points")
     return np.asarray(coefficients[1:])
-
-
-def best_within_limits(
-    name: str, worth: Callable[[npt.ArrayLike, npt.ArrayLike], Floats]
-) -> dict[Limit, float]:
-    """Return what the largest arch within each limit is worth."""
-    space = load_space(name)
-    genomes = space.sample(SAMPLED, np.random.default_rng(SEED))
-    costs = PopulationCosts(space, BOARD)
-    found, arena_bytes = costs.evaluate(genomes), costs.exact_arena_bytes(genomes)
-    points = worth(found.macs, found.model_bytes)
-    return {
-        limit: float(
-            points[(arena_bytes <= limit.arena_bytes) & (found.model_bytes <= limit.model_bytes)].max()
-        )
-        for limit in LIMITS + MORE_LIMITS
-    }
 
 
 def pick_hidden_channels(name: str, pick: Pick) -> int:
@@ -106,18 +88,19 @@ def main() -> None:
     def worth(macs: npt.ArrayLike, model_bytes: npt.ArrayLike) -> Floats:
         return np.asarray(of_macs * np.log2(macs) + of_file * np.log2(model_bytes))
 
-    best = {name: best_within_limits(name, worth) for name in SPACES}
-    print(f"\n| arena / model | {' | '.join(SPACES)} |\n|---|{'---:|' * len(SPACES)}")
-    for limit in LIMITS + MORE_LIMITS:
-        cells = []
-        for name in SPACES:
-            above, row = best[name][limit] - best[SPACES[0]][limit], rows.get(name, {}).get(limit)
-            if isinstance(row, Pick):
-                left = best[name][limit] - worth(row.macs, row.model_bytes)
-                cells.append(f"{above:+.2f} ({left:+.2f})")
-            else:
-                cells.append(f"{above:+.2f}")
-        print(f"| {limit} | {' | '.join(cells)} |")
+    drawn = {name: sample(load_space(name)) for name in SPACES}
+
+    def best(name: str, limit: Limit) -> float:
+        of_space = drawn[name]
+        return float(worth(of_space.macs, of_space.model_bytes)[of_space.within(limit)].max())
+
+    def cell(name: str, limit: Limit) -> str:
+        above, row = best(name, limit) - best(SPACES[0], limit), rows.get(name, {}).get(limit)
+        if not isinstance(row, Pick):
+            return f"{above:+.2f}"
+        return f"{above:+.2f} ({best(name, limit) - worth(row.macs, row.model_bytes):+.2f})"
+
+    print_by_limit({name: partial(cell, name) for name in SPACES})
 
 
 if __name__ == "__main__":
