@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from accuracy_chart import Line, accuracy_chart
 from zoo_rows import LIMITS, MORE_LIMITS, Limit, Pick, Refusal, Row, Rows, Settings, Supernet
 
+from mcofa.predictor import after_finetuning
+
 TITLES = {"ofa-micro": "MIT OFA", "compofa-micro": "CompOFA", "mcofa-micro": "MC-OFA"}
 
 
@@ -81,10 +83,9 @@ def _notes(picks: Sequence[Pick], settings: Settings) -> list[str]:
     errors = [pick.standard_error_points for pick in picks]
     gains = [pick.finetuned_validation_top1_percent - pick.validation_top1_percent for pick in picks]
     lines = [
-        "**Chosen on validation images, never on test images.** The search proposes the "
-        f"{settings.verified} archs within the limits with the best predicted accuracy; the one that is most "
-        "accurate with the supernet's weights on the validation images (float, batch norm recalibrated) is "
-        "taken. Test images were only read to fill this table.",
+        "**Chosen by predictions, which rest on validation images.** The search takes the arch within the "
+        f"limits with the best predicted accuracy{after_finetuning(settings.predicted_after_epochs)}: what "
+        "`mcofa search --finetuned` does. Test images were only read to fill this table.",
         "",
         f"**Fine-tuned, all alike:** {settings.epochs} epochs of the chosen subnet alone, starting from the "
         f"supernet's weights (batch {settings.batch_size}, learning rate from {settings.learning_rate:g} "
@@ -147,7 +148,7 @@ def _commands(settings: Settings) -> list[str]:
         "",
         "```console",
         f"$ mcofa search --board {settings.board} --space mcofa-micro --max-arena-bytes {limit.arena_bytes} "
-        f"--max-model-bytes {limit.model_bytes} --verify {settings.verified} --out runs/cell",
+        f"--max-model-bytes {limit.model_bytes} --finetuned --out runs/cell",
         f"$ mcofa finetune runs/cell --epochs {settings.epochs}",
         "$ mcofa export runs/cell",
         "$ mcofa evaluate runs/cell",

@@ -105,12 +105,15 @@ class Supernet:
 
 @dataclass(frozen=True)
 class Settings:
-    """How every pick was chosen and fine-tuned; ``target`` names core and kernels."""
+    """How every pick was chosen and fine-tuned; ``target`` names core and kernels.
+
+    ``predicted_after_epochs``: how long the archs were fine-tuned that the predictors are fitted on.
+    """
 
     target: str
     board: str
     data: str
-    verified: int
+    predicted_after_epochs: int
     epochs: int
     batch_size: int
     learning_rate: float

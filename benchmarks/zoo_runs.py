@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from zoo_rows import LIMITS, MORE_LIMITS, Limit, Pick, Refusal, Row, Supernet
 
 from export.deploy import export_run
 from export.evaluate import evaluate_run
-from export.verify_search import ranked, verification_section, verify_candidates
 from mcofa.arch import Arch, arch_from_json
 from mcofa.arch_table import arch_cells
 from mcofa.boards import load_board
@@ -38,7 +37,6 @@ class Zoo:
     checkpoint: Path
     predictor_file: Path
     work: Path
-    verified: int
     tuning: FinetuneSettings
 
     @cached_property
@@ -74,7 +72,7 @@ class Zoo:
     @property
     def _chosen_from(self) -> str:
         predictor = hashlib.sha256(self.predictor_file.read_bytes()).hexdigest()
-        return _key(self.space.fingerprint, self.sha256, predictor, self.verified, SEED)
+        return _key(self.space.fingerprint, self.sha256, predictor, SEED)
 
     def searched(self, limit: Limit) -> Run:
         """The run that holds what was chosen within a limit."""
@@ -100,21 +98,18 @@ def _manifest(run: Run) -> dict[str, Any]:
 
 
 def choose(zoo: Zoo, limit: Limit) -> None:
-    """Search within a limit and take the best candidate on validation images, unless that is done."""
+    """Search within a limit, unless that is done."""
     run = zoo.searched(limit)
     if _manifest(run):
         return
     budget = Budget(arena_bytes=limit.arena_bytes, model_bytes=limit.model_bytes)
     try:
-        found = search(zoo.space, BOARD, budget, zoo.predictor, SEED, keep=zoo.verified)
+        found = search(zoo.space, BOARD, budget, zoo.predictor, SEED)
     except BudgetError as error:
         smallest = least(zoo.space, CandidateCosts(zoo.space, BOARD, {"arena_bytes"}), "arena_bytes")
         run.record("refusal", {"problem": error.problem, "smallest_arena_bytes": int(smallest.value)})
         return
-    order = ranked(verify_candidates(zoo.checkpoint, zoo.space, found.best, int8=False), None)
-    found = replace(found, best=tuple(measured.candidate for measured in order))
-    section = found.to_json(zoo.space, BOARD, budget, SEED)
-    run.record("search", section | {"verified": verification_section(zoo.checkpoint, order)})
+    run.record("search", found.to_json(zoo.space, BOARD, budget, SEED))
 
 
 def measure(zoo: Zoo, limit: Limit) -> None:

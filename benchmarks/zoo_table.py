@@ -1,9 +1,9 @@
 """The paper's experiment with the zoo: the best subnet of each space for one arena budget after another.
 
-Writes docs/zoo-table.md, its figure and a CSV. Each pick is searched, chosen among a few candidates on
-validation images, fine-tuned, exported to int8 and measured on the test images, in run folders
-below ``--work``: an interrupted call goes on where it stopped, and what was made from another
-checkpoint or predictor, or with other settings, is made again. The outputs show everything that is
+Writes docs/zoo-table.md, its figure and a CSV. Each pick is searched for its accuracy after
+fine-tuning, fine-tuned, exported to int8 and measured on the test images, in run folders below
+``--work``: an interrupted call goes on where it stopped, and what was made from another checkpoint or
+predictor, or with other settings, is made again. The outputs show everything that is
 complete in ``--work``, and the rows of docs/zoo-table.csv that were made from the same files with the
 same settings elsewhere, so the spaces may be done one by one; ``--spaces`` without a name only writes.
 """
@@ -63,7 +63,7 @@ def write_outputs(zoos: list[Zoo], out: Path) -> None:
         target=f"{BOARD.core}, {BOARD.kernels}",
         board=BOARD.name,
         data=first.header.data,
-        verified=first.verified,
+        predicted_after_epochs=first.predictor.provenance.finetune_epochs,
         epochs=first.tuning.epochs,
         batch_size=first.tuning.batch_size,
         learning_rate=first.tuning.learning_rate,
@@ -82,7 +82,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--spaces", nargs="*", choices=SPACES, help="default: those that the zoo has")
     parser.add_argument("--arena-kb", nargs="*", type=int, metavar="KB", help="only these arena budgets")
     parser.add_argument("--epochs", type=int, default=10, help="of fine-tuning (default: 10)")
-    parser.add_argument("--verify", type=int, default=5, metavar="K", help="candidates measured (default: 5)")
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "zoo-table", help="folder of the runs")
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder of the outputs")
     return parser.parse_args()
@@ -94,9 +93,8 @@ def main() -> None:
         name: Zoo(
             space=load_space(name),
             checkpoint=data_folder("zoo") / f"{name}.safetensors",
-            predictor_file=data_folder("zoo") / f"{name}.npz",
+            predictor_file=data_folder("zoo") / f"{name}-finetuned.npz",
             work=options.work,
-            verified=options.verify,
             tuning=FinetuneSettings(epochs=options.epochs),
         )
         for name in SPACES

@@ -7,14 +7,27 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from mcofa.peak_items import macs, params
 from mcofa.space import Genomes, SearchSpace
 
 Features = npt.NDArray[np.float32]
 
-ENCODING = (
+OPTIONS_AND_SUMS = (
     "one-hot resolution, depths of the stages, kernel sizes and expand ratios of the active blocks; "
     "then by stage the number of blocks and the sums of the indices of their kernel sizes and expand ratios"
 )
+
+
+SIZES = "logarithms to base 2 of the MACs and of the parameters"
+
+
+def encode(encoding: str, space: SearchSpace, genomes: Genomes) -> Features:
+    """Encode genomes, (archs, genes), as ``encoding`` says, (archs, features).
+
+    Raises:
+        KeyError: there is no such encoding.
+    """
+    return _ENCODINGS[encoding](space, genomes)
 
 
 def features(space: SearchSpace, genomes: Genomes) -> Features:
@@ -45,6 +58,14 @@ def options(space: SearchSpace, genomes: Genomes) -> Features:
         _one_hot(space.expand_genes(genomes), len(space.expand_ratios)) * active,
     ]
     return np.concatenate([part.reshape(len(part), math.prod(part.shape[1:])) for part in parts], axis=1)
+
+
+def sizes(space: SearchSpace, genomes: Genomes) -> Features:
+    """Encode genomes, (archs, genes), by how large the networks are, (archs, 2)."""
+    return np.log2([macs(space, genomes), params(space, genomes)], dtype=np.float32).T
+
+
+_ENCODINGS = {OPTIONS_AND_SUMS: features, SIZES: sizes}
 
 
 def _one_hot(indices: Genomes, count: int) -> Features:

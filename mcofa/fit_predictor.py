@@ -1,11 +1,17 @@
 """Fitting an accuracy predictor on measured archs.
 
-Kernel ridge regression with the kernel (x · y + 30)², which is ridge regression on all products of
-two features. Options and sums by stage share a mean square of 1: with few archs the sums have half
-of it, with thousands, which tell what each option is worth, less (``_sums_share``). Where archs were
-measured in batches, the batch is a feature of its own, so that what a batch adds to all its
-accuracies is not taken for a property of archs. The ridge is chosen by exact leave-one-out errors,
-in each fold of the cross-validation anew. Repeated measurements of an arch are all in one fold.
+Fewer than 30 archs do not tell what each option is worth: they give a linear model of the logarithms
+of MACs and parameters, by least squares. After fine-tuning that is all that accuracy was found to
+follow (docs/training.md).
+
+From 30 archs on: kernel ridge regression with the kernel (x · y + 30)², which is ridge regression on
+all products of two features. Options and sums by stage share a mean square of 1: with few archs the
+sums have half of it, with thousands, which tell what each option is worth, less (``_sums_share``).
+Where archs were measured in batches, the batch is a feature of its own, so that what a batch adds to
+all its accuracies is not taken for a property of archs. The ridge is chosen by exact leave-one-out
+errors, in each fold of the cross-validation anew.
+
+Repeated measurements of an arch are all in one fold.
 """
 
 from __future__ import annotations
@@ -16,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mcofa.arch_features import features, options
+from mcofa.arch_features import SIZES, features, options, sizes
 from mcofa.arch_table import Measured
 from mcofa.errors import McofaError
 from mcofa.peak_items import macs
@@ -24,7 +30,8 @@ from mcofa.predictor import Floats, Predictor, Provenance, root_errors
 from mcofa.space import Genomes, SearchSpace
 
 _FOLDS = 10
-_FEWEST_ARCHS = 3 * _FOLDS
+_FEWEST_ARCHS = 6
+_ENOUGH_FOR_OPTIONS = 3 * _FOLDS
 _OFFSET = 30.0
 _BATCH_SCALE = 0.3
 _ARCHS_WORTH_THE_SUMS = 300
@@ -56,17 +63,19 @@ def quality(predicted: Floats, measured: Floats) -> Quality:
 def fit_predictor(space: SearchSpace, measured: Measured, measured_on: str) -> Predictor:
     """Fit a predictor and cross-validate it in ten folds; ``measured_on`` says where accuracies are from.
 
+    Fewer than 30 distinct archs give one of sizes alone, which does not tell batches apart.
+
     Raises:
-        TooFewArchsError: fewer than 30 distinct archs.
+        TooFewArchsError: fewer than 6 distinct archs.
         EqualAccuraciesError: all accuracies are the same, or all but those of one fold.
     """
-    if measured.finetune_epochs:
-        measured_on += f", after {measured.finetune_epochs} epochs of fine-tuning"
     rows = len(measured)
-    folds, whole = _folds(measured.genomes), _fit(space, measured)
+    folds = _folds(measured.genomes)
+    fit = _fit_options if len(np.unique(measured.genomes, axis=0)) >= _ENOUGH_FOR_OPTIONS else _fit_sizes
+    whole = fit(space, measured)
     held_out, in_batch, scale = np.zeros(rows), np.zeros(rows), np.zeros(rows)
     for fold in folds:
-        fitted = _fit(space, measured.take(np.setdiff1d(np.arange(rows), fold)))
+        fitted = fit(space, measured.take(np.setdiff1d(np.arange(rows), fold)))
         rest = measured.take(fold)
         found = fitted.predict(space, rest.genomes)
         held_out[fold], scale[fold] = found.top1_percent, found.std_points
@@ -94,12 +103,29 @@ def _folds(genomes: Genomes) -> list[npt.NDArray[np.intp]]:
             "measure more with `mcofa measure CHECKPOINT --count N`",
         )
     repeats = [np.flatnonzero(arch_of == arch_of[row]) for row in archs]
-    shares = np.array_split(np.random.default_rng(0).permutation(len(archs)), _FOLDS)
+    shares = np.array_split(np.random.default_rng(0).permutation(len(archs)), min(_FOLDS, len(archs)))
     return [np.concatenate([repeats[arch] for arch in share]) for share in shares]
 
 
-def _fit(space: SearchSpace, measured: Measured) -> Predictor:
-    """Fit a predictor whose quality and noise are not known yet: the noise is 1."""
+def _fit_sizes(space: SearchSpace, measured: Measured) -> Predictor:
+    """Fit a predictor of sizes whose quality and noise are not known yet: the noise is 1."""
+    raw: Floats = sizes(space, measured.genomes).astype(np.float64)
+    targets = _targets(measured)
+    centred = raw - raw.mean(0)
+    slopes = np.linalg.lstsq(centred, targets - targets.mean(), rcond=None)[0]
+    return Predictor(
+        provenance=dataclasses.replace(_provenance(space, measured), batches=(), encoding=SIZES),
+        mean_features=raw.mean(0).astype(np.float32),
+        quadratic=np.zeros((2, 2), np.float32),
+        linear=slopes[None].astype(np.float32),
+        constants=targets.mean(keepdims=True).astype(np.float32),
+        spread=np.linalg.pinv(centred.T @ centred).astype(np.float32),
+        noise=1.0,
+    )
+
+
+def _fit_options(space: SearchSpace, measured: Measured) -> Predictor:
+    """Fit a predictor of options whose quality and noise are not known yet: the noise is 1."""
     raw: Floats = features(space, measured.genomes).astype(np.float64)
     mean = raw.mean(0)
     scale = _scale(raw - mean, options(space, measured.genomes).shape[1])
@@ -108,36 +134,14 @@ def _fit(space: SearchSpace, measured: Measured) -> Predictor:
     batches = np.eye(len(names))[rows] * _BATCH_SCALE
     batches, each_batch = batches - batches.mean(0), np.eye(len(names)) * _BATCH_SCALE - batches.mean(0)
 
-    targets = root_errors(measured.top1_percent)
-    if np.ptp(targets) == 0:
-        raise EqualAccuraciesError(
-            f"{len(raw)} measurements have the same top-1 accuracy, {measured.top1_percent[0]:g} %: "
-            "there is nothing to fit",
-            "see whether the checkpoint is trained and the data are its own, then measure again",
-        )
+    targets = _targets(measured)
     weights, left_out = _kernel_ridge(
         (inputs @ inputs.T + batches @ batches.T + _OFFSET) ** 2, targets - targets.mean()
     )
     likeness = each_batch @ batches.T
     ridge = np.mean(left_out**2) / max(targets.var(), np.mean(left_out**2))
-    arch_macs = macs(space, measured.genomes)
-    unknown = float("nan")
     return Predictor(
-        provenance=Provenance(
-            space=space.name,
-            space_fingerprint=space.fingerprint,
-            measured_on="",
-            measured_archs=len(np.unique(measured.genomes, axis=0)),
-            batches=tuple(names.tolist()) if measured.batches else (),
-            lowest_top1_percent=float(measured.top1_percent.min()),
-            highest_top1_percent=float(measured.top1_percent.max()),
-            lowest_macs=int(arch_macs.min()),
-            highest_macs=int(arch_macs.max()),
-            rmse_points=unknown,
-            kendall_tau=unknown,
-            rmse_points_in_batch=unknown,
-            kendall_tau_in_batch=unknown,
-        ),
+        provenance=_provenance(space, measured),
         mean_features=mean.astype(np.float32),
         quadratic=((inputs.T * weights) @ inputs / np.outer(scale, scale)).astype(np.float32),
         linear=(2 * ((weights * (_OFFSET + likeness)) @ inputs) / scale).astype(np.float32),
@@ -146,6 +150,40 @@ def _fit(space: SearchSpace, measured: Measured) -> Predictor:
             np.linalg.inv(inputs.T @ inputs + ridge * np.eye(len(scale))) / np.outer(scale, scale)
         ).astype(np.float32),
         noise=1.0,
+    )
+
+
+def _targets(measured: Measured) -> Floats:
+    """Return what is fitted, (archs,)."""
+    targets = root_errors(measured.top1_percent)
+    if np.ptp(targets) == 0:
+        raise EqualAccuraciesError(
+            f"{len(targets)} measurements have the same top-1 accuracy, {measured.top1_percent[0]:g} %: "
+            "there is nothing to fit",
+            "see whether the checkpoint is trained and the data are its own, then measure again",
+        )
+    return targets
+
+
+def _provenance(space: SearchSpace, measured: Measured) -> Provenance:
+    """Say what is known before the cross-validation."""
+    arch_macs = macs(space, measured.genomes)
+    unknown = float("nan")
+    return Provenance(
+        space=space.name,
+        space_fingerprint=space.fingerprint,
+        measured_on="",
+        measured_archs=len(np.unique(measured.genomes, axis=0)),
+        batches=tuple(np.unique(measured.batches).tolist()) if measured.batches else (),
+        lowest_top1_percent=float(measured.top1_percent.min()),
+        highest_top1_percent=float(measured.top1_percent.max()),
+        lowest_macs=int(arch_macs.min()),
+        highest_macs=int(arch_macs.max()),
+        rmse_points=unknown,
+        kendall_tau=unknown,
+        rmse_points_in_batch=unknown,
+        kendall_tau_in_batch=unknown,
+        finetune_epochs=measured.finetune_epochs,
     )
 
 

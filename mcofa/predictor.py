@@ -1,4 +1,4 @@
-"""Accuracy predictors: a quadratic model of an arch's options, run with numpy alone.
+"""Accuracy predictors: a quadratic model of an arch's options, or of its sizes, run with numpy alone.
 
 A predictor is one ``.npz``; ``mcofa fit-predictor`` writes it. It predicts the square root of the
 top-1 error: on archs with more MACs than those fitted, over the paper's spaces, that has a smaller
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mcofa.arch_features import ENCODING, Features, features, options
+from mcofa.arch_features import OPTIONS_AND_SUMS, Features, encode
 from mcofa.errors import FileFormatError, McofaError, MissingFileError
 from mcofa.files import atomic_path
 from mcofa.peak_items import macs
@@ -45,7 +45,9 @@ class Provenance:
 
     RMSE and Kendall's tau are cross-validated on held-out archs: for an arch measured in a batch
     that is not named, and (``_in_batch``) for one in a batch that is. ``batches`` are the labels
-    of the batches in which archs were measured, none when the table did not tell them apart.
+    of the batches in which archs were measured, none when the table did not tell them apart. Each
+    arch was fine-tuned for ``finetune_epochs`` before; 0: it had the supernet's weights. ``encoding``
+    says what the features are (``arch_features.encode``).
     """
 
     space: str
@@ -61,7 +63,13 @@ class Provenance:
     kendall_tau: float
     rmse_points_in_batch: float
     kendall_tau_in_batch: float
-    encoding: str = ENCODING
+    finetune_epochs: int = 0
+    encoding: str = OPTIONS_AND_SUMS
+
+
+def after_finetuning(epochs: int) -> str:
+    """Say what an accuracy is of, to be appended to other words; nothing where nothing was fine-tuned."""
+    return f" after {epochs} epoch{'s' * (epochs > 1)} of fine-tuning" if epochs else ""
 
 
 @dataclass(frozen=True)
@@ -121,7 +129,8 @@ class Predictor:
     def _predict(
         self, space: SearchSpace, genomes: Genomes, rows: npt.NDArray[np.intp]
     ) -> tuple[Floats, Floats, Booleans]:
-        centred = features(space, genomes) - self.mean_features
+        encoded = encode(self.provenance.encoding, space, genomes)
+        centred = encoded - self.mean_features
         linear = np.vstack([self.linear, self.linear.mean(0)])
         constants = np.append(self.constants, self.constants.mean())
         by_batch = centred @ linear.T + constants
@@ -132,8 +141,7 @@ class Predictor:
         bounded = inside * (1 + _MARGIN * np.tanh((root / inside - 1) / _MARGIN))
         deviation = self.noise * np.sqrt(1 + np.maximum(_quadratic_form(centred, self.spread), 0))
         # An option that no measured arch has is 0 in all of them, and so is its mean.
-        chosen = options(space, genomes)
-        unseen = (chosen[:, self.mean_features[: chosen.shape[1]] == 0] > 0).any(1)
+        unseen = (encoded[:, self.mean_features == 0] > 0).any(1)
         arch_macs = macs(space, genomes)
         unseen |= (arch_macs < seen.lowest_macs) | (arch_macs > seen.highest_macs)
         return np.clip(100 - bounded**2, 0, 100), 2 * bounded * deviation, unseen
@@ -184,8 +192,8 @@ def load_predictor(path: Path, space: SearchSpace) -> Predictor:
         OtherSpaceError: it was fitted on another space.
     """
     step = (
-        f"fit one for {space.name} with `mcofa measure CHECKPOINT` and "
-        "`mcofa fit-predictor CSV --space SPACE`, and name it with --predictor"
+        f"fit one for {space.name} with `mcofa measure CHECKPOINT` (--count 8 --finetune-epochs 10 for "
+        "--finetuned) and `mcofa fit-predictor CSV --space SPACE`, and name it with --predictor"
     )
     if not path.is_file():
         raise MissingFileError(path, f"accuracy predictor of {space.name}", step)
@@ -193,8 +201,10 @@ def load_predictor(path: Path, space: SearchSpace) -> Predictor:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             provenance = json.loads(str(file["provenance"]))
             provenance["batches"] = tuple(provenance["batches"])
+            fitted = Provenance(**provenance)
+            count = encode(fitted.encoding, space, space.encode([space.smallest()])).shape[1]
             predictor = Predictor(
-                provenance=Provenance(**provenance),
+                provenance=fitted,
                 mean_features=_finite(file["mean_features"]),
                 quadratic=_finite(file["quadratic"]),
                 linear=_finite(file["linear"]),
@@ -204,7 +214,6 @@ def load_predictor(path: Path, space: SearchSpace) -> Predictor:
             )
     except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds on damaged files
         raise FileFormatError(path, f"not an accuracy predictor: {error}", step) from error
-    fitted = predictor.provenance
     if fitted.space_fingerprint != space.fingerprint:
         raise OtherSpaceError(
             path,
@@ -212,7 +221,6 @@ def load_predictor(path: Path, space: SearchSpace) -> Predictor:
             f"({space.fingerprint})",
             step,
         )
-    count = features(space, space.encode([space.smallest()])).shape[1]
     rows = max(len(fitted.batches), 1)
     arrays = (
         predictor.mean_features,

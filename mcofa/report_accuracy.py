@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from mcofa.predictor import after_finetuning
+
 
 @dataclass(frozen=True)
 class Step:
@@ -28,7 +30,8 @@ def _searched(searched: dict[str, Any]) -> list[Step]:
     predicted = searched["predicted"]
     outside = "; OUTSIDE what was measured" if predicted["outside_measured_range"] else ""
     std = predicted["top1_std_points"]
-    steps = [_step("predicted", predicted["top1_percent"], f"(validation{outside})", std)]
+    of = f"(validation{after_finetuning(searched.get('predictor_finetune_epochs', 0))}{outside})"
+    steps = [_step("predicted", predicted["top1_percent"], of, std)]
     if "verified" in searched:
         verified = searched["verified"]
         chosen, by = verified["candidates"][0], verified["ranked_by"]

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcofa.arch import Arch
-from mcofa.arch_features import features, options
+from mcofa.arch_features import OPTIONS_AND_SUMS, SIZES, features, options
 from mcofa.arch_table import Measured, read_measured
 from mcofa.errors import FileFormatError, McofaError, MissingFileError
 from mcofa.fit_predictor import EqualAccuraciesError, Quality, TooFewArchsError, fit_predictor, quality
-from mcofa.peak_items import macs
+from mcofa.peak_items import macs, params
 from mcofa.predictor import OtherSpaceError, Predictor, load_predictor, save_predictor
 from mcofa.resources import data_folder
 from mcofa.space import Genomes, SearchSpace, load_space
@@ -157,16 +157,47 @@ def test_quality_equals_scipy(ties: bool) -> None:
 
 
 def test_too_few_archs(tiny_space: SearchSpace, measured_tiny_archs: Measured) -> None:
-    with pytest.raises(TooFewArchsError, match="29 distinct archs measured, at least 30 are needed"):
-        fit_predictor(tiny_space, measured_tiny_archs.take(np.arange(29)), "")
-    fit_predictor(tiny_space, measured_tiny_archs.take(np.arange(30)), "")
+    with pytest.raises(TooFewArchsError, match="5 distinct archs measured, at least 6 are needed"):
+        fit_predictor(tiny_space, measured_tiny_archs.take(np.arange(5)), "")
+    for archs, encoding in ((6, SIZES), (29, SIZES), (30, OPTIONS_AND_SUMS)):
+        fitted = fit_predictor(tiny_space, measured_tiny_archs.take(np.arange(archs)), "")
+        assert fitted.provenance.encoding == encoding
+
+
+def test_few_archs_are_told_apart_by_their_sizes(tiny_space: SearchSpace, tmp_path: Path) -> None:
+    """Against scikit-learn's least squares, and against the noise that the data were made with."""
+    from sklearn.linear_model import LinearRegression
+
+    rng = np.random.default_rng(6)
+    genomes = tiny_space.sample(512, rng)
+    logarithms = np.log2(np.stack([macs(tiny_space, genomes), params(tiny_space, genomes)], axis=1))
+    roots = 9 - 0.2 * logarithms[:, 0] - 0.1 * logarithms[:, 1] + rng.normal(0, 0.01, 512)
+    measured = Measured(genomes, 100 - roots**2, finetune_epochs=10)
+    few = measured.take(np.arange(12))
+    save_predictor(tmp_path / "sizes.npz", fit_predictor(tiny_space, few, "12 archs"))
+    predictor = load_predictor(tmp_path / "sizes.npz", tiny_space)
+    known = predictor.provenance
+    found = predictor.predict(tiny_space, genomes)
+    inside = (found.top1_percent > known.lowest_top1_percent) & (
+        found.top1_percent < known.highest_top1_percent
+    )
+    assert inside.sum() > 200
+    regression = LinearRegression().fit(logarithms[:12], roots[:12])
+    expected = 100 - regression.predict(logarithms) ** 2
+    np.testing.assert_allclose(found.top1_percent[inside], expected[inside], atol=1e-3)
+    assert known.rmse_points < 0.15
+    error = found.top1_percent[inside] - measured.top1_percent[inside]
+    assert np.sqrt(np.mean((error / found.std_points[inside]) ** 2)) == pytest.approx(1, abs=0.4)
+    beyond = (macs(tiny_space, genomes) > known.highest_macs) | (
+        macs(tiny_space, genomes) < known.lowest_macs
+    )
+    np.testing.assert_array_equal(found.extrapolates, beyond)
 
 
 def test_repeats_are_no_further_archs(tiny_space: SearchSpace, measured_tiny_archs: Measured) -> None:
     _, first = np.unique(measured_tiny_archs.genomes, axis=0, return_index=True)
     repeated = measured_tiny_archs.take(np.resize(np.sort(first)[:29], 60))
-    with pytest.raises(TooFewArchsError, match="29 distinct archs measured, at least 30 are needed"):
-        fit_predictor(tiny_space, repeated, "")
+    assert fit_predictor(tiny_space, repeated, "").provenance.encoding == SIZES
 
 
 def test_repeated_measurements_do_not_make_a_predictor_look_better(tiny_space: SearchSpace) -> None:

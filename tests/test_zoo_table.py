@@ -78,7 +78,7 @@ def page(rows: Any, rows_module: ModuleType, page_module: ModuleType) -> str:
     supernet = rows_module.Supernet(
         "sandwich", 12, 128, 0, 2.5, 0, "CPU", {"smallest": 88, "largest": 90}, 240, 0.2, 0.7
     )
-    settings = rows_module.Settings("cortex-m7, cmsis-nn", "stm32f746", "images", 5, 3, 128, 0.05)
+    settings = rows_module.Settings("cortex-m7, cmsis-nn", "stm32f746", "images", 2, 3, 128, 0.05)
     return str(page_module.markdown(rows, dict.fromkeys(rows, supernet), settings))
 
 
@@ -100,6 +100,7 @@ def test_a_row_has_the_picks_and_what_is_not_there(page: str) -> None:
 def test_the_notes_say_what_was_done(page: str) -> None:
     # 10,000 images: 100 √(0.91 · 0.09 / 10,000) = 0.286 and 100 √(0.88 · 0.12 / 10,000) = 0.325 points.
     assert "0.29 to 0.32 points" in page
+    assert "best predicted accuracy after 2 epochs of fine-tuning" in page
     assert "3 epochs of the chosen subnet" in page
     assert "Here 1 of 5 do, and grow by at most 100 B" in page
     assert cells(page, "`ofa-micro`")[1:4] == ["12", "2.50", "not counted"]
@@ -136,9 +137,8 @@ def test_rows_of_another_checkpoint_are_not_shown(
     zoo = importlib.import_module("zoo_runs").Zoo(
         load_space("ofa-micro"),
         repo_root / "zoo" / "ofa-micro.safetensors",
-        repo_root / "zoo" / "ofa-micro.npz",
+        repo_root / "zoo" / "ofa-micro-finetuned.npz",
         tmp_path,
-        5,
         FinetuneSettings(epochs=1),
     )
     written = rows["ofa-micro"]

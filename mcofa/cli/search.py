@@ -34,6 +34,7 @@ _BOARD_MEASURES = frozenset({"arena_bytes", "flash_bytes", "model_bytes", "laten
 @click.option(
     "--pareto", metavar="M1,M2[,M3]", help=f"Also find the front of two or three of {', '.join(_MEASURES)}."
 )
+@click.option("--finetuned", is_flag=True, help="Choose for the accuracy after `mcofa finetune`.")
 @click.option("--verify", metavar="K", type=click.IntRange(min=1), help="Measure the best K on validation.")
 @click.option("--int8", is_flag=True, help="With --verify: rank by the accuracy of the int8 models.")
 @click.option(
@@ -60,6 +61,7 @@ def search(
     max_peak_items: int | None,
     min_top1: float | None,
     pareto: str | None,
+    finetuned: bool,
     verify: int | None,
     int8: bool,
     time_limit: float | None,
@@ -77,6 +79,8 @@ def search(
     for option, given in (("--int8", int8), ("--checkpoint", checkpoint), ("--data", data)):
         if given and not verify:
             raise click.UsageError(f"{option} needs --verify")
+    if finetuned and predictor:
+        raise click.UsageError("--finetuned takes a predictor of its own: leave --predictor out")
     if board_name is not None and not board_name.strip():
         raise click.BadParameter(
             f"{board_name!r} names no board; see `mcofa boards`, or leave it out for {_DEFAULT_BOARD}",
@@ -110,7 +114,8 @@ def search(
     from mcofa.space import load_space
 
     space = load_space(space_name)
-    predictor_file = predictor or data_folder("zoo") / f"{space.name}.npz"
+    zoo_name = f"{space.name}-finetuned" if finetuned else space.name
+    predictor_file = predictor or data_folder("zoo") / f"{zoo_name}.npz"
     request = Request(
         space=space,
         predictor=load_predictor(predictor_file, space),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mcofa.cli.output import of_budget, print_table, table_of
+from mcofa.predictor import after_finetuning
 
 if TYPE_CHECKING:
     from mcofa.search import Found
@@ -52,7 +53,8 @@ def print_answer(folder: Path, section: dict[str, Any], found: Found, seconds: f
         click.echo(f"latency  {predicted['latency_ms_estimate']:.1f} ms (estimate, {error})")
     click.echo(f"accuracy {_accuracy_words(section)}")
     click.echo(f"search   {_search_words(section, seconds)}")
-    next_step = f"; next: mcofa export {folder}" if section["board"] else ""
+    command = "finetune" if section["predictor_finetune_epochs"] else "export"
+    next_step = f"; next: mcofa {command} {folder}" if section["board"] else ""
     click.echo(f"written to {folder}{next_step}")
 
 
@@ -72,7 +74,10 @@ def print_fleet(rows: list[dict[str, Any]]) -> None:
             _arch_text(row),
         )
     print_table(table)
-    _explain_mark(row["predicted"] for row in rows if "predicted" in row)
+    found = [row for row in rows if "predicted" in row]
+    _explain_mark(row["predicted"] for row in found)
+    if epochs := max(row["predictor_finetune_epochs"] for row in found):
+        click.echo(f"top-1 predicted{after_finetuning(epochs)}; next: mcofa finetune RUN")
     stopped = [row["board"] for row in rows if row.get("stopped_early")]
     if stopped:
         click.echo(f"stopped by the time limit: {', '.join(stopped)}")
@@ -97,7 +102,8 @@ def _arch_text(section: dict[str, Any]) -> str:
 
 def _accuracy_words(section: dict[str, Any]) -> str:
     predicted = section["predicted"]
-    words = f"{predicted['top1_percent']:.1f} ± {predicted['top1_std_points']:.1f} % top-1 (predicted, "
+    words = f"{predicted['top1_percent']:.1f} ± {predicted['top1_std_points']:.1f} % top-1 (predicted"
+    words += f"{after_finetuning(section['predictor_finetune_epochs'])}, "
     words += (
         "OUTSIDE what was measured)" if predicted["outside_measured_range"] else "within what was measured)"
     )

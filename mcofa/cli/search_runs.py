@@ -14,7 +14,8 @@ from mcofa.boards import Board, load_board
 from mcofa.cli.output import print_json, progress, typed_command
 from mcofa.cli.search_output import print_answer, print_fleet
 from mcofa.cost import EngineName
-from mcofa.predictor import Predictor
+from mcofa.errors import McofaError
+from mcofa.predictor import Predictor, after_finetuning
 from mcofa.run import DEFAULT_FOLDER, Run
 from mcofa.search import Budget, Found, Generation, board_budget
 from mcofa.search import search as search_space
@@ -68,8 +69,17 @@ class Request:
 
 
 def check_request(request: Request) -> None:
-    """Refuse what no search can fulfil: a supernet that cannot be measured, an accuracy out of reach."""
+    """Refuse what no search can fulfil: a supernet that cannot be measured, an accuracy out of reach.
+
+    Nor are predictions of fine-tuned networks checked by measuring networks that are not.
+    """
     if request.verify:
+        if epochs := request.predictor.provenance.finetune_epochs:
+            raise McofaError(
+                f"--verify {request.verify} measures subnets with the supernet's weights, but "
+                f"{request.predictor_file} predicts accuracies{after_finetuning(epochs)}",
+                "leave --verify out and fine-tune what is found, or choose another predictor",
+            )
         from export.verify_search import load_measurable
 
         load_measurable(request.checkpoint, request.space, request.data)
@@ -165,7 +175,10 @@ def _find(request: Request, board: Board | None) -> Found:
 
 def _record(request: Request, board: Board | None, found: Found, run: Run) -> dict[str, Any]:
     """Measure and draw what was asked for; return and record the manifest's search section."""
-    extra: dict[str, Any] = {"predictor": str(request.predictor_file.resolve())}
+    extra: dict[str, Any] = {
+        "predictor": str(request.predictor_file.resolve()),
+        "predictor_finetune_epochs": request.predictor.provenance.finetune_epochs,
+    }
     if request.min_top1_percent is not None:
         extra["min_top1_percent"] = request.min_top1_percent
     if request.verify:
