@@ -3,7 +3,7 @@
 Of 200,000 random archs of each space, as many MACs, and as many hidden channels, as any has whose
 arena (TFLM's own memory plan on stm32f746) and model file keep the limit. Hidden channels are
 those between the two 1×1 convolutions of a block, added up over the blocks: of all sizes the one that
-accuracy follows across spaces (``what_size_is_worth.py``, docs/training.md).
+accuracy follows best by itself (``what_size_is_worth.py``, docs/training.md).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from zoo_rows import LIMITS, MORE_LIMITS, Limit
 from mcofa.boards import load_board
 from mcofa.cost import cost
 from mcofa.errors import McofaError
+from mcofa.peak_items import params
 from mcofa.population_cost import PopulationCosts
 from mcofa.space import Genomes, SearchSpace, load_space
 
@@ -49,6 +50,7 @@ class Sample:
     """The sizes of random archs of a space, (archs,) each; arena and model file in bytes."""
 
     macs: Integers
+    params: Integers
     hidden_channels: Integers
     arena_bytes: Integers
     model_bytes: Integers
@@ -64,7 +66,11 @@ def sample(space: SearchSpace) -> Sample:
     costs = PopulationCosts(space, BOARD)
     found = costs.evaluate(genomes)
     return Sample(
-        found.macs, hidden_channels(space, genomes), costs.exact_arena_bytes(genomes), found.model_bytes
+        macs=found.macs,
+        params=params(space, genomes),
+        hidden_channels=hidden_channels(space, genomes),
+        arena_bytes=costs.exact_arena_bytes(genomes),
+        model_bytes=found.model_bytes,
     )
 
 

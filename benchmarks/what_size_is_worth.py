@@ -1,46 +1,91 @@
-"""What size is worth: fine-tuned accuracy of the zoo's picks against MACs, model file and hidden channels.
+"""What size is worth: accuracy after fine-tuning against MACs, parameters and hidden channels.
 
-Least squares over the distinct picks of docs/zoo-table.csv: accuracy on the validation images after
-fine-tuning, and int8 accuracy on the test images, in points for a doubling. An offset for a space says
-whether its archs are worth more or less than ofa-micro's of the same size; ``predicted`` is the
-accuracy that the predictor gave, in points a point: what the supernet's opinion adds to size.
+The archs are the picks of docs/zoo-table.csv and those that the predictors for fine-tuned archs were
+fitted on (zoo/*-finetuned.csv); their accuracies are those on the validation images. First how well
+the picks were predicted that no predictor had seen. Then least squares over all archs, in points for a
+doubling: an offset for a space says whether its archs are worth more or less than ofa-micro's of the
+same size; ``inherited``, in points a point, what the predicted accuracy with the supernet's weights
+adds to size.
 
-Then what size allows: by the first fit without offsets, the best of 200,000 random archs of each space
+Then what size allows: by the fit to MACs and parameters, the best of 200,000 random archs of each space
 within each limit, in points above ofa-micro's best; in brackets above the pick of the space itself.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from space_designs import hidden_channels, print_by_limit, sample
-from zoo_rows import SPACES, Limit, Pick, read_rows
+from space_designs import Sample, hidden_channels, print_by_limit, sample
+from zoo_rows import SPACES, Limit, Pick, Row, read_rows
 
 from mcofa.arch import Arch
+from mcofa.arch_features import sizes
+from mcofa.arch_table import read_measured
 from mcofa.errors import McofaError
-from mcofa.space import load_space
+from mcofa.predictor import load_predictor
+from mcofa.resources import data_folder
+from mcofa.space import Genomes, SearchSpace, load_space
 
 Floats = npt.NDArray[np.float64]
 
 TABLE = Path(__file__).resolve().parent.parent / "docs" / "zoo-table.csv"
+ZOO = data_folder("zoo")
 
 
-def distinct_picks() -> list[tuple[str, Pick]]:
-    """Return each pick once, whatever limits it was taken for, with its space."""
-    picks: dict[tuple[str, str, str, str], Pick] = {}
-    for space, of_space in read_rows(TABLE).items():
-        for row in of_space.values():
-            if isinstance(row, Pick):
-                picks[space, row.kernel_sizes, row.expand_ratios, row.depths] = row
-    return [(space, pick) for (space, *_), pick in picks.items()]
+@dataclass(frozen=True)
+class Tuned:
+    """Fine-tuned archs of a space, (archs, genes), and their accuracies, (archs,).
+
+    ``predicted_top1_percent`` is what the table predicted of a pick, nan for archs that the predictor was
+    fitted on.
+    """
+
+    space: SearchSpace
+    genomes: Genomes
+    top1_percent: Floats
+    predicted_top1_percent: Floats
+
+    @property
+    def inherited_top1_percent(self) -> Floats:
+        """The predicted accuracies with the supernet's weights, (archs,)."""
+        predictor = load_predictor(ZOO / f"{self.space.name}.npz", self.space)
+        return predictor.predict(self.space, self.genomes).top1_percent
 
 
-def fit(columns: dict[str, Floats], accuracy: Floats) -> Floats:
+def tuned_archs(space: SearchSpace, rows: Mapping[Limit, Row]) -> Tuned:
+    """Return the archs listed in the zoo and the table's picks, each once."""
+    listed = read_measured(ZOO / f"{space.name}-finetuned.csv", space)
+    found = {
+        bytes(row): (top1, np.nan) for row, top1 in zip(listed.genomes, listed.top1_percent, strict=True)
+    }
+    for row in rows.values():
+        if isinstance(row, Pick):
+            accuracies = row.finetuned_validation_top1_percent, row.predicted_top1_percent
+            found.setdefault(bytes(genome(space, row)), accuracies)
+    genomes = np.array([np.frombuffer(key, listed.genomes.dtype) for key in found])
+    return Tuned(space, genomes, *np.array(list(found.values())).T)
+
+
+def genome(space: SearchSpace, pick: Pick) -> Genomes:
+    deepest = space.depths[-1]
+    depths = [int(depth) for depth in pick.depths.split()]
+    kernels, ratios = iter(map(int, pick.kernel_sizes.split())), iter(map(float, pick.expand_ratios.split()))
+    arch = Arch(
+        int(pick.image_size),
+        tuple(tuple(islice(kernels, deepest))[:depth] for depth in depths),
+        tuple(tuple(islice(ratios, deepest))[:depth] for depth in depths),
+    )
+    return space.encode([arch])[0]
+
+
+def fit(columns: Mapping[str, Floats], accuracy: Floats) -> Floats:
     """Print the coefficients with their standard errors and what is left; return the coefficients."""
     inputs = np.column_stack([np.ones(len(accuracy)), *columns.values()])
     coefficients, *_ = np.linalg.lstsq(inputs, accuracy, rcond=None)
@@ -53,52 +98,48 @@ def fit(columns: dict[str, Floats], accuracy: Floats) -> Floats:
     return np.asarray(coefficients[1:])
 
 
-def pick_hidden_channels(name: str, pick: Pick) -> int:
-    space = load_space(name)
-    kernels, ratios = iter(map(int, pick.kernel_sizes.split())), iter(map(float, pick.expand_ratios.split()))
-    depths = [int(depth) for depth in pick.depths.split()]
-    deepest = space.depths[-1]
-    arch = Arch(
-        int(pick.image_size),
-        tuple(tuple(islice(kernels, deepest))[:depth] for depth in depths),
-        tuple(tuple(islice(ratios, deepest))[:depth] for depth in depths),
-    )
-    return int(hidden_channels(space, space.encode([arch]))[0])
+def print_predictions(archs: list[Tuned]) -> None:
+    for of in archs:
+        error = (of.predicted_top1_percent - of.top1_percent)[~np.isnan(of.predicted_top1_percent)]
+        if len(error):
+            print(
+                f"{of.space.name}: {len(error)} new picks, predicted {error.mean():+.2f} points too high, "
+                f"RMSE {np.sqrt(np.mean(error**2)):.2f} points"
+            )
 
 
 def main() -> None:
-    rows, found = read_rows(TABLE), distinct_picks()
-    size = {
-        "MACs": np.log2([pick.macs for _, pick in found]),
-        "file": np.log2([pick.model_bytes for _, pick in found]),
-    }
-    hidden = {"hidden channels": np.log2([pick_hidden_channels(name, pick) for name, pick in found])}
-    spaces = {name: np.array([float(space == name) for space, _ in found]) for name in SPACES[1:]}
-    predicted = {"predicted": np.array([pick.predicted_top1_percent for _, pick in found])}
-    tuned = np.array([pick.finetuned_validation_top1_percent for _, pick in found])
-    int8 = np.array([pick.int8_top1_percent for _, pick in found])
-    print(f"{len(found)} picks, validation, fine-tuned")
-    of_macs, of_file, *_ = fit(size | spaces, tuned)
-    for columns in (size | spaces | predicted, size, hidden | spaces, hidden):
-        fit(columns, tuned)
-    print("test, int8")
-    for columns in (size | spaces, size | spaces | predicted, size, hidden | spaces, hidden):
-        fit(columns, int8)
-
-    def worth(macs: npt.ArrayLike, model_bytes: npt.ArrayLike) -> Floats:
-        return np.asarray(of_macs * np.log2(macs) + of_file * np.log2(model_bytes))
+    table = read_rows(TABLE)
+    archs = [tuned_archs(load_space(name), table.get(name, {})) for name in SPACES]
+    print_predictions(archs)
+    size = np.concatenate([sizes(of.space, of.genomes) for of in archs]).astype(np.float64)
+    hidden = np.concatenate([hidden_channels(of.space, of.genomes) for of in archs])
+    names = np.repeat([of.space.name for of in archs], [len(of.genomes) for of in archs])
+    both = {"MACs": size[:, 0], "parameters": size[:, 1]}
+    channels = {"hidden channels": np.log2(hidden)}
+    spaces = {name: (names == name).astype(np.float64) for name in SPACES[1:]}
+    inherited = {"inherited": np.concatenate([of.inherited_top1_percent for of in archs])}
+    top1 = np.concatenate([of.top1_percent for of in archs])
+    print(f"{len(top1)} archs")
+    slopes = fit(both, top1)
+    for columns in (both | spaces, both | inherited, channels, channels | spaces, inherited):
+        fit(columns, top1)
 
     drawn = {name: sample(load_space(name)) for name in SPACES}
 
+    def worth(of: Sample) -> Floats:
+        return np.asarray(slopes @ np.log2([of.macs, of.params]))
+
     def best(name: str, limit: Limit) -> float:
-        of_space = drawn[name]
-        return float(worth(of_space.macs, of_space.model_bytes)[of_space.within(limit)].max())
+        return float(worth(drawn[name])[drawn[name].within(limit)].max())
 
     def cell(name: str, limit: Limit) -> str:
-        above, row = best(name, limit) - best(SPACES[0], limit), rows.get(name, {}).get(limit)
+        above, row = best(name, limit) - best(SPACES[0], limit), table.get(name, {}).get(limit)
         if not isinstance(row, Pick):
             return f"{above:+.2f}"
-        return f"{above:+.2f} ({best(name, limit) - worth(row.macs, row.model_bytes):+.2f})"
+        space = load_space(name)
+        pick = float(slopes @ sizes(space, genome(space, row)[None])[0])
+        return f"{above:+.2f} ({best(name, limit) - pick:+.2f})"
 
     print_by_limit({name: partial(cell, name) for name in SPACES})
 
