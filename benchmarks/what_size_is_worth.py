@@ -3,9 +3,9 @@
 The archs are the picks of docs/zoo-table.csv and those that the predictors for fine-tuned archs were
 fitted on (zoo/*-finetuned.csv); their accuracies are those on the validation images. First how well
 the picks were predicted that no predictor had seen. Then least squares over all archs, in points for a
-doubling: an offset for a space says whether its archs are worth more or less than ofa-micro's of the
-same size; ``inherited``, in points a point, what the predicted accuracy with the supernet's weights
-adds to size.
+doubling, and over the int8 accuracies of the picks on the test images: an offset for a space says
+whether its archs are worth more or less than ofa-micro's of the same size; ``inherited``, in points a
+point, what the predicted accuracy with the supernet's weights adds to size.
 
 Then what size allows: by the fit to MACs and parameters, the best of 200,000 random archs of each space
 within each limit, in points above ofa-micro's best; in brackets above the pick of the space itself.
@@ -44,13 +44,14 @@ class Tuned:
     """Fine-tuned archs of a space, (archs, genes), and their accuracies, (archs,).
 
     ``predicted_top1_percent`` is what the table predicted of a pick, nan for archs that the predictor was
-    fitted on.
+    fitted on; ``int8_top1_percent`` is that of a pick on the test images, nan for archs that are none.
     """
 
     space: SearchSpace
     genomes: Genomes
     top1_percent: Floats
     predicted_top1_percent: Floats
+    int8_top1_percent: Floats
 
     @property
     def inherited_top1_percent(self) -> Floats:
@@ -63,12 +64,13 @@ def tuned_archs(space: SearchSpace, rows: Mapping[Limit, Row]) -> Tuned:
     """Return the archs listed in the zoo and the table's picks, each once."""
     listed = read_measured(ZOO / f"{space.name}-finetuned.csv", space)
     found = {
-        bytes(row): (top1, np.nan) for row, top1 in zip(listed.genomes, listed.top1_percent, strict=True)
+        bytes(row): [top1, np.nan, np.nan]
+        for row, top1 in zip(listed.genomes, listed.top1_percent.tolist(), strict=True)
     }
     for row in rows.values():
         if isinstance(row, Pick):
-            accuracies = row.finetuned_validation_top1_percent, row.predicted_top1_percent
-            found.setdefault(bytes(genome(space, row)), accuracies)
+            new = [row.finetuned_validation_top1_percent, row.predicted_top1_percent, np.nan]
+            found.setdefault(bytes(genome(space, row)), new)[-1] = row.int8_top1_percent
     genomes = np.array([np.frombuffer(key, listed.genomes.dtype) for key in found])
     return Tuned(space, genomes, *np.array(list(found.values())).T)
 
@@ -120,10 +122,15 @@ def main() -> None:
     spaces = {name: (names == name).astype(np.float64) for name in SPACES[1:]}
     inherited = {"inherited": np.concatenate([of.inherited_top1_percent for of in archs])}
     top1 = np.concatenate([of.top1_percent for of in archs])
-    print(f"{len(top1)} archs")
+    print(f"validation, {len(top1)} archs")
     slopes = fit(both, top1)
     for columns in (both | spaces, both | inherited, channels, channels | spaces, inherited):
         fit(columns, top1)
+    int8 = np.concatenate([of.int8_top1_percent for of in archs])
+    picked = ~np.isnan(int8)
+    print(f"test, int8, {picked.sum()} picks")
+    for columns in (both, both | spaces):
+        fit({name: column[picked] for name, column in columns.items()}, int8[picked])
 
     drawn = {name: sample(load_space(name)) for name in SPACES}
 
