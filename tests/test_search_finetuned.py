@@ -30,7 +30,7 @@ def test_says_what_the_accuracy_is_of_and_what_comes_next(capsys: pytest.Capture
     assert main(words) == 0
     printed = capsys.readouterr().out
     assert "% top-1 (predicted after 10 epochs of fine-tuning, within what was measured)" in printed
-    assert "next: mcofa finetune run" in printed
+    assert "next: mcofa finetune run --epochs 10" in printed
     section = json.loads(Path("run/manifest.json").read_text())["search"]
     assert section["predictor_finetune_epochs"] == 10
     assert section["predictor"] == str(ZOO.resolve() / "mcofa-micro-finetuned.npz")

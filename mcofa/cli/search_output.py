@@ -53,8 +53,9 @@ def print_answer(folder: Path, section: dict[str, Any], found: Found, seconds: f
         click.echo(f"latency  {predicted['latency_ms_estimate']:.1f} ms (estimate, {error})")
     click.echo(f"accuracy {_accuracy_words(section)}")
     click.echo(f"search   {_search_words(section, seconds)}")
-    command = "finetune" if section["predictor_finetune_epochs"] else "export"
-    next_step = f"; next: mcofa {command} {folder}" if section["board"] else ""
+    epochs = section["predictor_finetune_epochs"]
+    command = f"finetune {folder} --epochs {epochs}" if epochs else f"export {folder}"
+    next_step = f"; next: mcofa {command}" if section["board"] else ""
     click.echo(f"written to {folder}{next_step}")
 
 
@@ -77,7 +78,7 @@ def print_fleet(rows: list[dict[str, Any]]) -> None:
     found = [row for row in rows if "predicted" in row]
     _explain_mark(row["predicted"] for row in found)
     if epochs := max(row["predictor_finetune_epochs"] for row in found):
-        click.echo(f"top-1 predicted{after_finetuning(epochs)}; next: mcofa finetune RUN")
+        click.echo(f"top-1 predicted{after_finetuning(epochs)}; next: mcofa finetune RUN --epochs {epochs}")
     stopped = [row["board"] for row in rows if row.get("stopped_early")]
     if stopped:
         click.echo(f"stopped by the time limit: {', '.join(stopped)}")
