@@ -129,7 +129,7 @@ def main() -> None:
     int8 = np.concatenate([of.int8_top1_percent for of in archs])
     picked = ~np.isnan(int8)
     print(f"test, int8, {picked.sum()} picks")
-    for columns in (both, both | spaces):
+    for columns in (both, both | spaces, both | inherited):
         fit({name: column[picked] for name, column in columns.items()}, int8[picked])
 
     drawn = {name: sample(load_space(name)) for name in SPACES}
