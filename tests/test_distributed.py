@@ -13,8 +13,10 @@ import torch
 import yaml
 from tiny_training import SHRINKING, config, names_in, one_thread, write_inputs
 
+from mcofa.errors import LostProcessError
 from mcofa.supernet.checkpoint import load_checkpoint
 from mcofa.supernet.config import TrainConfig
+from mcofa.supernet.distributed import World
 from mcofa.supernet.train import train
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
@@ -124,8 +126,23 @@ def test_a_full_disk_is_told_once(tmp_path: Path, seconds: str) -> None:
     assert (first[0], second[0]) == (1, 1)
     (problem,) = errors_in(first[1])
     assert f"cannot write {tmp_path / 'out' / 'net'}: No space left on device" in problem
-    lost = ["error: another process of this run ended or does not answer"] if seconds == "0" else []
-    assert errors_in(second[1]) == lost
+    assert errors_in(second[1]) == []
+
+
+@pytest.mark.parametrize("lost", [RuntimeError, torch.distributed.DistBackendError])
+def test_a_lost_process_is_told(monkeypatch: pytest.MonkeyPatch, lost: type[Exception]) -> None:
+    """gloo raises the one and NCCL the other; an error of the computation stays what it is."""
+
+    def fail(_: torch.Tensor) -> None:
+        raise lost("Connection closed by peer")
+
+    world = World(0, 2, torch.device("cpu"))
+    monkeypatch.setattr(torch.distributed, "all_reduce", fail)
+    with pytest.raises(LostProcessError, match="another process of this run ended or does not answer"):
+        world.add_up(torch.zeros(2))
+    lost = torch.OutOfMemoryError
+    with pytest.raises(torch.OutOfMemoryError):
+        world.add_up(torch.zeros(2))
 
 
 def test_a_run_that_diverges_says_so_once(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import Tensor
+
 from mcofa.errors import McofaError
 from mcofa.files import write_atomic
 from mcofa.space import load_space
@@ -57,8 +59,8 @@ def train(
 
     An unfinished phase goes on where it stopped. ``report`` is called after every step, after every few
     on a GPU or in a long run. An interrupt (Ctrl-C) saves the state first. Every process of ``world``
-    (see ``joined``) calls this, and the first one reports and saves; what goes wrong in one before a
-    phase starts, or at its end, is a SharedError in all.
+    (see ``joined``) calls this, and the first one reports, measures and saves; what goes wrong with that,
+    or in any of them before a phase starts, is a SharedError in all.
 
     Raises:
         McofaError: the configuration has no such phase, or its recipe does not fit the space; or
@@ -126,27 +128,30 @@ def _load(files: PhaseFiles, world: World) -> ImageData:
 def _train_phase(run: PhaseRun, report: Report) -> Header:
     world, plan = run.world, run.plan
     watch = world.in_each(lambda: _Watch(run, report) if world.first else None)
-    interval = max(_STEPS_BETWEEN_REPORTS[world.device.type], -(-plan.steps // _MOST_POINTS))
+    pause = _STEPS_BETWEEN_REPORTS[world.device.type]
     batches = run.batches.start(run.step)
     try:
         while run.step < plan.steps:
             seen = run.advance(batches)
-            shown = None
-            if run.step % interval == 0 or run.step == plan.steps:
-                shown = world.add_up(seen).tolist()
-                run.check_loss(shown[0])
-            if watch is not None:
-                watch.after_step(shown)
-        return world.from_first(lambda: _end(watch))
+            if run.step % pause == 0 or plan.epoch_ends_at(run.step):
+                _look_at(run, watch, seen)
+        return world.from_first(lambda: _the(watch).end())
     except KeyboardInterrupt:
         if watch is not None:
             watch.save({})
         raise
 
 
-def _end(watch: _Watch | None) -> Header:
+def _look_at(run: PhaseRun, watch: _Watch | None, seen: Tensor) -> None:
+    """Let the first process show, measure and save what a step gave; an error there is raised in all."""
+    loss, correct = run.world.add_up(seen).tolist()
+    run.check_loss(loss)
+    run.world.from_first(lambda: _the(watch).after_step(loss, correct))
+
+
+def _the(watch: _Watch | None) -> _Watch:
     assert watch is not None
-    return watch.end()
+    return watch
 
 
 class _Watch:
@@ -155,17 +160,18 @@ class _Watch:
     def __init__(self, run: PhaseRun, report: Report) -> None:
         self.run, self.report = run, report
         self.curves = Curves(run.path.with_suffix(CSV), run.step)
+        self.interval = max(_STEPS_BETWEEN_REPORTS[run.world.device.type], -(-run.plan.steps // _MOST_POINTS))
         self.saved_at = time.monotonic()
         self._restart_clock()
 
     def _restart_clock(self) -> None:
         self.clock, self.clock_step = time.monotonic(), self.run.step
 
-    def after_step(self, seen: list[float] | None) -> None:
-        """Report the batch's loss and right answers, if given; measure after an epoch; save in time."""
+    def after_step(self, loss: float, correct: float) -> None:
+        """Report the batch's loss and right answers; measure after an epoch; save in time."""
         run = self.run
-        if seen is not None:
-            self._show(*seen)
+        if run.step % self.interval == 0 or run.step == run.plan.steps:
+            self._show(loss, correct)
         if run.plan.epoch_ends_at(run.step) and run.step < run.plan.steps:
             self._measure()
             self._restart_clock()
