@@ -42,6 +42,9 @@ class Arch:
         return f"r{self.resolution} | " + " | ".join(stages)
 
 
+_EXAMPLE = '{"resolution": 28, "kernel_sizes": [[5, 3], [3]], "expand_ratios": [[4, 2], [1]]}'
+
+
 def arch_from_json(data: object, source: str) -> Arch:
     """Read what ``Arch.to_json`` wrote; ``source`` names the file in errors.
 
@@ -50,7 +53,7 @@ def arch_from_json(data: object, source: str) -> Arch:
             stages' depths disagree.
     """
     expected = {"resolution", "kernel_sizes", "expand_ratios"}
-    step = "write it as `mcofa search` does: keys " + ", ".join(sorted(expected))
+    step = f"write it with one list a stage, as in {_EXAMPLE}"
     if not isinstance(data, dict) or set(data) != expected:
         found = sorted(data) if isinstance(data, dict) else type(data).__name__
         raise FileFormatError(
@@ -59,14 +62,20 @@ def arch_from_json(data: object, source: str) -> Arch:
     try:
         arch = Arch(
             resolution=_whole(data["resolution"]),
-            kernel_sizes=tuple(tuple(_whole(k) for k in stage) for stage in data["kernel_sizes"]),
-            expand_ratios=tuple(tuple(_number(e) for e in stage) for stage in data["expand_ratios"]),
+            kernel_sizes=tuple(tuple(map(_whole, stage)) for stage in _stages(data["kernel_sizes"])),
+            expand_ratios=tuple(tuple(map(_number, stage)) for stage in _stages(data["expand_ratios"])),
         )
     except (TypeError, OverflowError) as error:
         raise FileFormatError(source, f"not an arch: {error}", step) from error
     if arch.depths != tuple(len(stage) for stage in arch.expand_ratios):
         raise FileFormatError(source, "kernel_sizes and expand_ratios have different depths", step)
     return arch
+
+
+def _stages(value: object) -> list[list[object]]:
+    if not isinstance(value, list) or not all(isinstance(stage, list) for stage in value):
+        raise TypeError(f"{value!r} is not one list a stage")
+    return value
 
 
 def _whole(value: object) -> int:

@@ -113,6 +113,28 @@ def test_a_changed_copy_of_a_space_does_not_take_the_shipped_predictor(
     assert "fitted on the space mcofa-micro" in capsys.readouterr().err
 
 
+def test_costs_say_what_an_accuracy_is_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    for name, arch in (("smallest", SPACE.smallest()), ("largest", SPACE.largest())):
+        Path(f"{name}.json").write_text(json.dumps(arch.to_json()))
+    cost = ["cost", "--space", "mcofa-micro", "--arch"]
+    finetuned = ["--predictor", str(data_folder("zoo") / "mcofa-micro-finetuned.npz")]
+    assert main([*cost, "largest.json"]) == 0
+    said = capsys.readouterr().out
+    assert "predicted_top1_percent" in said
+    assert "fine-tuning" not in said
+    assert main([*cost, "largest.json", *finetuned]) == 0
+    assert "after 10 epochs of fine-tuning" in capsys.readouterr().out
+    assert main([*cost, "smallest.json", *finetuned]) == 0
+    assert "after 10 epochs of fine-tuning, OUTSIDE what was measured" in capsys.readouterr().out
+    assert main([*cost, "smallest.json", *finetuned, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["predictor_finetune_epochs"], found["outside_measured_range"]) == (10, True)
+
+
 def test_without_records_nothing_is_written(measured: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert fit(measured, "--held-out", str(measured / "none.csv")) == 1
     assert "CSV of archs not found" in capsys.readouterr().err

@@ -80,6 +80,7 @@ def cost(
         return
     assert arch_file is not None
     from mcofa.arch import parse_arch
+    from mcofa.predictor import after_finetuning
 
     arch = parse_arch(read_text(arch_file, "arch"), str(arch_file))
     found = arch_cost(space, arch, board, engine)
@@ -99,12 +100,14 @@ def cost(
         numbers.add_row("latency_ms (estimate)", f"{found['latency_ms']:,}")
     if "predicted_top1_percent" in found:
         accuracy = f"{found['predicted_top1_percent']:.2f} ± {found['predicted_top1_std_points']:.2f}"
-        numbers.add_row("predicted_top1_percent", accuracy)
+        accuracy += after_finetuning(int(found["predictor_finetune_epochs"]))
+        outside = ", OUTSIDE what was measured" if found["outside_measured_range"] else ""
+        numbers.add_row("predicted_top1_percent", accuracy + outside)
     print_table(numbers)
 
 
 def _predictions(space: SearchSpace, genomes: Genomes, file: Path | None) -> Columns:
-    """Accuracy and its standard deviation, (archs,) each; nothing where no predictor is at hand."""
+    """Accuracy, its standard deviation, and what both hold for, (archs,) each; nothing without predictor."""
     from mcofa.errors import MissingFileError
     from mcofa.predictor import OtherSpaceError, load_predictor
     from mcofa.resources import data_folder
@@ -119,4 +122,6 @@ def _predictions(space: SearchSpace, genomes: Genomes, file: Path | None) -> Col
     return {
         "predicted_top1_percent": found.top1_percent.round(3).tolist(),
         "predicted_top1_std_points": found.std_points.round(3).tolist(),
+        "outside_measured_range": found.extrapolates.tolist(),
+        "predictor_finetune_epochs": [predictor.provenance.finetune_epochs] * len(genomes),
     }
