@@ -57,9 +57,10 @@ def test_two_processes_train_the_same_weights_as_one(tmp_path: Path, repo_root: 
             torch.testing.assert_close(tensors[key], tensor, rtol=1e-3, atol=1e-4, msg=key)
 
 
-# One of two machines, or a disk that is full when the checkpoint is to be written.
+# One of two machines; the disk is full, or the process dies, when the checkpoint is to be written. Says
+# which of gloo's threads outlive the run: when the interpreter ends, they may abort the process.
 PROCESS = """
-import os, platform, sys
+import os, pathlib, platform, sys
 platform.node = lambda: "machine-" + os.environ["RANK"]
 import torch
 torch.set_num_threads(1)
@@ -67,11 +68,16 @@ from mcofa.errors import DiskWriteError
 from mcofa.supernet import phase_run, train
 def full(path, *_):
     raise DiskWriteError(path, OSError(28, "No space left on device"))
-if "FULL" in os.environ:
-    phase_run.save_checkpoint = full
-    train._SECONDS_BETWEEN_SAVES = float(os.environ["FULL"])
+def die(*_):
+    os._exit(9)
+if "SECONDS" in os.environ:
+    phase_run.save_checkpoint = {"full": full, "die": die}[os.environ["SAVE"]]
+    train._SECONDS_BETWEEN_SAVES = float(os.environ["SECONDS"])
 from mcofa.cli import main
-sys.exit(main(["train", *sys.argv[1:]]))
+code = main(["train", *sys.argv[1:]])
+threads = [task.read_text().strip() for task in pathlib.Path("/proc/self/task").glob("*/comm")]
+print("left:", *[name for name in threads if "gloo" in name], file=sys.stderr)
+sys.exit(code)
 """
 
 
@@ -97,6 +103,8 @@ def two_machines(
             )
         )
     errors = [process.communicate(timeout=300)[1] for process in processes]
+    for process, error in zip(processes, errors, strict=True):
+        assert process.returncode == 9 or error.endswith("left:\n"), error
     return [(process.returncode, error) for process, error in zip(processes, errors, strict=True)]
 
 
@@ -111,7 +119,7 @@ def test_missing_data_are_told_once(tmp_path: Path, missing: tuple[int, ...]) ->
     here, nosuch = config(tmp_path, micro_batch_size=8), str(tmp_path / "nosuch")
     gone = here.model_copy(update={"data": nosuch})
     first, second = two_machines((gone if 0 in missing else here, gone), tmp_path)
-    assert (first[0], second[0]) == (1, 1)
+    assert (first[0], second[0]) == (1, 1), first[1] + second[1]
     assert errors_in(first[1]) == [f"error: on machine-{missing[0]}: data set not found: {nosuch}"]
     assert "next: name `fashion-mnist`, `cifar-10` or a folder" in first[1]
     assert errors_in(second[1]) == []
@@ -122,34 +130,44 @@ def test_missing_data_are_told_once(tmp_path: Path, missing: tuple[int, ...]) ->
 def test_a_full_disk_is_told_once(tmp_path: Path, seconds: str) -> None:
     write_inputs(tmp_path)
     shared = config(tmp_path, micro_batch_size=8)
-    first, second = two_machines((shared, shared), tmp_path, FULL=seconds)
-    assert (first[0], second[0]) == (1, 1)
+    first, second = two_machines((shared, shared), tmp_path, SAVE="full", SECONDS=seconds)
+    assert (first[0], second[0]) == (1, 1), first[1] + second[1]
     (problem,) = errors_in(first[1])
     assert f"cannot write {tmp_path / 'out' / 'net'}: No space left on device" in problem
     assert errors_in(second[1]) == []
 
 
-@pytest.mark.parametrize("lost", [RuntimeError, torch.distributed.DistBackendError])
-def test_a_lost_process_is_told(monkeypatch: pytest.MonkeyPatch, lost: type[Exception]) -> None:
-    """gloo raises the one and NCCL the other; an error of the computation stays what it is."""
+def test_a_process_that_dies_is_told_by_the_other(tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    shared = config(tmp_path, micro_batch_size=8)
+    first, second = two_machines((shared, shared), tmp_path, SAVE="die", SECONDS="0")
+    assert (first[0], second[0]) == (9, 1), first[1] + second[1]
+    assert errors_in(second[1]) == ["error: another process of this run ended or does not answer"]
 
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        pytest.param(torch.distributed.DistBackendError, LostProcessError, id="NCCL"),
+        pytest.param(torch.OutOfMemoryError, torch.OutOfMemoryError, id="the computation"),
+    ],
+)
+def test_only_errors_of_the_connection_tell_of_a_lost_process(
+    monkeypatch: pytest.MonkeyPatch, raised: type[Exception], told: type[Exception]
+) -> None:
     def fail(_: torch.Tensor) -> None:
-        raise lost("Connection closed by peer")
+        raise raised("Connection closed by peer")
 
-    world = World(0, 2, torch.device("cpu"))
     monkeypatch.setattr(torch.distributed, "all_reduce", fail)
-    with pytest.raises(LostProcessError, match="another process of this run ended or does not answer"):
-        world.add_up(torch.zeros(2))
-    lost = torch.OutOfMemoryError
-    with pytest.raises(torch.OutOfMemoryError):
-        world.add_up(torch.zeros(2))
+    with pytest.raises(told):
+        World(0, 2, torch.device("cpu")).add_up(torch.zeros(2))
 
 
 def test_a_run_that_diverges_says_so_once(tmp_path: Path) -> None:
     write_inputs(tmp_path)
     shared = config(tmp_path, micro_batch_size=8, base_learning_rate=1e30)
     first, second = two_machines((shared, shared), tmp_path)
-    assert (first[0], second[0]) == (1, 1)
+    assert (first[0], second[0]) == (1, 1), first[1] + second[1]
     (problem,) = errors_in(first[1])
     assert "phase sandwich diverged" in problem
     assert errors_in(second[1]) == []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import importlib
 import os
 import platform
 from collections.abc import Callable, Iterable, Iterator
@@ -132,6 +133,9 @@ def joined() -> Iterator[World]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield World(0, 1, device)
         return
+    # Its functions have the group of the moment as default. Imported later, as by torchvision, they would
+    # keep this one's threads alive until the interpreter ends, where these may abort the process.
+    importlib.import_module("torch.distributed.nn")
     if device.type == "cuda":
         dist.init_process_group("nccl", timeout=_LONGEST_WAIT, device_id=device)
     else:
