@@ -72,6 +72,10 @@ def after_finetuning(epochs: int) -> str:
     return f" after {epochs} epoch{'s' * (epochs > 1)} of fine-tuning" if epochs else ""
 
 
+OUTSIDE = "OUTSIDE what was measured"
+"""Said of an accuracy whose ``Prediction.extrapolates`` is true."""
+
+
 @dataclass(frozen=True)
 class Prediction:
     """Predicted top-1 accuracies and their standard deviations in percent, (archs,) each.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mcofa.predictor import after_finetuning
+from mcofa.predictor import OUTSIDE, after_finetuning
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def accuracy_steps(manifest: dict[str, Any]) -> list[Step]:
 
 def _searched(searched: dict[str, Any]) -> list[Step]:
     predicted = searched["predicted"]
-    outside = "; OUTSIDE what was measured" if predicted["outside_measured_range"] else ""
+    outside = f"; {OUTSIDE}" if predicted["outside_measured_range"] else ""
     std = predicted["top1_std_points"]
     of = f"(validation{after_finetuning(searched.get('predictor_finetune_epochs', 0))}{outside})"
     steps = [_step("predicted", predicted["top1_percent"], of, std)]

@@ -240,6 +240,25 @@ def test_a_failure_resumes_from_the_last_save(
     assert_same_weights(path, uninterrupted[0])
 
 
+@pytest.mark.parametrize(
+    ("pause", "most_points", "expected"),
+    [(1, 5, [4, 8, 12, 16]), (3, 4, [6, 12, 16]), (3, 99, [3, 6, 9, 12, 15, 16])],
+)
+def test_long_runs_report_evenly_whatever_the_device(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pause: int,
+    most_points: int,
+    expected: list[int],
+) -> None:
+    monkeypatch.setattr(train_module, "_STEPS_BETWEEN_LOOKS", {"cpu": pause})
+    monkeypatch.setattr(train_module, "_MOST_POINTS", most_points)
+    reports: list[Progress] = []
+    train(config(folder), tmp_path / "net.safetensors", reports.append)
+    assert [progress.step for progress in reports] == expected
+
+
 # Runs that diverge
 
 

@@ -80,7 +80,7 @@ def cost(
         return
     assert arch_file is not None
     from mcofa.arch import parse_arch
-    from mcofa.predictor import after_finetuning
+    from mcofa.predictor import OUTSIDE, after_finetuning
 
     arch = parse_arch(read_text(arch_file, "arch"), str(arch_file))
     found = arch_cost(space, arch, board, engine)
@@ -101,8 +101,8 @@ def cost(
     if "predicted_top1_percent" in found:
         accuracy = f"{found['predicted_top1_percent']:.2f} ± {found['predicted_top1_std_points']:.2f}"
         accuracy += after_finetuning(int(found["predictor_finetune_epochs"]))
-        outside = ", OUTSIDE what was measured" if found["outside_measured_range"] else ""
-        numbers.add_row("predicted_top1_percent", accuracy + outside)
+        accuracy += f", {OUTSIDE}" if found["outside_measured_range"] else ""
+        numbers.add_row("predicted_top1_percent", accuracy)
     print_table(numbers)
 
 

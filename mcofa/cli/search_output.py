@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mcofa.cli.output import of_budget, print_table, table_of
-from mcofa.predictor import after_finetuning
+from mcofa.predictor import OUTSIDE, after_finetuning
 
 if TYPE_CHECKING:
     from mcofa.search import Found
@@ -27,7 +27,7 @@ _COLUMNS = {
 
 _STOPPED = "; stopped by the time limit"
 _OUTSIDE_MARK = "*"
-_OUTSIDE_NOTE = f"{_OUTSIDE_MARK} OUTSIDE what was measured"
+_OUTSIDE_NOTE = f"{_OUTSIDE_MARK} {OUTSIDE}"
 
 
 def print_answer(folder: Path, section: dict[str, Any], found: Found, seconds: float) -> None:
@@ -105,9 +105,7 @@ def _accuracy_words(section: dict[str, Any]) -> str:
     predicted = section["predicted"]
     words = f"{predicted['top1_percent']:.1f} ± {predicted['top1_std_points']:.1f} % top-1 (predicted"
     words += f"{after_finetuning(section['predictor_finetune_epochs'])}, "
-    words += (
-        "OUTSIDE what was measured)" if predicted["outside_measured_range"] else "within what was measured)"
-    )
+    words += f"{OUTSIDE if predicted['outside_measured_range'] else 'within what was measured'})"
     if "verified" in section:
         best = section["verified"]["candidates"][0]
         by = section["verified"]["ranked_by"]

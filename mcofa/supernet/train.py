@@ -6,6 +6,7 @@ run goes on exactly as the uninterrupted one would have.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,8 +30,8 @@ from mcofa.supernet.schedule import check_recipe
 
 _SECONDS_BETWEEN_SAVES = 60.0
 _MOST_POINTS = 2_000
-# Reading the loss waits for the device, so a GPU is asked less often.
-_STEPS_BETWEEN_REPORTS = {"cpu": 1, "cuda": 10}
+# Reading the loss waits for the device, so a GPU is asked less often; a long run reports less often still.
+_STEPS_BETWEEN_LOOKS = {"cpu": 1, "cuda": 10}
 
 
 @dataclass(frozen=True)
@@ -127,8 +128,8 @@ def _load(files: PhaseFiles, world: World) -> ImageData:
 
 def _train_phase(run: PhaseRun, report: Report) -> Header:
     world, plan = run.world, run.plan
-    watch = world.in_each(lambda: _Watch(run, report) if world.first else None)
-    pause = _STEPS_BETWEEN_REPORTS[world.device.type]
+    pause = _STEPS_BETWEEN_LOOKS[world.device.type]
+    watch = world.in_each(lambda: _Watch(run, report, pause) if world.first else None)
     batches = run.batches.start(run.step)
     try:
         while run.step < plan.steps:
@@ -157,10 +158,10 @@ def _the(watch: _Watch | None) -> _Watch:
 class _Watch:
     """What the first process shows, draws and saves while a phase runs."""
 
-    def __init__(self, run: PhaseRun, report: Report) -> None:
+    def __init__(self, run: PhaseRun, report: Report, pause: int) -> None:
         self.run, self.report = run, report
         self.curves = Curves(run.path.with_suffix(CSV), run.step)
-        self.interval = max(_STEPS_BETWEEN_REPORTS[run.world.device.type], -(-run.plan.steps // _MOST_POINTS))
+        self.interval = pause * math.ceil(run.plan.steps / (pause * _MOST_POINTS))
         self.saved_at = time.monotonic()
         self._restart_clock()
 
