@@ -13,20 +13,22 @@ import sys
 import tempfile
 from pathlib import Path
 
-import export.aot_engine
-from export.build_firmware import build
-from export.deployed_file import deployed_file
-from export.device_images import device_images
-from export.emulate import emulate
-from export.firmware import render_firmware
-from export.prepare_engine import prepare_engine
+import export.firmware.aot_engine
+from export.firmware.build import build
+from export.firmware.deployed_file import deployed_file
+from export.firmware.device_images import device_images
+from export.firmware.emulate import emulate
+from export.firmware.prepare_engine import prepare_engine
+from export.firmware.project import render_firmware
 from mcofa.boards import load_board
 
 
 def main() -> None:
     folder = Path(sys.argv[1])
     board = load_board(sys.argv[2] if len(sys.argv) > 2 else "mps2-an500")
-    export.aot_engine.OPTIMIZATION = os.environ.get("OPTIMIZATION", export.aot_engine.OPTIMIZATION)
+    export.firmware.aot_engine.OPTIMIZATION = os.environ.get(
+        "OPTIMIZATION", export.firmware.aot_engine.OPTIMIZATION
+    )
     measured = {
         entry["model"]: entry
         for entry in json.loads((folder / "measured_cores.json").read_text())

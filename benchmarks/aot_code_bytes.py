@@ -1,6 +1,6 @@
 """Measure the code of engine aot for every core.
 
-`aot_code_bytes.py MODEL.tflite` writes the table, mcofa/aot_constants.json. It
+`aot_code_bytes.py MODEL.tflite` writes the table, mcofa/engines/aot/aot_constants.json. It
 needs arm-none-eabi-gcc, CMSIS-NN (the package bakenn, or CMSIS_NN_DIR) for the Cortex-M55, and a small
 model that fits the boards.
 
@@ -23,20 +23,20 @@ from pathlib import Path
 
 from export.aot.cmsis_nn import ENTRY_POINTS, cmsis_nn
 from export.aot.render import kernel_sources
-from export.aot_engine import OPTIMIZATION
-from export.build_firmware import build
-from export.deployed_file import deployed_file
-from export.device_images import device_images
-from export.engines import check_fits
-from export.firmware import render_firmware
-from export.parse_tflite import parse_tflite
-from export.prepare_engine import prepare_engine
-from mcofa import aot_flash
+from export.firmware.aot_engine import OPTIMIZATION
+from export.firmware.build import build
+from export.firmware.deployed_file import deployed_file
+from export.firmware.device_images import device_images
+from export.firmware.engines import check_fits
+from export.firmware.prepare_engine import prepare_engine
+from export.firmware.project import render_firmware
+from export.tflite.parse import parse_tflite
 from mcofa.boards import board_names, load_board
-from mcofa.cost import board_target
+from mcofa.cost.arch_cost import board_target
+from mcofa.engines.aot import flash as aot_flash
 from mcofa.errors import BudgetError
-from mcofa.files import write_atomic
-from mcofa.resources import data_folder
+from mcofa.files.atomic import write_atomic
+from mcofa.files.resources import data_folder
 
 FLAGS = {
     "cortex-m0": ["-mfloat-abi=soft"],

@@ -18,16 +18,16 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 import torch
 
-from export.arena import measure_many
-from export.parse_tflite import parse_tflite
-from export.to_onnx import to_onnx
-from export.to_tflite import to_tflite
-from mcofa.arch import Arch
+from export.convert.to_onnx import to_onnx
+from export.convert.to_tflite import to_tflite
+from export.runtimes.tflm import measure_many
+from export.tflite.parse import parse_tflite
+from mcofa.engines.tflm import account, target
+from mcofa.engines.tflm.model_file import model_file_bytes
 from mcofa.graph import lower
-from mcofa.model_file import model_file_bytes
-from mcofa.space import SearchSpace, load_space
-from mcofa.supernet.subnet import Subnet
-from mcofa.tflm import account, target
+from mcofa.space.arch import Arch
+from mcofa.space.search_space import SearchSpace, load_space
+from mcofa.supernet.network.subnet import Subnet
 
 SPACES = ("mcofa-micro", "ofa-micro", "compofa-micro")
 RANDOM_ARCHS = 2

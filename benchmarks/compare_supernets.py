@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mcofa.arch_table import Measured, read_measured
+from mcofa.accuracy.fit import quality
 from mcofa.boards import load_board
+from mcofa.cost.population import PopulationCosts
 from mcofa.errors import McofaError
-from mcofa.fit_predictor import quality
-from mcofa.population_cost import PopulationCosts
-from mcofa.space import load_space
+from mcofa.space.arch_table import Measured, read_measured
+from mcofa.space.search_space import load_space
 
 PARTS = 4
 

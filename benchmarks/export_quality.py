@@ -17,20 +17,21 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from export import arena, float_onnx, litert
-from export.deploy import CALIBRATION_IMAGES
-from export.evaluate import quantize_images
-from export.to_onnx import to_onnx
-from export.to_tflite import to_tflite
-from mcofa.arch import Arch
+from export.checks.evaluate import quantize_images
+from export.convert.deploy import CALIBRATION_IMAGES
+from export.convert.to_onnx import to_onnx
+from export.convert.to_tflite import to_tflite
+from export.runtimes import float_onnx, litert
+from export.runtimes import tflm as arena
+from mcofa.engines.tflm import account, target
+from mcofa.engines.tflm.model_file import model_file_bytes
+from mcofa.files.resources import data_folder
 from mcofa.graph import lower
-from mcofa.model_file import model_file_bytes
-from mcofa.resources import data_folder
-from mcofa.space import SearchSpace
-from mcofa.supernet.checkpoint import load_supernet
-from mcofa.supernet.data import load_data_for, load_test_split
-from mcofa.supernet.evaluate import calibrate
-from mcofa.tflm import account, target
+from mcofa.space.arch import Arch
+from mcofa.space.search_space import SearchSpace
+from mcofa.supernet.data.datasets import load_data_for, load_test_split
+from mcofa.supernet.measure.evaluate import calibrate
+from mcofa.supernet.network.checkpoint import load_supernet
 
 TFLM_IMAGES = 1_000
 

@@ -1,7 +1,7 @@
 """Fit the latency estimate to measured instruction counts and show measured against estimated.
 
 `fit_latency.py` fits and prints; `fit_latency.py --write` also writes
-mcofa/latency_coefficients.json. Seven models per core cannot tell all features apart, so
+mcofa/engines/tflm/latency_coefficients.json. Seven models per core cannot tell all features apart, so
 the fit is pulled towards start values: a table of instructions per unit. They are judgement,
 from the kernels' loops and from first fits to the same counts; features that no measured
 model has keep them.
@@ -27,9 +27,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import nnls
 
-from export.parse_tflite import parse_tflite
-from mcofa.files import write_atomic
-from mcofa.latency import COEFFICIENTS_FILE, FEATURES, op_features
+from export.tflite.parse import parse_tflite
+from mcofa.engines.tflm.latency import COEFFICIENTS_FILE, FEATURES, op_features
+from mcofa.files.atomic import write_atomic
 
 # How freely a coefficient may leave its start value, and how exact a count is taken to be (fractions).
 PRIOR_SPREAD = 0.25

@@ -21,20 +21,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 
-from mcofa.arch import Arch
-from mcofa.arch_sample import balanced_archs
+from mcofa.accuracy.fit import quality
+from mcofa.accuracy.sample import balanced_archs
 from mcofa.boards import load_board
-from mcofa.cost import cost
+from mcofa.cost.arch_cost import cost
 from mcofa.errors import McofaError
-from mcofa.files import write_atomic
-from mcofa.fit_predictor import quality
-from mcofa.resources import data_folder
-from mcofa.run import Run
-from mcofa.supernet.checkpoint import Header, load_checkpoint, save_checkpoint
-from mcofa.supernet.data import ImageData, load_data_for
-from mcofa.supernet.evaluate import calibrate, top1_percent
-from mcofa.supernet.finetune import FinetuneSettings, Progress, finetune
-from mcofa.supernet.supernet import Supernet
+from mcofa.files.atomic import write_atomic
+from mcofa.files.resources import data_folder
+from mcofa.runs.run import Run
+from mcofa.space.arch import Arch
+from mcofa.supernet.data.datasets import ImageData, load_data_for
+from mcofa.supernet.finetune.finetune import FinetuneSettings, Progress, finetune
+from mcofa.supernet.measure.evaluate import calibrate, top1_percent
+from mcofa.supernet.network.checkpoint import Header, load_checkpoint, save_checkpoint
+from mcofa.supernet.network.supernet import Supernet
 
 ROOT = Path(__file__).resolve().parent.parent
 BOARD = load_board("stm32f746")

@@ -24,12 +24,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from export.engines import OP_REGISTRATIONS, TFLM_COMMIT
+from export.firmware.engines import OP_REGISTRATIONS, TFLM_COMMIT
 from mcofa.boards import Core
-from mcofa.files import write_atomic
+from mcofa.engines.tflm.runtime_code import TABLE_FILE, runtime_code_bytes
+from mcofa.files.atomic import write_atomic
 from mcofa.graph import lower
-from mcofa.runtime_code import TABLE_FILE, runtime_code_bytes
-from mcofa.space import load_space
+from mcofa.space.search_space import load_space
 
 FLAGS: dict[Core, str] = {
     "cortex-m0plus": "-mfloat-abi=soft",

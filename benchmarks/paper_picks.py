@@ -15,8 +15,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 from predictor_models import Floats, inputs, measured_archs, quadratic_kernel
 
-from mcofa.arch_table import Measured, read_archs, read_measured
-from mcofa.space import Genomes, SearchSpace, load_space
+from mcofa.space.arch_table import Measured, read_archs, read_measured
+from mcofa.space.search_space import Genomes, SearchSpace, load_space
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 # Top-1 in percent for at most 325, 350, 400, 450, 500, 600, 700 and 800 thousand peak items.

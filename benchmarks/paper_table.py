@@ -16,12 +16,12 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 from accuracy_chart import Line, accuracy_chart
 
-from mcofa.arch_table import arch_cells, write_rows
-from mcofa.files import write_atomic
-from mcofa.predictor import Prediction, Predictor, load_predictor
-from mcofa.resources import data_folder
+from mcofa.accuracy.predictor import Prediction, Predictor, load_predictor
+from mcofa.files.atomic import write_atomic
+from mcofa.files.resources import data_folder
 from mcofa.search import Budget, Candidate, search
-from mcofa.space import Genomes, SearchSpace, load_space
+from mcofa.space.arch_table import arch_cells, write_rows
+from mcofa.space.search_space import Genomes, SearchSpace, load_space
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 LIMITS = (325_000, 350_000, 400_000, 450_000, 500_000, 600_000, 700_000, 800_000)

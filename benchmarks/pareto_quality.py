@@ -23,15 +23,15 @@ from pymoo.operators.repair.rounding import RoundingRepair
 from pymoo.operators.sampling.rnd import IntegerRandomSampling
 from pymoo.optimize import minimize
 
+from mcofa.accuracy.predictor import load_predictor
 from mcofa.boards import load_board
-from mcofa.predictor import load_predictor
-from mcofa.resources import data_folder
+from mcofa.files.resources import data_folder
 from mcofa.search import board_budget
 from mcofa.search.costs import CandidateCosts
 from mcofa.search.evolve import budget_options
 from mcofa.search.front import search_front
 from mcofa.search.pareto import hypervolume, nondominated
-from mcofa.space import load_space
+from mcofa.space.search_space import load_space
 
 SEEDS = 3
 POPULATION = 200

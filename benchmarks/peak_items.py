@@ -16,9 +16,9 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 
-from mcofa.arch_table import Measured, read_archs, write_measured
-from mcofa.peak_items import macs, params, peak_items
-from mcofa.space import load_space, space_names
+from mcofa.cost.peak_items import macs, params, peak_items
+from mcofa.space.arch_table import Measured, read_archs, write_measured
+from mcofa.space.search_space import load_space, space_names
 
 ARCHS = 200_000
 CSV_ARCHS = 100_000

@@ -21,8 +21,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 
 from mcofa.boards import load_board
-from mcofa.population_cost import PopulationCosts
-from mcofa.space import load_space
+from mcofa.cost.population import PopulationCosts
+from mcofa.space.search_space import load_space
 
 BOARD = "stm32f746"
 SPACES = ("mcofa-micro", "ofa")

@@ -18,10 +18,10 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 import numpy.typing as npt
 
-from mcofa.arch_features import features, options
-from mcofa.arch_table import Measured, read_measured
-from mcofa.peak_items import macs
-from mcofa.space import SearchSpace, load_space
+from mcofa.accuracy.features import features, options
+from mcofa.cost.peak_items import macs
+from mcofa.space.arch_table import Measured, read_measured
+from mcofa.space.search_space import SearchSpace, load_space
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]

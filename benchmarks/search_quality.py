@@ -33,14 +33,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import numpy.typing as npt
 
+from mcofa.accuracy.predictor import Predictor, load_predictor
 from mcofa.boards import Board, load_board
-from mcofa.predictor import Predictor, load_predictor
-from mcofa.resources import data_folder
+from mcofa.files.resources import data_folder
 from mcofa.search import Budget, board_budget, search
 from mcofa.search.costs import CandidateCosts
 from mcofa.search.evolve import budget_options
 from mcofa.search.found import candidates
-from mcofa.space import Genomes, SearchSpace, load_space
+from mcofa.space.search_space import Genomes, SearchSpace, load_space
 
 SEEDS = 10
 POPULATION, PARENT_RATIO, MUTATION_RATIO, MUTATION_PROBABILITY = 100, 0.25, 0.5, 0.1
@@ -216,8 +216,8 @@ def measure_pick(task: Task, count: int, folder: Path) -> None:
 
 def measured(task: Task, genomes: Genomes, folder: Path) -> Floats:
     """Return validation accuracies of ``genomes``; what was measured before is read from ``folder``."""
-    from export.verify_search import verify_candidates
-    from mcofa.arch_table import Measured, read_measured, write_measured
+    from export.checks.verify_search import verify_candidates
+    from mcofa.space.arch_table import Measured, read_measured, write_measured
 
     checkpoint = data_folder("zoo") / f"{task.space.name}.safetensors"
     weights = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:16]

@@ -19,12 +19,12 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 
+from mcofa.accuracy.predictor import load_predictor
 from mcofa.boards import load_board
-from mcofa.predictor import load_predictor
-from mcofa.resources import data_folder
+from mcofa.files.resources import data_folder
 from mcofa.search import board_budget, search
 from mcofa.search.costs import CandidateCosts
-from mcofa.space import load_space
+from mcofa.space.search_space import load_space
 
 BOARD = "stm32f746"
 SPACE = "mcofa-micro"

@@ -19,11 +19,11 @@ import numpy.typing as npt
 from zoo_rows import LIMITS, MORE_LIMITS, Limit
 
 from mcofa.boards import load_board
-from mcofa.cost import cost
+from mcofa.cost.arch_cost import cost
+from mcofa.cost.peak_items import params
+from mcofa.cost.population import PopulationCosts
 from mcofa.errors import McofaError
-from mcofa.peak_items import params
-from mcofa.population_cost import PopulationCosts
-from mcofa.space import Genomes, SearchSpace, load_space
+from mcofa.space.search_space import Genomes, SearchSpace, load_space
 
 Integers = npt.NDArray[np.int64]
 

@@ -23,9 +23,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mcofa.arch import Arch
-from mcofa.space import SearchSpace, load_space
-from mcofa.supernet.supernet import Supernet
+from mcofa.space.arch import Arch
+from mcofa.space.search_space import SearchSpace, load_space
+from mcofa.supernet.network.supernet import Supernet
 
 SPACES = ("ofa", "mcofa-micro")
 BATCH = 32

@@ -25,11 +25,11 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from mcofa.arch import Arch
-from mcofa.space import SearchSpace, load_space
-from mcofa.supernet.recipes import learn_from_the_largest, learn_from_the_teacher
-from mcofa.supernet.supernet import Supernet
-from mcofa.supernet.training_compute import step_macs
+from mcofa.space.arch import Arch
+from mcofa.space.search_space import SearchSpace, load_space
+from mcofa.supernet.network.supernet import Supernet
+from mcofa.supernet.training.recipes import learn_from_the_largest, learn_from_the_teacher
+from mcofa.supernet.training.training_compute import step_macs
 
 SUBNETS = 4
 UPDATES = 12

@@ -25,13 +25,13 @@ import numpy.typing as npt
 from space_designs import Sample, hidden_channels, print_by_limit, sample
 from zoo_rows import SPACES, Limit, Pick, Row, read_rows
 
-from mcofa.arch import Arch
-from mcofa.arch_features import sizes
-from mcofa.arch_table import read_measured
+from mcofa.accuracy.features import sizes
+from mcofa.accuracy.predictor import load_predictor
 from mcofa.errors import McofaError
-from mcofa.predictor import load_predictor
-from mcofa.resources import data_folder
-from mcofa.space import Genomes, SearchSpace, load_space
+from mcofa.files.resources import data_folder
+from mcofa.space.arch import Arch
+from mcofa.space.arch_table import read_measured
+from mcofa.space.search_space import Genomes, SearchSpace, load_space
 
 Floats = npt.NDArray[np.float64]
 

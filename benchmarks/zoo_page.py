@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from accuracy_chart import Line, accuracy_chart
 from zoo_rows import LIMITS, MORE_LIMITS, Limit, Pick, Refusal, Row, Rows, Settings, Supernet
 
-from mcofa.predictor import after_finetuning
+from mcofa.accuracy.predictor import after_finetuning
 
 TITLES = {"ofa-micro": "MIT OFA", "compofa-micro": "CompOFA", "mcofa-micro": "MC-OFA"}
 

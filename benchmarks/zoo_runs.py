@@ -10,20 +10,20 @@ from typing import Any
 
 from zoo_rows import LIMITS, MORE_LIMITS, Limit, Pick, Refusal, Row, Supernet
 
-from export.deploy import export_run
-from export.evaluate import evaluate_run
-from mcofa.arch import Arch, arch_from_json
-from mcofa.arch_table import arch_cells
+from export.checks.evaluate import evaluate_run
+from export.convert.deploy import export_run
+from mcofa.accuracy.predictor import Predictor, load_predictor
 from mcofa.boards import load_board
 from mcofa.errors import BudgetError, MissingFileError
-from mcofa.predictor import Predictor, load_predictor
-from mcofa.run import Run
+from mcofa.runs.run import Run
 from mcofa.search import Budget, search
 from mcofa.search.costs import CandidateCosts
 from mcofa.search.smallest import least
-from mcofa.space import SearchSpace
-from mcofa.supernet.checkpoint import Header, load_checkpoint
-from mcofa.supernet.finetune import FinetuneSettings, finetune
+from mcofa.space.arch import Arch, arch_from_json
+from mcofa.space.arch_table import arch_cells
+from mcofa.space.search_space import SearchSpace
+from mcofa.supernet.finetune.finetune import FinetuneSettings, finetune
+from mcofa.supernet.network.checkpoint import Header, load_checkpoint
 
 BOARD = load_board("stm32f746")
 SEED = 0

@@ -23,12 +23,12 @@ from zoo_page import figure, markdown
 from zoo_rows import SPACES, Limit, Refusal, Row, Settings, csv_rows, read_rows
 from zoo_runs import BOARD, Zoo, choose, measure, read_row, supernet_of
 
-from mcofa.arch_table import write_rows
 from mcofa.errors import McofaError
-from mcofa.files import write_atomic
-from mcofa.resources import data_folder
-from mcofa.space import load_space
-from mcofa.supernet.finetune import FinetuneSettings
+from mcofa.files.atomic import write_atomic
+from mcofa.files.resources import data_folder
+from mcofa.space.arch_table import write_rows
+from mcofa.space.search_space import load_space
+from mcofa.supernet.finetune.finetune import FinetuneSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 

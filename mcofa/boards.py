@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from mcofa.errors import FileFormatError, MissingFileError, UnknownNameError
-from mcofa.resources import data_folder
+from mcofa.files.resources import data_folder
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -404,7 +404,7 @@ def load_board(name_or_path: str) -> Board:
 def _read_board(path: Path) -> Board:
     from pydantic import ValidationError
 
-    from mcofa.yaml_file import describe, read_yaml, unknown_keys_first
+    from mcofa.files.yaml_file import describe, read_yaml, unknown_keys_first
 
     try:
         document = read_yaml(path, _NEXT_STEP)

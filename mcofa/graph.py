@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from mcofa.arch import Arch
-from mcofa.space import Activation, GlobalAverage, SearchSpace, squeeze_width
+from mcofa.space.arch import Arch
+from mcofa.space.search_space import Activation, GlobalAverage, SearchSpace, squeeze_width
 
 BlockKey = tuple[int, int]
 STEM: BlockKey = (-1, 0)

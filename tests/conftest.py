@@ -9,10 +9,10 @@ import hypothesis
 import numpy as np
 import pytest
 
-from mcofa.arch_table import Measured
-from mcofa.fit_predictor import fit_predictor
-from mcofa.predictor import Predictor
-from mcofa.space import SearchSpace
+from mcofa.accuracy.fit import fit_predictor
+from mcofa.accuracy.predictor import Predictor
+from mcofa.space.arch_table import Measured
+from mcofa.space.search_space import SearchSpace
 
 # How long an example takes depends on what else the machine does.
 hypothesis.settings.register_profile("untimed", deadline=None)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from tiny_models import small_network
 
-from export.device_images import DeviceImages, image_count, random_images
-from export.engines import Engine
-from export.to_c import DeployedModel, to_c
+from export.convert.to_c import DeployedModel, to_c
+from export.firmware.device_images import DeviceImages, image_count, random_images
+from export.firmware.engines import Engine
 from mcofa.boards import Board
 
 ARENA_BYTES = 1_024

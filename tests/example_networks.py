@@ -15,13 +15,13 @@ import onnx
 import pytest
 import torch
 
-from export.to_onnx import to_onnx
-from mcofa.arch import Arch
+from export.convert.to_onnx import to_onnx
 from mcofa.errors import MissingFileError
-from mcofa.space import SearchSpace, load_space
-from mcofa.supernet.data import ImageData, load_data
-from mcofa.supernet.evaluate import calibrate
-from mcofa.supernet.subnet import Subnet
+from mcofa.space.arch import Arch
+from mcofa.space.search_space import SearchSpace, load_space
+from mcofa.supernet.data.datasets import ImageData, load_data
+from mcofa.supernet.measure.evaluate import calibrate
+from mcofa.supernet.network.subnet import Subnet
 
 FITTING_IMAGES = 2_048
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from export.flatbuffer import QuantizedGraph
-from export.quantize import Quantization
+from export.tflite.quantization import Quantization
+from export.tflite.write import QuantizedGraph
 from mcofa.graph import DType, Graph, Op, OpKind, Tensor
 
 

@@ -13,9 +13,9 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from tflite_micro import runtime
 
 from export.aot.render import GeneratedNetwork, generate
-from export.parse_tflite import parse_tflite
+from export.tflite.parse import parse_tflite
+from mcofa.engines.tflm import target
 from mcofa.graph import Graph
-from mcofa.tflm import target
 
 _HARNESS = """
 #include <stdint.h>

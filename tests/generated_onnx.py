@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from mcofa.arch import Arch
-from mcofa.space import Activation, SearchSpace, squeeze_width
+from mcofa.space.arch import Arch
+from mcofa.space.search_space import Activation, SearchSpace, squeeze_width
 
 OPSET = 20
 

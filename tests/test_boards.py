@@ -23,10 +23,10 @@ from mcofa.boards import (
     board_names,
     load_board,
 )
+from mcofa.engines.tflm import target
 from mcofa.errors import FileFormatError, MissingFileError, UnknownNameError
-from mcofa.tflm import target
 
-INVALID_FILES = sorted((Path(__file__).parent / "boards").glob("invalid_*.yaml"))
+INVALID_FILES = sorted((Path(__file__).parent / "data" / "boards").glob("invalid_*.yaml"))
 
 # What the message must name: the key, its value and, where there is one, the limit.
 INVALID: dict[str, tuple[str, ...]] = {

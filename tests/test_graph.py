@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from mcofa.arch import Arch
-from mcofa.cost import graph_macs, op_macs
+from mcofa.cost.arch_cost import graph_macs, op_macs
 from mcofa.errors import InvalidArchError
 from mcofa.graph import HEAD, STEM, DType, Graph, Op, OpKind, lower, lower_with_blocks
-from mcofa.space import SearchSpace, load_space
+from mcofa.space.arch import Arch
+from mcofa.space.search_space import SearchSpace, load_space
 
 CONVOLUTIONS = (OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D)
 
@@ -135,7 +135,7 @@ class SeenConvolution(NamedTuple):
 def run_in_torch(space: SearchSpace, arch: Arch) -> list[SeenConvolution]:
     import torch
 
-    from mcofa.supernet.subnet import Subnet
+    from mcofa.supernet.network.subnet import Subnet
 
     seen: list[SeenConvolution] = []
 

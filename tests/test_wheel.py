@@ -63,7 +63,7 @@ def test_searches(installed: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["boards", "configs", "firmware_templates", "zoo"])
 def test_carries_its_data_whole(installed: Path, tmp_path: Path, repo_root: Path, name: str) -> None:
-    script = f"from mcofa.resources import data_folder; print(data_folder({name!r}))"
+    script = f"from mcofa.files.resources import data_folder; print(data_folder({name!r}))"
     folder = Path(run([installed / "python", "-c", script], tmp_path).strip())
     tracked = run(["git", "ls-files", name], repo_root).split()
     if not tracked:

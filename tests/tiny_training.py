@@ -13,10 +13,10 @@ import torch
 import yaml
 from PIL import Image
 
-from mcofa.space import SearchSpace
-from mcofa.supernet.checkpoint import Header, save_checkpoint
-from mcofa.supernet.config import TrainConfig
-from mcofa.supernet.supernet import Supernet
+from mcofa.space.search_space import SearchSpace
+from mcofa.supernet.network.checkpoint import Header, save_checkpoint
+from mcofa.supernet.network.supernet import Supernet
+from mcofa.supernet.training.config import TrainConfig
 
 CLASSES = ("across", "down", "plain")
 SIDE = 12

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
-from export.litert import invoke
+from export.runtimes.litert import invoke
 
 
 def lookup_table(data: bytes, position: int) -> npt.NDArray[np.int8]:

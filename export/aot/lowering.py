@@ -23,9 +23,9 @@ from export.aot.fixed_point import (
 from export.aot.lookup import lookup_table
 from export.aot.network import Network, Scaling
 from export.aot.shapes import broadcast, reduced, strided_copy
+from mcofa.engines.tflm import window_padding
 from mcofa.errors import UnsupportedOpError
 from mcofa.graph import Op, OpKind, Tensor
-from mcofa.tflm import window_padding
 
 Value = int | float | Sequence[int] | npt.NDArray[Any]
 _LARGEST_INT16 = (1 << 15) - 1

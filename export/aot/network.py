@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
-from export.parse_tflite import GARBAGE_ERRORS, parse_tflite
+from export.tflite.parse import GARBAGE_ERRORS, parse_tflite
 from mcofa.errors import FileFormatError
 from mcofa.graph import DType, Graph, OpKind
 

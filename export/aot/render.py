@@ -12,13 +12,13 @@ import numpy.typing as npt
 from export.aot.cmsis_nn import ENTRY_POINTS
 from export.aot.lowering import Call, Value, lower_op
 from export.aot.network import Network, read_network
-from export.to_c import c_float, render_template
-from mcofa.aot import TAKES_SCRATCH, Storage, kernel, storages
+from export.convert.to_c import c_float, render_template
+from mcofa.engines.aot.arena import TAKES_SCRATCH, Storage, kernel, storages
+from mcofa.engines.tflm import Target
+from mcofa.files.resources import data_folder
 from mcofa.graph import DType, OpKind
-from mcofa.memory import Plan
-from mcofa.offline_planner import plan_offline
-from mcofa.resources import data_folder
-from mcofa.tflm import Target
+from mcofa.memory.offline import plan_offline
+from mcofa.memory.plan import Plan
 
 PLANNING_SECONDS = 10.0
 _ITEMS_PER_LINE = 16

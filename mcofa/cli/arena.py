@@ -37,9 +37,9 @@ def arena(
     model: Path, target_name: str, kernels: str | None, measured: bool, svg: Path | None, as_json: bool
 ) -> None:
     """Predict the tensor arena that TFLM needs for the .tflite file MODEL, and show it over time."""
-    from export.parse_tflite import parse_tflite
-    from mcofa.tflm import target
-    from mcofa.timeline import as_svg, as_text, timeline
+    from export.tflite.parse import parse_tflite
+    from mcofa.draw.timeline import as_svg, as_text, timeline
+    from mcofa.engines.tflm import target
 
     on_host = target_name == "x86-64"
     if measured and not on_host:
@@ -63,11 +63,11 @@ def arena(
     if measured:
         from dataclasses import asdict
 
-        from export.arena import measure as measure_arena
+        from export.runtimes.tflm import measure as measure_arena
 
         result["measured"] = asdict(measure_arena(data, str(model)))
     if svg is not None:
-        from mcofa.files import write_atomic
+        from mcofa.files.atomic import write_atomic
 
         write_atomic(svg, as_svg(shown).encode())
     if as_json:
@@ -96,11 +96,11 @@ def arena_check(subject: Path | None, board_name: str, junit: Path | None, as_js
     else:
         run = open_run(subject)
         data, name = run.read(run.section("export")["tflite"]), str(run.folder)
-    from export.arena_check import check_arena, enforce, junit_xml
+    from export.checks.arena_check import check_arena, enforce, junit_xml
 
     check = check_arena(data, board, name)
     if junit is not None:
-        from mcofa.files import write_atomic
+        from mcofa.files.atomic import write_atomic
 
         write_atomic(junit, junit_xml(check, name))
     if run is not None:

@@ -19,8 +19,8 @@ from mcofa.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from mcofa.cost_table import Columns
-    from mcofa.space import Genomes, SearchSpace
+    from mcofa.cost.table import Columns
+    from mcofa.space.search_space import Genomes, SearchSpace
 
 
 @click.command()
@@ -53,8 +53,8 @@ def cost(
     from dataclasses import replace
 
     from mcofa.boards import load_board
-    from mcofa.cost_table import add_costs, arch_cost, arch_costs
-    from mcofa.space import load_space
+    from mcofa.cost.table import add_costs, arch_cost, arch_costs
+    from mcofa.space.search_space import load_space
 
     space, board = load_space(space_name), load_board(board_name) if board_name else None
     if board and kernels:
@@ -62,7 +62,7 @@ def cost(
     engine = engine or "tflm"
     on_board = {"board": board.name, "kernels": board.kernels, "engine": engine} if board else {}
     if archs_file is not None:
-        from mcofa.arch_table import read_archs
+        from mcofa.space.arch_table import read_archs
 
         rows, genomes = read_archs(archs_file, space)
         # Only the costs on a board take long enough to watch.
@@ -79,8 +79,8 @@ def cost(
             click.echo(table.to_csv(), nl=False)
         return
     assert arch_file is not None
-    from mcofa.arch import parse_arch
-    from mcofa.predictor import OUTSIDE, after_finetuning
+    from mcofa.accuracy.predictor import OUTSIDE, after_finetuning
+    from mcofa.space.arch import parse_arch
 
     arch = parse_arch(read_text(arch_file, "arch"), str(arch_file))
     found = arch_cost(space, arch, board, engine)
@@ -108,9 +108,9 @@ def cost(
 
 def _predictions(space: SearchSpace, genomes: Genomes, file: Path | None) -> Columns:
     """Accuracy, its standard deviation, and what both hold for, (archs,) each; nothing without predictor."""
+    from mcofa.accuracy.predictor import OtherSpaceError, load_predictor
     from mcofa.errors import MissingFileError
-    from mcofa.predictor import OtherSpaceError, load_predictor
-    from mcofa.resources import data_folder
+    from mcofa.files.resources import data_folder
 
     try:
         predictor = load_predictor(file or data_folder("zoo") / f"{space.name}.npz", space)

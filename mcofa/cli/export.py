@@ -29,11 +29,11 @@ def export(run_folder: Path | None, checkpoint: Path | None, converter: str, as_
     """Turn the run's arch into ONNX, an int8 .tflite and C arrays."""
     run = open_run(run_folder)
     run.section("search")
-    from export.deploy import export_run
-    from mcofa.supernet.searched import default_checkpoint
+    from export.convert.deploy import export_run
+    from mcofa.supernet.finetune.searched import default_checkpoint
 
     if converter == "tensorflow":
-        from export.second_opinion import second_opinion
+        from export.checks.second_opinion import second_opinion
 
         section = second_opinion(run, export_run(run, checkpoint or default_checkpoint(run)))
     else:
@@ -62,7 +62,7 @@ def export(run_folder: Path | None, checkpoint: Path | None, converter: str, as_
 def evaluate(subject: Path | None, arch: str, seed: int, data: str | None, as_json: bool) -> None:
     """Measure accuracy on the test images: of a run's models, or of a subnet of a CHECKPOINT."""
     if subject is not None and (subject.is_file() or subject.suffix == ".safetensors"):
-        from mcofa.supernet.evaluate_checkpoint import evaluate_checkpoint
+        from mcofa.supernet.measure.evaluate_checkpoint import evaluate_checkpoint
 
         result = evaluate_checkpoint(subject, arch, seed, data)
         if as_json:
@@ -73,7 +73,7 @@ def evaluate(subject: Path | None, arch: str, seed: int, data: str | None, as_js
         return
     run = open_run(subject)
     run.section("export")
-    from export.evaluate import evaluate_run
+    from export.checks.evaluate import evaluate_run
 
     section = evaluate_run(run, lambda what: click.echo(what, err=True))
     if as_json:
@@ -108,7 +108,7 @@ def verify(run_folder: Path | None, images: int, list_ops: bool, as_json: bool) 
     """Compare PyTorch, ONNX, LiteRT and TFLM on the same images; fail when LiteRT and TFLM differ."""
     run = open_run(run_folder)
     run.section("export")
-    from export.verify import enforce, verify_run
+    from export.checks.verify import enforce, verify_run
 
     section = verify_run(run, images, lambda what: click.echo(what, err=True))
     if as_json:

@@ -37,9 +37,9 @@ def finetune(
     """
     run = open_run(run_folder)
     run.section("search")
-    from mcofa.supernet.finetune import FinetuneSettings, Progress
-    from mcofa.supernet.finetune import finetune as finetune_run
-    from mcofa.supernet.searched import default_checkpoint
+    from mcofa.supernet.finetune.finetune import FinetuneSettings, Progress
+    from mcofa.supernet.finetune.finetune import finetune as finetune_run
+    from mcofa.supernet.finetune.searched import default_checkpoint
 
     source = checkpoint or default_checkpoint(run)
     settings = FinetuneSettings(

@@ -10,13 +10,13 @@ import click
 from mcofa.cli.output import in_bytes, json_option, open_run, print_json, read_bytes
 
 if TYPE_CHECKING:
-    from export.build_firmware import LinkedSizes
-    from export.emulate import BootReport
-    from export.engines import Engine
-    from export.litert import Int8Array
+    from export.firmware.build import LinkedSizes
+    from export.firmware.emulate import BootReport
+    from export.firmware.engines import Engine
+    from export.runtimes.litert import Int8Array
     from mcofa.boards import Board, Kernels
-    from mcofa.cost import EngineName
-    from mcofa.run import Run
+    from mcofa.cost.arch_cost import EngineName
+    from mcofa.runs.run import Run
 
 
 @click.command()
@@ -68,20 +68,20 @@ def firmware(
     else:
         run = open_run(subject)
     if emulated:
-        from export.emulate import emulate, emulator, enforce_report
+        from export.firmware.emulate import emulate, emulator, enforce_report
 
         emulator(board)
-    from export.device_images import device_images
-    from export.engines import check_fits
-    from export.firmware import render_firmware
-    from export.prepare_engine import prepare_engine
+    from export.firmware.device_images import device_images
+    from export.firmware.engines import check_fits
+    from export.firmware.prepare_engine import prepare_engine
+    from export.firmware.project import render_firmware
 
     if run is None:
-        from export.deployed_file import deployed_file
+        from export.firmware.deployed_file import deployed_file
 
         model, candidates = deployed_file(data, str(subject), board), None
     else:
-        from export.deploy import deployed_model
+        from export.convert.deploy import deployed_model
 
         exported = run.section("export")
         model = deployed_model(exported, run.read(exported["tflite"]), board)
@@ -105,7 +105,7 @@ def firmware(
         click.echo(f"{folder}: {len(files)} files for {board.title}, engine {engine.name}")
         click.echo(f"arena {in_bytes(engine.model.arena_bytes)}, test images {len(images.inputs)}")
     if built or emulated:
-        from export.build_firmware import build
+        from export.firmware.build import build
 
         sizes = build(folder)
         section["linked"] = _linked(sizes, engine, board)
@@ -128,7 +128,7 @@ def firmware(
 
 def _images_of(exported: dict[str, Any]) -> Int8Array | None:
     """The run's test images, or None for random ones where its data set is not at hand."""
-    from export.run_images import run_images
+    from export.firmware.run_images import run_images
     from mcofa.errors import MissingFileError
 
     try:

@@ -15,7 +15,7 @@ import click
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mcofa.run import Run
+    from mcofa.runs.run import Run
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 run_argument = click.argument("run_folder", metavar="[RUN]", required=False, type=click.Path(path_type=Path))
@@ -23,7 +23,7 @@ run_argument = click.argument("run_folder", metavar="[RUN]", required=False, typ
 
 def open_run(folder: Path | None) -> Run:
     """Return the run in ``folder``, or the newest one."""
-    from mcofa.run import Run, newest_run
+    from mcofa.runs.run import Run, newest_run
 
     if folder is not None:
         return Run(folder, typed_command())

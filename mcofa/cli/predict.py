@@ -46,7 +46,7 @@ def measure(
     starts them: torchrun --nproc-per-node 4 --no-python mcofa measure CHECKPOINT.
     """
     from mcofa.boards import load_board
-    from mcofa.supernet.measure import measure as measure_subnets
+    from mcofa.supernet.measure.measure import measure as measure_subnets
 
     suffix = f"-finetuned-{finetune_epochs}" if finetune_epochs else ""
     table = out or Path("runs/measure") / f"{checkpoint.stem}{suffix}.csv"
@@ -100,13 +100,13 @@ def fit_predictor(
     """
     from dataclasses import asdict
 
-    from mcofa.arch_features import SIZES
-    from mcofa.arch_table import read_measured
+    from mcofa.accuracy.features import SIZES
+    from mcofa.accuracy.fit import fit_predictor as fit
+    from mcofa.accuracy.fit import quality
+    from mcofa.accuracy.predictor import after_finetuning, save_predictor
     from mcofa.errors import FileFormatError
-    from mcofa.fit_predictor import fit_predictor as fit
-    from mcofa.fit_predictor import quality
-    from mcofa.predictor import after_finetuning, save_predictor
-    from mcofa.space import load_space
+    from mcofa.space.arch_table import read_measured
+    from mcofa.space.search_space import load_space
 
     space = load_space(space_name)
     measured = read_measured(table, space)

@@ -11,7 +11,7 @@ from mcofa.cli.output import json_option, open_run, print_json, print_table, run
 
 if TYPE_CHECKING:
     from mcofa.graph import Graph
-    from mcofa.run import Run
+    from mcofa.runs.run import Run
 
 
 @click.command()
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def report(run_folder: Path | None, as_json: bool) -> None:
     """Show what the run found, predicted and measured: a table here, and a page in RUN/report.html."""
     from mcofa.errors import FileFormatError
-    from mcofa.files import write_atomic
-    from mcofa.report import report_rows
+    from mcofa.files.atomic import write_atomic
+    from mcofa.report.rows import report_rows
 
     run = open_run(run_folder)
     manifest = run.manifest
@@ -48,9 +48,9 @@ def report(run_folder: Path | None, as_json: bool) -> None:
 
 
 def _page(run: Run, manifest: dict[str, Any]) -> str:
-    from mcofa.report_front import page_front
-    from mcofa.report_page import report_page
-    from mcofa.tflm import target
+    from mcofa.engines.tflm import target
+    from mcofa.report.front import page_front
+    from mcofa.report.page import report_page
 
     searched = manifest["search"]
     # A search without a board is drawn for a core that can hold its networks.
@@ -61,13 +61,13 @@ def _page(run: Run, manifest: dict[str, Any]) -> str:
 def _graph(run: Run, manifest: dict[str, Any]) -> Graph:
     """The network as it was exported; before that, as the search knows it."""
     if "export" in manifest:
-        from export.parse_tflite import parse_tflite
+        from export.tflite.parse import parse_tflite
 
         artefact = manifest["export"]["tflite"]
         return parse_tflite(run.read(artefact), str(run.folder / artefact["file"]))
-    from mcofa.arch import arch_from_json
     from mcofa.graph import lower
-    from mcofa.searched_space import searched_space
+    from mcofa.runs.searched_space import searched_space
+    from mcofa.space.arch import arch_from_json
 
     searched, source = manifest["search"], f"{run.folder}/manifest.json"
     return lower(searched_space(searched, source), arch_from_json(searched["arch"], source))

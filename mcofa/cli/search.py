@@ -107,11 +107,11 @@ def search(
 
     # numpy, imported below, multiplies thousands of small matrices: threads would mostly wait for each other.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from mcofa.accuracy.predictor import load_predictor
     from mcofa.cli.search_runs import Request, check_request, search_each, search_one, search_smallest
-    from mcofa.predictor import load_predictor
-    from mcofa.resources import data_folder
+    from mcofa.files.resources import data_folder
     from mcofa.search.deadline import Deadline
-    from mcofa.space import load_space
+    from mcofa.space.search_space import load_space
 
     space = load_space(space_name)
     zoo_name = f"{space.name}-finetuned" if finetuned else space.name

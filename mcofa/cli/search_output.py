@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mcofa.accuracy.predictor import OUTSIDE, after_finetuning
 from mcofa.cli.output import of_budget, print_table, table_of
-from mcofa.predictor import OUTSIDE, after_finetuning
 
 if TYPE_CHECKING:
     from mcofa.search import Found
@@ -96,7 +96,7 @@ def _explain_mark(points: Iterable[dict[str, Any]]) -> None:
 
 
 def _arch_text(section: dict[str, Any]) -> str:
-    from mcofa.arch import arch_from_json
+    from mcofa.space.arch import arch_from_json
 
     return str(arch_from_json(section["arch"], "search"))
 

@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 import click
 
+from mcofa.accuracy.predictor import Predictor, after_finetuning
 from mcofa.boards import Board, load_board
 from mcofa.cli.output import print_json, progress, typed_command
 from mcofa.cli.search_output import print_answer, print_fleet
-from mcofa.cost import EngineName
+from mcofa.cost.arch_cost import EngineName
 from mcofa.errors import McofaError
-from mcofa.predictor import Predictor, after_finetuning
-from mcofa.run import DEFAULT_FOLDER, Run
+from mcofa.runs.run import DEFAULT_FOLDER, Run
 from mcofa.search import Budget, Found, Generation, board_budget
 from mcofa.search import search as search_space
 from mcofa.search.deadline import Deadline
@@ -24,7 +24,7 @@ from mcofa.search.fleet import BoardAnswer, fleet_boards, search_boards, smalles
 from mcofa.search.front import search_front
 from mcofa.search.front_files import as_csv, as_svg
 from mcofa.search.reach import refuse_out_of_reach
-from mcofa.space import SearchSpace
+from mcofa.space.search_space import SearchSpace
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def check_request(request: Request) -> None:
                 f"{request.predictor_file} predicts accuracies{after_finetuning(epochs)}",
                 "leave --verify out and fine-tune what is found, or choose another predictor",
             )
-        from export.verify_search import load_measurable
+        from export.checks.verify_search import load_measurable
 
         load_measurable(request.checkpoint, request.space, request.data)
     if request.min_top1_percent is not None:
@@ -197,7 +197,7 @@ def _verify(request: Request, found: Found) -> tuple[Found, dict[str, Any]]:
     That the search was exhaustive proves a choice only while it is the best predicted one, and the whole
     list only where the list is of the best predicted ones.
     """
-    from export.verify_search import ranked, verification_section, verify_candidates
+    from export.checks.verify_search import ranked, verification_section, verify_candidates
 
     with progress("measuring on validation images") as update:
         update(0, len(found.best), "")

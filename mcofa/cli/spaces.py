@@ -15,7 +15,7 @@ from mcofa.cli.output import in_bytes, json_option, numbers, of_budget, print_js
 def spaces(context: click.Context, as_json: bool) -> None:
     """List the search spaces, or show one: `mcofa spaces show NAME`."""
     if context.invoked_subcommand is None:
-        from mcofa.space import load_space, space_names
+        from mcofa.space.search_space import load_space, space_names
 
         found = [load_space(name) for name in space_names()]
         if as_json:
@@ -34,8 +34,8 @@ def spaces_show(name: str, as_json: bool) -> None:
     """Show the stage table and the options of the space NAME (or of a space file)."""
     from dataclasses import asdict
 
-    from mcofa.space import load_space
-    from mcofa.stage_memory import memory_profile, text_bars
+    from mcofa.cost.stages import memory_profile, text_bars
+    from mcofa.space.search_space import load_space
 
     space = load_space(name)
     profile = memory_profile(space)
@@ -71,9 +71,9 @@ def spaces_show(name: str, as_json: bool) -> None:
 @json_option
 def spaces_draw(names: tuple[str, ...], out: Path, as_json: bool) -> None:
     """Draw the memory of each stage of the spaces NAMES (or space files), to compare them."""
-    from mcofa.files import write_atomic
-    from mcofa.space import load_space
-    from mcofa.stage_memory import as_svg, memory_profile
+    from mcofa.cost.stages import as_svg, memory_profile
+    from mcofa.files.atomic import write_atomic
+    from mcofa.space.search_space import load_space
 
     profiles = [memory_profile(load_space(name)) for name in names]
     write_atomic(out, as_svg(profiles).encode())
@@ -108,8 +108,8 @@ def design_space(
 ) -> None:
     """Derive a space whose stages take equal shares of a board's arena, and write it to a file."""
     from mcofa.boards import load_board
-    from mcofa.design_space import DataShape, write_space
-    from mcofa.design_space import design_space as design
+    from mcofa.design.design_space import DataShape, write_space
+    from mcofa.design.design_space import design_space as design
 
     try:
         data = DataShape.parse(data_shape)

@@ -13,7 +13,7 @@ from mcofa.cli.output import json_option, print_json, progress
 from mcofa.errors import SharedError
 
 if TYPE_CHECKING:
-    from mcofa.supernet.train import Progress
+    from mcofa.supernet.training.train import Progress
 
 
 @click.command()
@@ -37,10 +37,10 @@ def train(config: Path, step: str | None, phase: int, out: Path | None, as_json:
 
     Under torchrun (`torchrun --nproc-per-node N train.py CONFIG`) N processes share the work.
     """
-    from mcofa.supernet.config import load_config, phase_name
-    from mcofa.supernet.distributed import joined
-    from mcofa.supernet.phases import PhaseFiles
-    from mcofa.supernet.train import train as train_supernet
+    from mcofa.supernet.training.config import load_config, phase_name
+    from mcofa.supernet.training.distributed import joined
+    from mcofa.supernet.training.phases import PhaseFiles
+    from mcofa.supernet.training.train import train as train_supernet
 
     if phase > 1 and step is None:
         raise click.UsageError("--phase needs --step")
@@ -101,8 +101,8 @@ def import_ofa(published: Path, space_name: str, out: Path | None, as_json: bool
 
     FILE is a state dict as torch.save wrote it. Every key and shape must fit the space.
     """
-    from mcofa.space import load_space
-    from mcofa.supernet.import_ofa import import_checkpoint
+    from mcofa.space.search_space import load_space
+    from mcofa.supernet.network.import_ofa import import_checkpoint
 
     checkpoint = out or Path("runs/import") / f"{published.name}.safetensors"
     header = import_checkpoint(published, load_space(space_name), checkpoint)

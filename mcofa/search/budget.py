@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mcofa.boards import Board
-from mcofa.cost import Cost
+from mcofa.cost.arch_cost import Cost
 
 OPTIONS = {
     "arena_bytes": "--max-arena-bytes",

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mcofa.boards import Board
-from mcofa.cost import EngineName
-from mcofa.peak_items import macs, peak_items
-from mcofa.population_cost import PopulationCosts
-from mcofa.space import Genomes, SearchSpace
+from mcofa.cost.arch_cost import EngineName
+from mcofa.cost.peak_items import macs, peak_items
+from mcofa.cost.population import PopulationCosts
+from mcofa.space.search_space import Genomes, SearchSpace
 
 Floats = npt.NDArray[np.float64]
 Measured = dict[str, Floats]

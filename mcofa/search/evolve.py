@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from mcofa.accuracy.predictor import Predictor
 from mcofa.boards import Board
-from mcofa.cost import EngineName
-from mcofa.predictor import Predictor
+from mcofa.cost.arch_cost import EngineName
 from mcofa.search.budget import Budget
 from mcofa.search.costs import CandidateCosts
 from mcofa.search.deadline import Deadline
@@ -24,7 +24,7 @@ from mcofa.search.found import Found, candidates
 from mcofa.search.options import Booleans, Options
 from mcofa.search.pool import Goal, Judge, MostAccurate, Pool, Smallest
 from mcofa.search.refusal import refuse_impossible, refuse_nothing_found, refuse_out_of_time
-from mcofa.space import Genomes, SearchSpace
+from mcofa.space.search_space import Genomes, SearchSpace
 
 _MOST_ISLANDS = 12
 _SAME_ENDS = 5

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mcofa.arch import Arch
+from mcofa.accuracy.predictor import Predictor
 from mcofa.boards import Board
-from mcofa.cost import Cost, EngineName, cost
-from mcofa.peak_items import macs, peak_items
-from mcofa.predictor import Predictor
+from mcofa.cost.arch_cost import Cost, EngineName, cost
+from mcofa.cost.peak_items import macs, peak_items
 from mcofa.search.budget import Budget
-from mcofa.space import Genomes, SearchSpace
+from mcofa.space.arch import Arch
+from mcofa.space.search_space import Genomes, SearchSpace
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from mcofa.arch import Arch
+from mcofa.accuracy.predictor import Predictor
 from mcofa.boards import Board
-from mcofa.cost import EngineName
+from mcofa.cost.arch_cost import EngineName
 from mcofa.errors import BudgetError
-from mcofa.predictor import Predictor
 from mcofa.search.budget import Budget
 from mcofa.search.costs import CandidateCosts, Floats, Measured
 from mcofa.search.deadline import Deadline
@@ -27,7 +26,8 @@ from mcofa.search.options import Options
 from mcofa.search.pareto import dominated, hypervolume, nondominated
 from mcofa.search.pool import Judge, MostAccurate
 from mcofa.search.refusal import refuse_impossible, refuse_out_of_time
-from mcofa.space import Genomes, SearchSpace
+from mcofa.space.arch import Arch
+from mcofa.space.search_space import Genomes, SearchSpace
 
 _CHUNK = 2_048
 _SHOWN = 16

@@ -18,7 +18,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from mcofa.space import Genomes, SearchSpace
+from mcofa.space.search_space import Genomes, SearchSpace
 
 Booleans = npt.NDArray[np.bool_]
 Choices = npt.NDArray[np.int16]

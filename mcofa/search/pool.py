@@ -13,10 +13,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mcofa.predictor import Predictor
+from mcofa.accuracy.predictor import Predictor
 from mcofa.search.budget import Budget
 from mcofa.search.costs import CandidateCosts, Floats, Measured
-from mcofa.space import Genomes, SearchSpace
+from mcofa.space.search_space import Genomes, SearchSpace
 
 Booleans = npt.NDArray[np.bool_]
 

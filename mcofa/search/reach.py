@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from mcofa.accuracy.predictor import Predictor
 from mcofa.errors import BudgetError
-from mcofa.predictor import Predictor
 from mcofa.search.budget import Budget
 from mcofa.search.deadline import Deadline
 from mcofa.search.evolve import search
 from mcofa.search.refusal import min_top1_option
-from mcofa.space import SearchSpace
+from mcofa.space.search_space import SearchSpace
 
 
 def refuse_out_of_reach(

@@ -7,16 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mcofa.arch import arch_from_json
+from mcofa.accuracy.predictor import load_predictor
 from mcofa.boards import load_board
-from mcofa.cost import EngineName
+from mcofa.cost.arch_cost import EngineName
 from mcofa.errors import FileFormatError
-from mcofa.predictor import load_predictor
-from mcofa.resources import data_folder
+from mcofa.files.resources import data_folder
+from mcofa.runs.searched_space import searched_space
 from mcofa.search.budget import Budget
 from mcofa.search.found import Candidate, candidates
 from mcofa.search.front import Front, search_front
-from mcofa.searched_space import searched_space
+from mcofa.space.arch import arch_from_json
 
 
 def recorded_front(searched: Mapping[str, Any], source: str, seconds: float) -> tuple[Front, Candidate]:

@@ -7,15 +7,15 @@ from dataclasses import replace
 from typing import NoReturn
 
 from mcofa.boards import Board, board_names, load_board
-from mcofa.cost import EngineName, cost
+from mcofa.cost.arch_cost import EngineName, cost
+from mcofa.cost.peak_items import peak_items
 from mcofa.errors import BudgetError, TimeLimitError
-from mcofa.peak_items import peak_items
 from mcofa.search.budget import OPTIONS, Budget, board_budget, words
 from mcofa.search.costs import CandidateCosts
 from mcofa.search.deadline import Deadline
 from mcofa.search.pool import Pool
 from mcofa.search.smallest import Least, least
-from mcofa.space import SearchSpace
+from mcofa.space.search_space import SearchSpace
 
 _NAMES = {
     "arena_bytes": "of arena",

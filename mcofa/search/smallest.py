@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mcofa.arch import Arch
 from mcofa.search.costs import CandidateCosts
-from mcofa.space import Genomes, SearchSpace
+from mcofa.space.arch import Arch
+from mcofa.space.search_space import Genomes, SearchSpace
 
 _MOST_BRANCHES = 200_000
 

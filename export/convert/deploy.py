@@ -1,0 +1,174 @@
+"""From a searched arch to files: ONNX, int8 .tflite and C arrays, recorded in the run."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from export.convert.manifest import onnx_agreement, sizes, versions
+from export.convert.run_subnet import load_run_subnet
+from export.convert.to_c import DeployedModel, to_c
+from export.convert.to_onnx import to_onnx
+from export.tflite.offline_plan import OfflinePlanned, with_offline_plan
+from export.tflite.parse import parse_tflite
+from export.tflite.quantization import FloatArray, Quantization
+from mcofa.boards import Board, load_board
+from mcofa.cost.arch_cost import board_target, graph_code_bytes
+from mcofa.engines.tflm import account
+from mcofa.errors import ArenaCheckError
+from mcofa.graph import lower
+from mcofa.runs.run import Run, RunError
+from mcofa.search import Budget
+from mcofa.supernet.data.datasets import ImageData, Split
+from mcofa.supernet.measure.evaluate import logits
+
+MODEL_NAME = "network"
+CALIBRATION_IMAGES = 128
+_COMPARED_IMAGES = 256
+
+
+def export_run(run: Run, checkpoint: Path) -> dict[str, Any]:
+    """Export the arch that the search chose; return (and record) the manifest's export section.
+
+    The weights come from ``checkpoint``, batch norm recalibrated, or from fine-tuning. Activations
+    are quantized by the ranges over 128 training images spread over the split, or by those that
+    quantization-aware fine-tuning trained for. Where a better memory plan than TFLM's own saves
+    arena on the board, the file carries it.
+
+    Raises:
+        RunError: the run holds no search result.
+        FileFormatError: the checkpoint is damaged, or of another space than the search's; or the
+            fine-tuned weights are damaged.
+        ArenaCheckError: the exported graph is not the predicted one.
+        MissingFileError: checkpoint or data set missing.
+        DiskWriteError: a file could not be written.
+    """
+    source = load_run_subnet(run, checkpoint)
+    header, arch, data, subnet = source.searched.header, source.searched.arch, source.data, source.subnet
+    onnx_model = to_onnx(subnet, arch.resolution)
+    onnx_bytes = onnx_model.SerializeToString()
+    calibration = data.train.spread(CALIBRATION_IMAGES)
+    images = _normalised(data, calibration)
+    held_out = _normalised(data, data.validation.spread(_COMPARED_IMAGES))
+    tflite = source.to_tflite(onnx_model, images)
+
+    board = _searched_board(run)
+    graph = parse_tflite(tflite.data, "network.tflite")
+    if graph != lower(header.space, arch):
+        raise ArenaCheckError(
+            f"the exported graph differs from the one that the search predicted from ({arch})",
+            "report this as a bug, with the run's manifest.json",
+        )
+    planned = with_plan_if_it_fits(tflite.data, board, Budget(**run.section("search")["budget"]))
+    section: dict[str, Any] = {
+        "checkpoint": source.searched.provenance,
+        "weights": source.weights,
+        "data": header.data,
+        "resolution": arch.resolution,
+        "channels": header.space.input_channels,
+        "labels": list(data.labels),
+        "preprocessing": asdict(data.preprocessing),
+        "calibration": {
+            "split": "train",
+            "images": len(calibration),
+            "sha256": hashlib.sha256(images.tobytes()).hexdigest(),
+            "method": source.range_method,
+        },
+        "input": {
+            **_quantized(graph.tensors[graph.inputs[0]].shape, tflite.input_quantization),
+            "rotate_180": tflite.rotate_180,
+        },
+        "output": _quantized(graph.tensors[graph.outputs[0]].shape, tflite.output_quantization),
+        "op_kinds": [str(kind) for kind in tflite.op_kinds],
+        "arena_bytes": arena_on(planned.data, board),
+        "offline_plan": {
+            "used": planned.data != tflite.data,
+            "saved_bytes": planned.saved_bytes,
+            "growth_bytes": planned.growth_bytes,
+            "head_bytes_before": planned.head_bytes_before,
+            "head_bytes_after": planned.head_bytes_after,
+            "lower_bound_bytes": planned.lower_bound_bytes,
+            "proven_optimal": planned.proven_optimal,
+        },
+        "sizes": sizes(graph, planned.data, len(planned.data) - len(tflite.data)),
+        "onnx_against_pytorch": onnx_agreement(onnx_bytes, logits(subnet, held_out), held_out, "validation"),
+        "versions": versions(),
+    }
+    section["onnx"] = run.write("network.onnx", onnx_bytes)
+    section["tflite"] = run.write("network.tflite", planned.data)
+    sources = to_c(deployed_model(section, planned.data, board))
+    section["c_arrays"] = [run.write(name, source) for name, source in sources.items()]
+    run.record("export", section)
+    return section
+
+
+def deployed_model(exported: dict[str, Any], tflite: bytes, board: Board) -> DeployedModel:
+    """Return what the firmware must know, with the arena that ``board`` needs.
+
+    ``exported`` is the manifest's export section, ``tflite`` the model file.
+    """
+    return DeployedModel(
+        name=MODEL_NAME,
+        data=tflite,
+        input_shape=tuple(exported["input"]["shape"]),
+        input_scale=exported["input"]["scale"],
+        input_zero_point=exported["input"]["zero_point"],
+        output_shape=tuple(exported["output"]["shape"]),
+        output_scale=exported["output"]["scale"],
+        output_zero_point=exported["output"]["zero_point"],
+        labels=tuple(exported["labels"]),
+        mean=exported["preprocessing"]["mean"],
+        std=exported["preprocessing"]["std"],
+        rotate_180=exported["input"]["rotate_180"],
+        op_kinds=tuple(exported["op_kinds"]),
+        arena_bytes=arena_on(tflite, board),
+        target=f"{board.name}, {board.core}, {board.kernels}",
+    )
+
+
+def arena_on(tflite: bytes, board: Board) -> int:
+    """Return the minimum arena, in bytes, that a model file needs on ``board``."""
+    minimum_bytes = account(parse_tflite(tflite, "network.tflite"), board_target(board)).minimum_bytes
+    assert minimum_bytes is not None
+    return minimum_bytes
+
+
+def with_plan_if_it_fits(tflite: bytes, board: Board, budget: Budget) -> OfflinePlanned:
+    """Plan the activations for ``board`` where that saves arena and the file stays within ``budget``."""
+    planned = with_offline_plan(tflite, "network.tflite", board_target(board))
+    code_bytes = graph_code_bytes(parse_tflite(tflite, "network.tflite"), board)
+    model_bytes = len(planned.data)
+    used = {
+        "model_bytes": model_bytes,
+        "flash_bytes": model_bytes + code_bytes + board.reserved.firmware_flash_bytes,
+    }
+    if all(used[name] <= limit for name, limit in budget.limits.items() if name in used):
+        return planned
+    return replace(planned, data=tflite, head_bytes_after=planned.head_bytes_before, saved_bytes=0)
+
+
+def _searched_board(run: Run) -> Board:
+    """The board that the run was searched for, with the kernels that it was searched with."""
+    searched = run.section("search")
+    if searched["board"] is None:
+        raise RunError(
+            f"run {run.folder} was searched without a board, so there is nothing to plan the memory for",
+            f"search for one, as in `mcofa search --board stm32f746 --out {run.folder}`",
+        )
+    return replace(load_board(searched["board"]), kernels=searched["kernels"])
+
+
+def _normalised(data: ImageData, split: Split) -> FloatArray:
+    return np.ascontiguousarray(data.preprocessing.normalise(split.images).numpy())
+
+
+def _quantized(shape: tuple[int, ...], quantization: Quantization) -> dict[str, Any]:
+    return {
+        "shape": list(shape),
+        "scale": quantization.scales[0],
+        "zero_point": quantization.zero_point,
+    }

@@ -1,0 +1,202 @@
+"""The int8 model as a C array, with everything the firmware must know about it."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from mcofa.errors import FileFormatError, McofaError
+from mcofa.files.resources import data_folder
+
+BYTES_PER_LINE = 12
+NUMBERS_PER_LINE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class DeployedModel:
+    """An int8 ``.tflite`` file and what a program needs to feed it and to read its answer.
+
+    Shapes are NHWC. A pixel of 0..255 in channel c becomes
+    ``(pixel / 255 - mean[c]) / std[c]`` before quantization (a single mean and
+    standard deviation serve every channel); with ``rotate_180`` the image is fed
+    rotated by 180 degrees. ``op_kinds`` are TFLite builtin names, sorted and unique.
+    ``arena_bytes`` is the minimum arena on ``target``, which names board, core and kernels:
+    each of them changes it.
+
+    Raises:
+        McofaError: a value that the C compiler or the firmware could not use.
+    """
+
+    name: str
+    data: bytes
+    input_shape: tuple[int, ...]
+    input_scale: float
+    input_zero_point: int
+    output_shape: tuple[int, ...]
+    output_scale: float
+    output_zero_point: int
+    labels: tuple[str, ...]
+    mean: float | tuple[float, ...]
+    std: float | tuple[float, ...]
+    rotate_180: bool
+    op_kinds: tuple[str, ...]
+    arena_bytes: int
+    target: str
+
+    def __post_init__(self) -> None:
+        """Refuse what would become invalid C."""
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", self.name):
+            raise McofaError(
+                f"model name {self.name!r} is not a C identifier",
+                "use letters, digits and underscores, and start with a letter",
+            )
+        if not self.data:
+            raise McofaError(f"model {self.name} holds 0 bytes", "export it again")
+        if not re.fullmatch(r"[ -\[\]-~]*", self.target):
+            raise McofaError(
+                f"target {self.target!r} cannot stand in a C comment",
+                "use printable ASCII without a backslash",
+            )
+        classes = self.output_shape[-1]
+        if len(self.labels) != classes:
+            raise McofaError(
+                f"{len(self.labels)} labels for {classes} outputs of model {self.name}",
+                "give one label for every class, in the order of the outputs",
+            )
+        for label in self.labels:
+            if not _is_c_text(label):
+                raise McofaError(
+                    f"label {label!r} of model {self.name} holds a NUL or what UTF-8 has no bytes for",
+                    "rename that class (its folder of images)",
+                )
+        if self.arena_bytes <= 0 or self.arena_bytes % 16:
+            raise McofaError(
+                f"arena of {self.arena_bytes} bytes is not a positive multiple of 16",
+                "predict it with `mcofa arena MODEL.tflite`",
+            )
+        if list(self.op_kinds) != sorted(set(self.op_kinds)):
+            raise McofaError(
+                f"op kinds of model {self.name} are not sorted and unique: {', '.join(self.op_kinds)}",
+                "pass them as tuple(sorted(set(kinds)))",
+            )
+        for what, values in (("mean", self.channel_means), ("std", self.channel_stds)):
+            if len(values) != self.input_shape[-1]:
+                raise McofaError(
+                    f"{len(values)} values of {what} for {self.input_shape[-1]} input channels",
+                    "give one value, or one for every channel",
+                )
+
+    @property
+    def channel_means(self) -> tuple[float, ...]:
+        """The mean of every input channel, in units of pixel / 255."""
+        return self._for_each_channel(self.mean)
+
+    @property
+    def channel_stds(self) -> tuple[float, ...]:
+        """The standard deviation of every input channel, in units of pixel / 255."""
+        return self._for_each_channel(self.std)
+
+    def _for_each_channel(self, value: float | tuple[float, ...]) -> tuple[float, ...]:
+        return value if isinstance(value, tuple) else (value,) * self.input_shape[-1]
+
+
+def to_c(model: DeployedModel) -> dict[str, bytes]:
+    """Return the header and the source that carry ``model``, as file name to contents.
+
+    The pair ``<name>_model.h`` and ``<name>_model.cc`` is valid C++17 and valid C11,
+    and depends on nothing but ``model``. ``read_c_array`` is the inverse for the data.
+    """
+    return {
+        f"{model.name}_model.h": render_template("model/model.h.jinja", model=model),
+        f"{model.name}_model.cc": render_template("model/model.cc.jinja", model=model),
+    }
+
+
+def read_c_array(source: str) -> bytes:
+    """Return the model's bytes from the text of a ``<name>_model.cc``.
+
+    Raises:
+        FileFormatError: no such array, or one cut short.
+    """
+    array = re.search(r"_model_data\[(\d+)\]\s*=\s*\{([^{}]*)\};", source)
+    if array is None:
+        raise _bad_source("no array *_model_data[BYTES] = {...};")
+    declared_bytes, items = int(array[1]), array[2]
+    try:
+        data = bytes(int(item, 16) for item in items.replace(",", " ").split())
+    except ValueError as error:
+        raise _bad_source(f"not a byte in the array: {error}") from error
+    if len(data) != declared_bytes:
+        raise _bad_source(f"the array declares {declared_bytes} bytes and lists {len(data)}")
+    return data
+
+
+def render_template(template: str, **values: object) -> bytes:
+    """Fill ``template``, a path under ``firmware_templates/``, with ``values``.
+
+    Raises:
+        jinja2.UndefinedError: the template names a value that was not given.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(data_folder("firmware_templates")),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(
+        c_float=c_float,
+        c_string=c_string,
+        c_bytes=c_byte_lines,
+        c_numbers=c_number_lines,
+        shell_quote=shlex.quote,
+        product=math.prod,
+    )
+    return environment.get_template(template).render(values).encode()
+
+
+def c_float(value: float) -> str:
+    """Return a C ``float`` literal; nine significant digits identify every float32."""
+    digits = f"{value:.9g}"
+    return f"{digits}f" if re.search(r"[.e]", digits) else f"{digits}.0f"
+
+
+def c_string(text: str) -> str:
+    """Return a C string literal of the UTF-8 bytes of ``text``, in plain ASCII."""
+    return '"' + "".join(map(_c_character, text.encode())) + '"'
+
+
+def c_byte_lines(data: bytes) -> Iterable[str]:
+    """Yield the lines of an array initialiser, each with at most ``BYTES_PER_LINE`` bytes."""
+    for start in range(0, len(data), BYTES_PER_LINE):
+        yield " ".join(f"0x{byte:02x}," for byte in data[start : start + BYTES_PER_LINE])
+
+
+def c_number_lines(numbers: Iterable[int]) -> Iterable[str]:
+    """Yield the lines of an array initialiser of small integers."""
+    texts = [f"{number}," for number in numbers]
+    for start in range(0, len(texts), NUMBERS_PER_LINE):
+        yield " ".join(texts[start : start + NUMBERS_PER_LINE])
+
+
+def _is_c_text(text: str) -> bool:
+    try:
+        return 0 not in text.encode()
+    except UnicodeEncodeError:  # A lone surrogate, as in a file name that is not UTF-8.
+        return False
+
+
+def _c_character(byte: int) -> str:
+    """A question mark is escaped so that no trigraph appears; octal escapes have a fixed width."""
+    if chr(byte) in '"\\?':
+        return "\\" + chr(byte)
+    return chr(byte) if 0x20 <= byte < 0x7F else f"\\{byte:03o}"
+
+
+def _bad_source(detail: str) -> FileFormatError:
+    return FileFormatError("C source", detail, "write it again with `mcofa export`")

@@ -1,0 +1,45 @@
+"""Engine ``aot`` as a firmware project takes it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from export.aot.cmsis_nn import cmsis_nn
+from export.aot.render import generate
+from export.convert.to_c import DeployedModel, render_template
+from export.firmware.engines import Engine
+from export.tflite.parse import parse_tflite
+from mcofa.boards import Board
+from mcofa.cost.arch_cost import board_target
+from mcofa.engines.aot.flash import aot_flash_bytes
+
+OPTIMIZATION = "-O2"
+"""What kernels are compiled with: a tenth fewer instructions than -Os for some hundred bytes of code."""
+
+
+def aot_engine(board: Board, model: DeployedModel) -> Engine:
+    """Return generated C for ``model`` on ``board``; the model needs one int8 input and one output.
+
+    Raises:
+        UnsupportedOpError: an op of the model has no kernel.
+        FileFormatError: ``model.data`` is not a .tflite file.
+        MissingFileError: the core needs CMSIS-NN, which was not found.
+    """
+    on = board_target(board)
+    generated = generate(model.data, model.name, on)
+    third_party = cmsis_nn(generated.kernels)
+    model = dataclasses.replace(model, arena_bytes=generated.arena_bytes)
+    values: dict[str, object] = {"model": model, "cmsis_nn": third_party, "optimization": OPTIMIZATION}
+    return Engine(
+        name="aot",
+        model=model,
+        arena_used_bytes=generated.arena_bytes,
+        flash_bytes=aot_flash_bytes(parse_tflite(model.data, model.name), on) - generated.shared_bytes,
+        flash_basis="constants of every op, code as measured with arm-none-eabi-gcc 12.2.1",
+        files={
+            "engine.mk": render_template("aot/engine.mk.jinja", **values),
+            "src/engine_aot.c": render_template("aot/engine_aot.c.jinja", **values),
+            **{f"aot/{name}": data for name, data in generated.files.items()},
+            **third_party.files,
+        },
+    )

@@ -1,0 +1,150 @@
+"""Running a built firmware in QEMU, and judging what it says of itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from export.firmware.project import PROGRAM
+from mcofa.boards import Board, Emulation, board_names, load_board
+from mcofa.errors import McofaError
+
+EMULATION_SECONDS = 900.0
+_NANOSECONDS_PER_SECOND = 1_000_000_000
+
+
+class EmulationError(McofaError):
+    """The firmware did not run in the emulator, or its self-test failed there."""
+
+
+@dataclass(frozen=True, slots=True)
+class BootReport:
+    """The line of JSON that a firmware prints at start; the keys are explained in docs/firmware.md.
+
+    ``cycles`` are those of the counter named in ``counter``.
+    """
+
+    model_sha256: str
+    engine: str
+    board: str
+    arena_reserved_bytes: int
+    arena_touched_bytes: int
+    arena_guards_intact: bool
+    arena_used_bytes: int
+    arena_used_predicted_bytes: int
+    stack_reserved_bytes: int
+    stack_used_bytes: int
+    counter: str
+    cycles: int
+    images: int
+    images_equal_to_host: int
+    top1: int
+    label: str
+    passed: bool
+
+    def instructions(self, board: Board) -> int:
+        """Return the instructions of one inference: QEMU lets each take a nanosecond of SysTick's clock."""
+        return round(self.cycles * _NANOSECONDS_PER_SECOND / board.clock_hz)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as the firmware printed it."""
+        return asdict(self)
+
+
+def emulate(project: Path, board: Board, timeout_seconds: float = EMULATION_SECONDS) -> BootReport:
+    """Run the program built in ``project`` in QEMU and return what it prints.
+
+    Raises:
+        EmulationError: the board is not emulated, QEMU failed or took too long, or the firmware
+            printed something else (a fault, for instance).
+        McofaError: QEMU is not installed.
+    """
+    command = emulator(board).command_for(project / PROGRAM.with_suffix(".elf"))
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_seconds,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise McofaError(f"{command[0]} is not installed", "sudo apt-get install qemu-system-arm") from error
+    except subprocess.TimeoutExpired as error:
+        raise EmulationError(
+            f"the firmware in {project} did not finish within {timeout_seconds:g} s",
+            f"watch it with `make -C {project} emulate`",
+        ) from error
+    return boot_report(done.stdout, f"exit status {done.returncode}: {done.stderr.strip()[:200]}")
+
+
+def emulator(board: Board) -> Emulation:
+    """Return the machine that stands in for ``board``.
+
+    Raises:
+        EmulationError: there is none.
+    """
+    if board.emulate is None:
+        emulated = [name for name in board_names() if load_board(name).emulate]
+        raise EmulationError(
+            f"QEMU does not have {board.title}", f"choose an emulated board: {', '.join(emulated)}"
+        )
+    return board.emulate
+
+
+def boot_report(text: str, otherwise: str) -> BootReport:
+    """Return the boot report in what a firmware printed.
+
+    Raises:
+        EmulationError: there is none; the message holds what was printed, or else ``otherwise``.
+    """
+    for line in text.splitlines():
+        try:
+            values = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(values, dict) and set(values) == {field.name for field in fields(BootReport)}:
+            return BootReport(**values)
+    raise EmulationError(
+        f"the firmware printed no report ({text.strip()[-300:] or otherwise})",
+        "look up the address of a fault in build/firmware.map, or run it under gdb (-s -S)",
+    )
+
+
+def enforce_report(report: BootReport, sha256: str) -> None:
+    """Do nothing when the self-test passed with the model of this hash.
+
+    Raises:
+        EmulationError: says what differs.
+    """
+    failures = []
+    if report.model_sha256 != sha256:
+        failures.append(f"it runs the model {report.model_sha256[:12]}, not {sha256[:12]}")
+    if report.images_equal_to_host != report.images:
+        failures.append(
+            f"{report.images - report.images_equal_to_host} of {report.images} images get other output bytes "
+            "than on the host"
+        )
+    # CMSIS-NN leaves the end of its scratch untouched on some cores; TFLM's arena has a tail there.
+    if report.engine == "tflm" and report.arena_touched_bytes != report.arena_reserved_bytes:
+        failures.append(
+            f"it touches {report.arena_touched_bytes:,} B of an arena of {report.arena_reserved_bytes:,} B"
+        )
+    if report.arena_used_bytes != report.arena_used_predicted_bytes:
+        failures.append(
+            f"the engine uses {report.arena_used_bytes:,} B of arena, not the predicted "
+            f"{report.arena_used_predicted_bytes:,} B"
+        )
+    if not report.arena_guards_intact:
+        failures.append("something wrote beside the arena")
+    if failures or not report.passed:
+        raise EmulationError(
+            f"the self-test of {report.engine} on {report.board} failed: "
+            f"{'; '.join(failures) or 'it says so'}",
+            "report this as a bug, with the model; a network with SOFTMAX may differ in the last bit "
+            "(docs/firmware.md)",
+        )

@@ -1,0 +1,173 @@
+"""A firmware project for one board, engine and model, rendered from ``firmware_templates/``."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shlex
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from export.convert.to_c import DeployedModel, render_template, to_c
+from export.firmware.device_images import DeviceImages
+from export.firmware.engines import Engine
+from export.firmware.tflm_engine import TFLM_COMMIT
+from export.runtimes.litert import Int8Array
+from mcofa.boards import Board, MemoryRegion
+from mcofa.errors import DiskWriteError, McofaError
+
+MARKER = ".mcofa-firmware"
+"""The file by which a rendered project is recognised, so that it may be replaced."""
+
+PROGRAM = Path("build/firmware")
+"""The program that a project builds, without suffix."""
+
+_PIXEL_VALUES = 256
+_IMAGE_CHANNELS = 4
+_SOURCES = (
+    "arena.c",
+    "arena.h",
+    "board.h",
+    "cycles.c",
+    "cycles.h",
+    "engine.h",
+    "input.c",
+    "input.h",
+    "main.c",
+    "print.c",
+    "print.h",
+    "stack.h",
+    "startup.c",
+    "test_images.c",
+    "test_images.h",
+)
+_PROJECT_FILES = ("Makefile", "README.md", "linker.ld", *(f"src/{name}" for name in _SOURCES))
+
+
+def render_firmware(board: Board, engine: Engine, images: DeviceImages, destination: Path) -> list[Path]:
+    """Write a complete firmware project into ``destination``.
+
+    The project is written beside ``destination`` and renamed, so it is there whole or
+    not at all; an earlier project of ours is replaced. Nothing is built or downloaded.
+
+    Returns:
+        The files written, sorted.
+
+    Raises:
+        McofaError: ``destination`` holds something that is not a rendered project.
+        DiskWriteError: the operating system refused to write.
+    """
+    contents = _project_contents(board, engine, images)
+    destination = destination.absolute()
+    _refuse_foreign_folder(destination)
+    with _replacing_folder(destination) as temporary:
+        for name, data in contents.items():
+            path = temporary / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+    return sorted(destination / name for name in contents)
+
+
+def pixel_table(model: DeployedModel) -> list[Int8Array]:
+    """Return the network's input for every pixel of 0..255, one row of 256 a channel.
+
+    Empty for an input that is no image: with more than four channels.
+    """
+    if model.input_shape[-1] > _IMAGE_CHANNELS:
+        return []
+    pixels = np.arange(_PIXEL_VALUES, dtype=np.float32) / np.float32(_PIXEL_VALUES - 1)
+    rows = []
+    for mean, std in zip(model.channel_means, model.channel_stds, strict=True):
+        normalised = (pixels - np.float32(mean)) / np.float32(std)
+        steps = np.round(normalised / model.input_scale) + model.input_zero_point
+        rows.append(np.clip(steps, -128, 127).astype(np.int8))
+    return rows
+
+
+def _project_contents(board: Board, engine: Engine, images: DeviceImages) -> dict[str, bytes]:
+    model = engine.model
+    emulate = _make_recipe(board.emulate.command_for(PROGRAM.with_suffix(".elf"))) if board.emulate else ""
+    values: dict[str, object] = {
+        "board": board,
+        "model": model,
+        "engine": engine.name,
+        "arena_used_bytes": engine.arena_used_bytes,
+        "model_sha256": hashlib.sha256(model.data).hexdigest(),
+        "test_images": images,
+        "pixel_table": pixel_table(model),
+        "counter": "systick" if board.emulate or board.core in ("cortex-m0", "cortex-m0plus") else "dwt",
+        "regions": [
+            {
+                "name": _linker_name(region),
+                "attributes": "rx" if region.kind == "flash" else "rw",
+                "address": region.address,
+                "bytes": region.bytes,
+            }
+            for region in board.memories
+        ],
+        "boot": _linker_name(board.boot_region) if board.boot_region else "",
+        "code": _linker_name(board.code_region),
+        "model_memory": _linker_name(board.flash_region),
+        "image_memory": _linker_name(board.images_region),
+        "stack": _linker_name(board.stack_region),
+        "data": _linker_name(board.data_region),
+        "arena": _linker_name(board.arena_region),
+        "flash_command": _make_recipe(board.flash.command_for(PROGRAM)) if board.flash else "",
+        "emulate_command": emulate,
+        "tflm_commit": TFLM_COMMIT,
+    }
+    contents = {name: render_template(f"project/{name}.jinja", **values) for name in _PROJECT_FILES}
+    start = board.start.code if board.start else "semihosted" if board.emulate else "stub"
+    contents["src/board.c"] = render_template(f"start/{start}.c.jinja", **values)
+    header = f"{model.name}_model.h"
+    contents[f"src/{header}"] = to_c(model)[header]
+    contents[MARKER] = f"rendered by mcofa firmware: {model.name}, {engine.name}, {board.name}\n".encode()
+    return contents | dict(engine.files)
+
+
+def _make_recipe(command: list[str]) -> str:
+    """The argument list as one line of a Makefile recipe."""
+    return shlex.join(command).replace("$", "$$")
+
+
+def _linker_name(region: MemoryRegion) -> str:
+    """The region's name as a symbol of the linker script."""
+    return "".join(character if character.isalnum() else "_" for character in region.name.upper())
+
+
+def _refuse_foreign_folder(destination: Path) -> None:
+    empty = destination.is_dir() and not any(destination.iterdir())
+    if destination.exists() and not empty and not (destination / MARKER).is_file():
+        raise McofaError(
+            f"{destination} exists and is not a rendered firmware project (it has no {MARKER})",
+            "choose another folder, or move this one away",
+        )
+
+
+@contextlib.contextmanager
+def _replacing_folder(destination: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``destination`` that takes its place when the block succeeds."""
+    staging: Path | None = None
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))
+        fresh, earlier = staging / "new", staging / "old"
+        fresh.mkdir()
+        yield fresh
+        try:
+            if destination.exists():
+                destination.replace(earlier)
+            fresh.replace(destination)
+        except BaseException:
+            if earlier.exists() and not destination.exists():
+                earlier.replace(destination)
+            raise
+    except OSError as error:
+        raise DiskWriteError(destination, error) from error
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)

@@ -1,0 +1,129 @@
+"""Engine ``tflm``: TensorFlow Lite Micro's interpreter, from a library that the user built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from export.convert.to_c import DeployedModel, render_template, to_c
+from export.firmware.engines import Engine
+from export.tflite.parse import parse_tflite
+from mcofa.boards import Board
+from mcofa.cost.arch_cost import board_target, graph_code_bytes
+from mcofa.engines.tflm import account
+from mcofa.errors import UnsupportedOpError
+
+TFLM_COMMIT = "90b983c2b3f1"
+"""The tflite-micro commit whose arena the accounting was verified against."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpRegistration:
+    """How one kind of op is registered with TFLM's ``MicroMutableOpResolver``.
+
+    ``header`` is the TFLM header that declares ``function``, or empty when
+    ``micro_mutable_op_resolver.h`` includes it already.
+    """
+
+    method: str
+    function: str
+    header: str = ""
+
+
+OP_REGISTRATIONS = {
+    "ADD": OpRegistration("AddAdd", "Register_ADD_INT8"),
+    "AVERAGE_POOL_2D": OpRegistration("AddAveragePool2D", "Register_AVERAGE_POOL_2D_INT8"),
+    "CONV_2D": OpRegistration("AddConv2D", "Register_CONV_2D_INT8"),
+    "DEPTHWISE_CONV_2D": OpRegistration("AddDepthwiseConv2D", "Register_DEPTHWISE_CONV_2D_INT8"),
+    "DEQUANTIZE": OpRegistration("AddDequantize", "Register_DEQUANTIZE"),
+    "FULLY_CONNECTED": OpRegistration("AddFullyConnected", "Register_FULLY_CONNECTED_INT8"),
+    "HARD_SWISH": OpRegistration("AddHardSwish", "Register_HARD_SWISH"),
+    "LOGISTIC": OpRegistration("AddLogistic", "Register_LOGISTIC"),
+    "MAX_POOL_2D": OpRegistration("AddMaxPool2D", "Register_MAX_POOL_2D_INT8"),
+    "MEAN": OpRegistration("AddMean", "Register_MEAN"),
+    "MUL": OpRegistration("AddMul", "Register_MUL_INT8"),
+    "PAD": OpRegistration("AddPad", "Register_PAD_INT8", "tensorflow/lite/micro/kernels/pad.h"),
+    "QUANTIZE": OpRegistration("AddQuantize", "Register_QUANTIZE"),
+    "RELU": OpRegistration("AddRelu", "Register_RELU"),
+    "RELU6": OpRegistration("AddRelu6", "Register_RELU6"),
+    "RESHAPE": OpRegistration("AddReshape", "Register_RESHAPE"),
+    "SOFTMAX": OpRegistration("AddSoftmax", "Register_SOFTMAX_INT8"),
+    "SUB": OpRegistration("AddSub", "Register_SUB"),
+    "SUM": OpRegistration("AddSum", "Register_SUM"),
+    "TRANSPOSE": OpRegistration(
+        "AddTranspose", "Register_TRANSPOSE_INT8", "tensorflow/lite/micro/kernels/transpose.h"
+    ),
+}
+"""Source: tensorflow/lite/micro/micro_mutable_op_resolver.h and kernels/*.h at ``TFLM_COMMIT``."""
+
+
+def tflm_engine(board: Board, model: DeployedModel) -> Engine:
+    """Return TensorFlow Lite Micro's interpreter for ``model``, in the smallest arena that it can run in.
+
+    Raises:
+        UnsupportedOpError: the model uses an op that no registration or no accounting rule is known for.
+        FileFormatError: ``model.data`` is not a .tflite file.
+    """
+    registrations = op_registrations(model.op_kinds)
+    graph = parse_tflite(model.data, model.name)
+    arena_used_bytes = account(graph, board_target(board)).arena_used_bytes
+    assert arena_used_bytes is not None
+    values: dict[str, object] = {
+        "board": board,
+        "model": model,
+        "registrations": registrations,
+        "registration_headers": sorted({item.header for item in registrations if item.header}),
+        "tflm_commit": TFLM_COMMIT,
+        "library_arguments": _library_arguments(board),
+        "target_arch": _target_arch(board),
+    }
+    files = {
+        path: render_template(f"tflm/{path.removeprefix('src/')}.jinja", **values)
+        for path in ("engine.mk", "src/engine_tflm.cc", "src/op_resolver.h", "src/syscalls.c")
+    }
+    sources = {f"src/{name}": data for name, data in to_c(model).items() if name.endswith(".cc")}
+    return Engine(
+        name="tflm",
+        model=model,
+        arena_used_bytes=arena_used_bytes,
+        flash_bytes=len(model.data) + graph_code_bytes(graph, board) + board.reserved.firmware_flash_bytes,
+        flash_basis=f"model file, TFLM {TFLM_COMMIT} built with {board.kernels} and -Os, board's reserve",
+        files=files | sources,
+    )
+
+
+def op_registrations(op_kinds: tuple[str, ...]) -> list[OpRegistration]:
+    """Return the registration of every kind of op, in the order given.
+
+    Raises:
+        UnsupportedOpError: a kind without a known registration.
+    """
+    unknown = [kind for kind in op_kinds if kind not in OP_REGISTRATIONS]
+    if unknown:
+        raise UnsupportedOpError(
+            f"no TFLM registration is known for {', '.join(unknown)}; known: {', '.join(OP_REGISTRATIONS)}",
+            "export a network of the known ops, for instance with `mcofa export`",
+        )
+    return [OP_REGISTRATIONS[kind] for kind in op_kinds]
+
+
+def _target_arch(board: Board) -> str:
+    """TFLM's name of the core; of these two it has parts with and without an FPU.
+
+    Source: tensorflow/lite/micro/tools/make/targets/cortex_m_generic_makefile.inc at TFLM_COMMIT.
+    """
+    has_variants = board.core in ("cortex-m4", "cortex-m7")
+    return f"{board.core}+fp" if has_variants and board.fpu != "none" else board.core
+
+
+def _library_arguments(board: Board) -> str:
+    """What TFLM's library must be built for, in the words of its document.
+
+    FPU must be named: TFLM's default for a Cortex-M7 has double-precision instructions,
+    which a part with a single-precision unit cannot execute.
+    """
+    arguments = ["TARGET=cortex_m_generic", f"TARGET_ARCH={_target_arch(board)}"]
+    if board.fpu != "none":
+        arguments.append(f"FPU={board.fpu}")
+    if board.kernels == "cmsis-nn":
+        arguments += ["OPTIMIZED_KERNEL_DIR=cmsis_nn", "OPTIMIZE_KERNELS_FOR=KERNELS_OPTIMIZED_FOR_SIZE"]
+    return " ".join([*arguments, "BUILD_TYPE=release"])

@@ -1,0 +1,1 @@
+"""Predicting the accuracy of archs from measured ones."""

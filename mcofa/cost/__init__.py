@@ -1,0 +1,1 @@
+"""What archs cost: one, whole populations, and by stage."""

@@ -1,0 +1,1 @@
+"""Designing search spaces for a board."""

@@ -1,0 +1,1 @@
+"""Engine ``aot``: what its generated C needs, known before anything is generated."""

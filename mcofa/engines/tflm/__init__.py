@@ -1,0 +1,57 @@
+"""What TFLM puts in its arena for a graph: head, tail and minimum, byte for byte.
+
+The arena holds the *head* (activations and scratch, planned) at its start and the
+*tail* (everything persistent) at its end, allocated downward. The rules are those of
+TFLM 90b983c2b3f1 and CMSIS-NN 99f736a6 built with GCC; struct sizes and the table of
+ops are read from ``tflm-90b983c2b3f1.json``, which names the builds they were measured on.
+Only int8 networks are accounted for; ``check_supported`` says what is not.
+"""
+
+from __future__ import annotations
+
+from mcofa.engines.tflm.arena import Arena, MinimumCause, account
+from mcofa.engines.tflm.head import ONLINE, head_plan, planned_buffers, planned_tensors
+from mcofa.engines.tflm.ops import (
+    OpMemory,
+    check_supported,
+    op_memory,
+    raise_unsupported,
+    scratch_buffers,
+    window_padding,
+)
+from mcofa.engines.tflm.targets import (
+    Extension,
+    KernelSet,
+    Target,
+    constants,
+    kernel_sets,
+    requests_per_op,
+    structs,
+    target,
+    target_names,
+)
+
+__all__ = [
+    "ONLINE",
+    "Arena",
+    "Extension",
+    "KernelSet",
+    "MinimumCause",
+    "OpMemory",
+    "Target",
+    "account",
+    "check_supported",
+    "constants",
+    "head_plan",
+    "kernel_sets",
+    "op_memory",
+    "planned_buffers",
+    "planned_tensors",
+    "raise_unsupported",
+    "requests_per_op",
+    "scratch_buffers",
+    "structs",
+    "target",
+    "target_names",
+    "window_padding",
+]

@@ -1,0 +1,97 @@
+"""The whole arena of a graph on a target: head, tail, and the smallest in which the model starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mcofa.engines.tflm.head import HeadPeak, head_peak, head_plan, planned_buffers
+from mcofa.engines.tflm.ops import check_supported, op_memory
+from mcofa.engines.tflm.tail import ARENA_ALIGNMENT_BYTES, planning_bytes, preparing_bytes, tail
+from mcofa.engines.tflm.targets import Target
+from mcofa.graph import Graph
+from mcofa.memory.plan import aligned
+
+
+class MinimumCause(StrEnum):
+    """What decides the smallest arena in which the model starts."""
+
+    RESIDENT = "head and tail"
+    PLANNING = "tables of the memory planner"
+    PREPARING = "temporary tensors while an op is prepared"
+
+
+@dataclass(frozen=True, slots=True)
+class Arena:
+    """Predicted arena of one graph on one target, in bytes.
+
+    ``tail_bytes`` and ``arena_used_bytes`` are those of a plain interpreter,
+    ``recording_tail_bytes`` of a recording one. ``minimum_bytes`` is what the firmware
+    must reserve: the largest of ``resident_bytes``, ``planning_bytes`` and
+    ``preparing_bytes``, rounded up to 16; ``minimum_cause`` says which. What the wheel
+    (``x86-64``) does not give is None there. ``breakdown`` adds up to the tail (the
+    recording one on x86-64) plus the head.
+    """
+
+    target: Target
+    head_bytes: int
+    recording_tail_bytes: int
+    tail_bytes: int | None
+    arena_used_bytes: int | None
+    minimum_bytes: int | None
+    minimum_cause: MinimumCause | None
+    resident_bytes: int | None
+    planning_bytes: int | None
+    preparing_bytes: int | None
+    breakdown: dict[str, int]
+    head_peak: HeadPeak
+
+
+def account(graph: Graph, on: Target) -> Arena:
+    """Return the arena that TFLM needs for ``graph`` on the target ``on``.
+
+    Raises:
+        UnsupportedOpError: names all the ops of the graph that have no rule.
+    """
+    check_supported(graph, on)
+    ops = [op_memory(graph, op, on) for op in graph.ops]
+    buffers = planned_buffers(graph, ops)
+    head_bytes = head_plan(graph, buffers).total_bytes
+    recording = tail(graph, ops, on, recording=True)
+    fullest = head_peak(graph, buffers)
+    if on.abi == "x86-64":
+        return Arena(
+            target=on,
+            head_bytes=head_bytes,
+            recording_tail_bytes=recording.total_bytes,
+            tail_bytes=None,
+            arena_used_bytes=None,
+            minimum_bytes=None,
+            minimum_cause=None,
+            resident_bytes=None,
+            planning_bytes=None,
+            preparing_bytes=None,
+            breakdown={"head": head_bytes, **recording.breakdown},
+            head_peak=fullest,
+        )
+    plain = tail(graph, ops, on, recording=False)
+    causes = {
+        MinimumCause.RESIDENT: head_bytes + plain.total_bytes,
+        MinimumCause.PLANNING: planning_bytes(graph, ops, plain, on),
+        MinimumCause.PREPARING: preparing_bytes(ops, plain, on),
+    }
+    minimum_cause = max(causes, key=lambda cause: causes[cause])
+    return Arena(
+        target=on,
+        head_bytes=head_bytes,
+        recording_tail_bytes=recording.total_bytes,
+        tail_bytes=plain.total_bytes,
+        arena_used_bytes=head_bytes + plain.total_bytes,
+        minimum_bytes=aligned(causes[minimum_cause], ARENA_ALIGNMENT_BYTES),
+        minimum_cause=minimum_cause,
+        resident_bytes=causes[MinimumCause.RESIDENT],
+        planning_bytes=causes[MinimumCause.PLANNING],
+        preparing_bytes=causes[MinimumCause.PREPARING],
+        breakdown={"head": head_bytes, **plain.breakdown},
+        head_peak=fullest,
+    )

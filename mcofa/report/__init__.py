@@ -1,0 +1,1 @@
+"""A run as a table and as one HTML page."""

@@ -1,0 +1,37 @@
+"""The Pareto front on the page of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from mcofa.errors import McofaError
+from mcofa.runs.run import Run
+from mcofa.search.front_files import TITLES, as_svg
+from mcofa.search.recorded_front import recorded_front
+
+_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class PageFront:
+    """A picture, empty where none can be drawn, and what to say of it."""
+
+    svg: str
+    words: str
+
+
+def page_front(run: Run, searched: dict[str, Any]) -> PageFront:
+    """Return the front that the search wrote; else a quick one; else why there is none."""
+    try:
+        if "pareto" in searched:
+            measures = searched["pareto"]["measures"]
+            svg = run.read(searched["pareto"]["svg"], "search").decode()
+        else:
+            front, chosen = recorded_front(searched, f"{run.folder}/manifest.json", _SECONDS)
+            measures, svg = front.measures, as_svg(front, chosen)
+    except McofaError as error:
+        return PageFront("", f"Not drawn: {error.problem}.")
+    *others, last = (TITLES[name].rsplit(",", 1)[0] for name in measures)
+    beaten = f"beats one of the front in {', '.join(others)} and {last} together"
+    return PageFront(svg, f"Subnets within the limits: none that was tried {beaten}.")

@@ -1,0 +1,213 @@
+"""A run as one HTML page that needs nothing else: no scripts, no fonts, no network.
+
+What the page shows depends on which commands have run: every part appears when its numbers
+are there.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mcofa.cost.arch_cost import op_macs
+from mcofa.draw.timeline import Timeline, as_svg, timeline
+from mcofa.engines.tflm import Target
+from mcofa.errors import FileFormatError
+from mcofa.graph import Graph
+from mcofa.report.accuracy import accuracy_steps
+from mcofa.report.front import PageFront
+from mcofa.runs.searched_space import searched_space
+from mcofa.space.arch import Arch, arch_from_json
+from mcofa.space.search_space import SearchSpace
+
+_TEMPLATE = "page.html.jinja"
+_COMMANDS = ("search", "finetune", "export", "evaluate", "verify", "arena_check", "firmware")
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A value out of a limit, with its words."""
+
+    name: str
+    words: str
+    percent: float
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stage of the network: what it puts out, and its blocks."""
+
+    name: str
+    output: str
+    blocks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OpRow:
+    """One op of the graph: its output, its constants and its share of the work."""
+
+    number: int
+    kind: str
+    output: str
+    constant_bytes: int
+    output_bytes: int
+    live_bytes: int
+    macs: int
+    macs_percent: float
+    at_peak: bool
+
+
+def report_page(folder: Path, manifest: dict[str, Any], graph: Graph, on: Target, front: PageFront) -> str:
+    """Return the page for the run in ``folder``.
+
+    ``graph`` is the network as exported, or as predicted before the export; ``on`` the target
+    for which its memory is drawn.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    searched = manifest["search"]
+    source = f"{folder}/manifest.json"
+    arch = arch_from_json(searched["arch"], source)
+    memory = timeline(graph, on)
+    commands, unrecorded = _commands(manifest)
+    ops = op_rows(graph, memory)
+    return environment.get_template(_TEMPLATE).render(
+        name=folder.name,
+        searched=searched,
+        arch=str(arch),
+        parts=_parts(searched, arch, source),
+        budgets=_budgets(searched),
+        front=front,
+        memory=memory,
+        target=on,
+        peak=memory.arena.head_peak,
+        timeline_svg=as_svg(memory),
+        ops=ops,
+        macs=sum(op.macs for op in ops),
+        sizes=_sizes(manifest),
+        accuracies=_accuracies(manifest),
+        commands=commands,
+        unrecorded=unrecorded,
+        version=manifest["mcofa_version"],
+    )
+
+
+def op_rows(graph: Graph, memory: Timeline) -> tuple[OpRow, ...]:
+    """Return what each op holds and computes."""
+    macs = [op_macs(graph, op) for op in graph.ops]
+    total = sum(macs) or 1
+    rows = []
+    for i, op in enumerate(graph.ops):
+        output = graph.tensors[op.outputs[0]]
+        rows.append(
+            OpRow(
+                number=i,
+                kind=str(op.kind),
+                output="×".join(map(str, output.shape)),
+                constant_bytes=sum(graph.tensors[t].bytes for t in op.inputs if graph.tensors[t].constant),
+                output_bytes=output.bytes,
+                live_bytes=memory.rows[i].live_bytes,
+                macs=macs[i],
+                macs_percent=100 * macs[i] / total,
+                at_peak=i == memory.arena.head_peak.op_index,
+            )
+        )
+    return tuple(rows)
+
+
+def _budgets(searched: dict[str, Any]) -> list[Bar]:
+    predicted, limits = searched["predicted"], searched["budget"]
+    wanted = (
+        ("arena", "arena_bytes", "arena_bytes", "{:,.0f} of {:,.0f} B"),
+        ("flash", "flash_bytes", "flash_bytes", "{:,.0f} of {:,.0f} B"),
+        ("model file", "model_bytes", "model_bytes", "{:,.0f} of {:,.0f} B"),
+        ("latency (estimate)", "latency_ms_estimate", "latency_ms", "{:,.1f} of {:,.1f} ms"),
+        ("peak items", "peak_items", "peak_items", "{:,.0f} of {:,.0f}"),
+    )
+    return [
+        Bar(name, words.format(predicted[of], limits[limit]), 100 * predicted[of] / limits[limit])
+        for name, of, limit, words in wanted
+        if limits.get(limit) and of in predicted
+    ]
+
+
+def _parts(searched: dict[str, Any], arch: Arch, source: str) -> list[Part]:
+    """The arch stage by stage; without outputs where its space is not at hand any more."""
+    try:
+        space = searched_space(searched, source)
+    except FileFormatError:
+        widths: Sequence[str] = [""] * len(arch.kernel_sizes)
+        return _stage_parts(arch, widths)
+    side = -(-arch.resolution // space.stem.stride)
+    first = Part("stem", f"{side}×{side}×{space.stem.first_block_width}", ("3×3", "3×3"))
+    return [first, *_stage_parts(arch, _stage_outputs(space, side)), _head(space)]
+
+
+def _stage_outputs(space: SearchSpace, side: int) -> list[str]:
+    outputs = []
+    for stage in space.stages:
+        side = -(-side // stage.stride)
+        outputs.append(f"{side}×{side}×{stage.width}")
+    return outputs
+
+
+def _stage_parts(arch: Arch, outputs: Sequence[str]) -> list[Part]:
+    return [
+        Part(
+            f"stage {number}",
+            output,
+            tuple(f"{k}×{k}, ×{e:g}" for k, e in zip(kernels, expands, strict=True)),
+        )
+        for number, (kernels, expands, output) in enumerate(
+            zip(arch.kernel_sizes, arch.expand_ratios, outputs, strict=True), 1
+        )
+    ]
+
+
+def _head(space: SearchSpace) -> Part:
+    widths = (space.head.final_expand_width, space.head.feature_width)
+    return Part("head", f"{space.classes} classes", tuple(f"1×1, {width}" for width in widths))
+
+
+def _sizes(manifest: dict[str, Any]) -> list[tuple[str, int, int | None]]:
+    """What was predicted and, where it was, measured."""
+    rows: list[tuple[str, int, int | None]] = []
+    if "export" in manifest:
+        model_bytes = manifest["search"]["predicted"].get("model_bytes")
+        plan = manifest["export"]["offline_plan"]
+        if model_bytes is not None:
+            growth = plan["growth_bytes"] if plan["used"] else 0
+            rows.append(("model file", model_bytes + growth, manifest["export"]["tflite"]["bytes"]))
+    if "arena_check" in manifest:
+        check = manifest["arena_check"]
+        for part in ("head", "tail"):
+            predicted, measured = (check[f"x86_64_{how}_{part}_bytes"] for how in ("predicted", "measured"))
+            rows.append((f"arena, x86-64, {part}", predicted, measured))
+        rows.append((f"arena, {check['board']} ({check['core']})", check["arena_bytes"], None))
+    return rows
+
+
+def _accuracies(manifest: dict[str, Any]) -> list[Bar]:
+    """The accuracy at each step of the chain, drawn from just below the lowest."""
+    steps = accuracy_steps(manifest)
+    lowest = min(step.top1_percent for step in steps) - 1
+    span = max(step.top1_percent for step in steps) - lowest
+    return [Bar(step.name, step.words, 100 * (step.top1_percent - lowest) / span) for step in steps]
+
+
+def _commands(manifest: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """The shell commands that made the run, and the names of those that were not recorded."""
+    done = [name for name in _COMMANDS if name in manifest]
+    typed = [shlex.join(manifest[name]["command"]) for name in done if "command" in manifest[name]]
+    unknown = [name.replace("_", "-") for name in done if "command" not in manifest[name]]
+    return typed, unknown

@@ -1,0 +1,1 @@
+"""Search spaces, and archs: one choice in a space each."""

@@ -1,0 +1,1 @@
+"""Images and their classes, and the batches that training takes."""

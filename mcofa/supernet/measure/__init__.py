@@ -1,0 +1,1 @@
+"""Measuring the accuracy of networks and subnets."""

@@ -1,0 +1,1 @@
+"""Training a supernet, phase by phase."""

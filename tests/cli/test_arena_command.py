@@ -1,0 +1,173 @@
+"""`mcofa arena` as a user meets it: every figure, every target, the drawing, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from test_cli import mcofa, refused
+from tiny_models import ModelBuilder, small_network
+
+from export.tflite.parse import parse_tflite
+from mcofa.engines.tflm import account, target, target_names
+
+SETS = [("x86-64", "reference")]
+SETS += [(core, kernels) for core in target_names()[1:] for kernels in ("reference", "cmsis-nn")]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "small.tflite"
+    path.write_bytes(small_network())
+    return path
+
+
+def arena_json(model: Path, *words: str | Path) -> dict[str, Any]:
+    done = mcofa("arena", model, *words, "--json", cwd=model.parent)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize(("core", "kernels"), SETS)
+def test_every_figure_on_every_target(model: Path, core: str, kernels: str) -> None:
+    predicted = account(parse_tflite(small_network(), "small"), target(core, kernels))
+    cause = predicted.minimum_cause
+    assert arena_json(model, "--target", core, "--kernels", kernels) == {
+        "model": str(model),
+        "target": core,
+        "kernels": kernels,
+        "head_bytes": predicted.head_bytes,
+        "tail_bytes": predicted.tail_bytes,
+        "recording_tail_bytes": predicted.recording_tail_bytes,
+        "arena_used_bytes": predicted.arena_used_bytes,
+        "minimum_bytes": predicted.minimum_bytes,
+        "minimum_cause": None if cause is None else cause.value,
+        "breakdown": predicted.breakdown,
+    }
+
+
+def test_figures_of_a_board_add_up(model: Path) -> None:
+    found = arena_json(model, "--target", "cortex-m4")
+    assert found["kernels"] == "cmsis-nn"
+    assert sum(found["breakdown"].values()) == found["arena_used_bytes"]
+    assert found["head_bytes"] + found["tail_bytes"] == found["arena_used_bytes"] <= found["minimum_bytes"]
+    assert found["tail_bytes"] < found["recording_tail_bytes"]
+    assert found["minimum_bytes"] % 16 == 0
+
+
+def test_the_host_measures_what_was_predicted(model: Path) -> None:
+    found = arena_json(model, "--measure")
+    assert (found["target"], found["kernels"]) == ("x86-64", "reference")
+    assert found["tail_bytes"] is found["arena_used_bytes"] is found["minimum_bytes"] is None
+    assert found["measured"] == {
+        "head_bytes": found["head_bytes"],
+        "recording_tail_bytes": found["recording_tail_bytes"],
+        "total_bytes": sum(found["breakdown"].values()),
+    }
+    assert found["measured"]["total_bytes"] == 2_720
+
+
+def test_the_text_names_the_peak_and_what_was_measured(model: Path) -> None:
+    done = mcofa("arena", model, "--measure", cwd=model.parent)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    (peak,) = [line for line in lines if line.endswith("◄ peak")]
+    assert peak.split()[:4] == ["1", "DEPTHWISE_CONV_2D", "768", "B"]
+    assert "peak     768 B live in op 1 DEPTHWISE_CONV_2D:" in lines
+    assert "head     768 B planned, which no plan can beat" in lines
+    assert "minimum  not known on x86-64; head and tail are 2,720 B" in lines
+    assert lines[-3:] == [
+        "measured head_bytes: 768 B",
+        "measured recording_tail_bytes: 1,952 B",
+        "measured total_bytes: 2,720 B",
+    ]
+
+
+def test_the_text_names_what_decides_the_minimum(model: Path) -> None:
+    found = arena_json(model, "--target", "cortex-m55")
+    done = mcofa("arena", model, "--target", "cortex-m55", cwd=model.parent)
+    words = f"minimum  {found['minimum_bytes']:,} B, decided by: {found['minimum_cause']}"
+    assert words in done.stdout.splitlines()
+
+
+def test_the_drawing_is_whole_and_the_same_each_time(model: Path) -> None:
+    drawings = [model.parent / name for name in ("one.svg", "two.svg")]
+    for drawing in drawings:
+        arena_json(model, "--target", "cortex-m7", "--svg", drawing)
+    root = ET.fromstring(drawings[0].read_bytes())
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "cortex-m7, cmsis-nn kernels" in (root.findtext("{*}title") or "")
+    assert drawings[0].read_bytes() == drawings[1].read_bytes()
+    assert sorted(path.name for path in model.parent.iterdir()) == ["one.svg", "small.tflite", "two.svg"]
+
+
+def test_a_drawing_that_cannot_be_written_leaves_nothing_behind(model: Path) -> None:
+    folder = model.parent / "taken.svg"
+    folder.mkdir()
+    refused(mcofa("arena", model, "--svg", folder, cwd=model.parent), "taken.svg")
+    assert sorted(path.name for path in model.parent.iterdir()) == ["small.tflite", "taken.svg"]
+    assert list(folder.iterdir()) == []
+
+
+def test_a_refused_model_leaves_the_last_drawing(model: Path) -> None:
+    drawing = model.parent / "memory.svg"
+    arena_json(model, "--svg", drawing)
+    before = drawing.read_bytes()
+    model.write_bytes(small_network()[:500])
+    refused(mcofa("arena", model, "--svg", drawing, cwd=model.parent), "small.tflite")
+    assert drawing.read_bytes() == before
+
+
+def one_op(name: str, dtype: str = "int8", subgraphs: int = 1) -> bytes:
+    m = ModelBuilder()
+    scales = 0 if dtype == "float32" else 1
+    x, y = m.tensor((1, 4), dtype, scales=scales), m.tensor((1, 4), dtype, scales=scales)
+    m.op(name, [x], [y])
+    return m.build([x], [y], subgraphs=subgraphs)
+
+
+REFUSED = {
+    "float": (one_op("RELU", "float32"), "no memory rule for: RELU (float32)"),
+    "subgraphs": (one_op("RELU", subgraphs=2), "has 2 subgraphs; only models with one are supported"),
+    "unsupported": (one_op("TANH"), "no memory rule for: TANH"),
+    "truncated": (small_network()[:700], "model.tflite: corrupt or truncated"),
+    "empty": (b"", "model.tflite: not a .tflite file: 0 bytes"),
+    "text": (b"not a model at all, but long enough", "model.tflite: not a .tflite file"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize("options", [(), ("--json", "--measure")], ids=["text", "json"])
+def test_a_model_that_cannot_be_accounted_for(case: str, options: tuple[str, ...], tmp_path: Path) -> None:
+    data, message = REFUSED[case]
+    path = tmp_path / "model.tflite"
+    path.write_bytes(data)
+    refused(mcofa("arena", path, *options, cwd=tmp_path), message)
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    refused(mcofa("arena", tmp_path, cwd=tmp_path), str(tmp_path))
+    refused(mcofa("arena", tmp_path / "none.tflite", cwd=tmp_path), "not found", "none.tflite")
+
+
+def test_unknown_targets_and_kernels(model: Path) -> None:
+    done = mcofa("arena", model, "--target", "cortex-m44", cwd=model.parent)
+    refused(done, "unknown target 'cortex-m44' (did you mean cortex-m4?)")
+    done = mcofa("arena", model, "--kernels", "cmsis-nn", cwd=model.parent)
+    refused(done, "unknown kernel set on x86-64 'cmsis-nn'", "known: reference")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--measure", "--target", "cortex-m7"), ("--kernels", "fast"), ("--target",), ("--json", "more")],
+)
+def test_wrong_usage(model: Path, words: tuple[str, ...]) -> None:
+    done = mcofa("arena", model, *words, cwd=model.parent)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+    assert "Error: " in done.stderr

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+
+from export.tflite.parse import parse_tflite
+from mcofa.draw.timeline import Timeline, as_svg, as_text, timeline
+from mcofa.engines.tflm import Target, account, target
+from mcofa.graph import DType, Graph, Op, OpKind, Tensor, lower
+from mcofa.space.search_space import load_space
+
+SVG = "{http://www.w3.org/2000/svg}"
+M7 = target("cortex-m7", "cmsis-nn")
+
+
+def tiny() -> Graph:
+    """A 3×3 convolution, which needs scratch, HARD_SWISH, and a shortcut around it."""
+    image = (1, 4, 4, 8)
+    tensors = (
+        Tensor(image),
+        Tensor((8, 3, 3, 8), constant=True, scales=8),
+        Tensor((8,), DType.INT32, constant=True, scales=0),
+        Tensor(image),
+        Tensor(image),
+        Tensor(image),
+    )
+    ops = (
+        Op(OpKind.CONV_2D, (0, 1, 2), (3,)),
+        Op(OpKind.HARD_SWISH, (3,), (4,)),
+        Op(OpKind.ADD, (3, 4), (5,)),
+    )
+    return Graph(tensors, ops, (0,), (5,))
+
+
+def micro(seed: int) -> Graph:
+    space = load_space("mcofa-micro")
+    return lower(space, space.decode(space.sample(1, np.random.default_rng(seed))[0]))
+
+
+def rectangles(svg: str, kind: str) -> list[ET.Element]:
+    return [rect for rect in ET.fromstring(svg).iter(f"{SVG}rect") if rect.get("class") == kind]
+
+
+def check_against_account(shown: Timeline, graph: Graph, on: Target) -> None:
+    arena = account(graph, on)
+    assert shown.arena == arena
+    assert max(row.live_bytes for row in shown.rows) == arena.head_peak.live_bytes == shown.lower_bound_bytes
+    peak = shown.rows[arena.head_peak.op_index]
+    assert peak.live_bytes == arena.head_peak.live_bytes
+    assert peak.scratch_bytes == arena.head_peak.scratch_bytes
+    assert tuple(buffer.tensor for buffer in peak.tensors) == arena.head_peak.tensors
+    assert max(buffer.offset_bytes + buffer.bytes for buffer in shown.buffers) == arena.head_bytes
+    assert shown.arena_bytes >= arena.head_bytes + shown.tail_bytes
+
+
+def test_rows_of_a_tiny_graph() -> None:
+    shown = timeline(tiny(), M7)
+    # Tensors are 128 B, the convolution's scratch is 4·up4(3·3·8) = 288 B.
+    assert [(row.kind, row.live_bytes, row.scratch_bytes) for row in shown.rows] == [
+        ("CONV_2D", 544, 288),
+        ("HARD_SWISH", 256, 0),
+        ("ADD", 384, 0),
+    ]
+    assert [buffer.tensor for buffer in shown.rows[2].tensors] == [3, 4, 5]
+    check_against_account(shown, tiny(), M7)
+
+
+def test_text_of_a_tiny_graph() -> None:
+    lines = as_text(timeline(tiny(), M7), width=60).splitlines()
+    assert lines[:3] == [
+        "0 CONV_2D     544 B  ███████████████▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒ ◄ peak",
+        "1 HARD_SWISH  256 B  ███████████████",
+        "2 ADD         384 B  ███████████████████████",
+    ]
+    assert "peak     544 B live in op 0 CONV_2D:" in lines
+    assert "           288 B at 0: scratch of op 0 CONV_2D" in lines
+    assert "head     544 B planned, which no plan can beat" in lines
+    assert all(len(line) <= 60 for line in lines)
+
+
+@pytest.mark.parametrize("on", [M7, target("cortex-m55", "cmsis-nn"), target("x86-64", "reference")])
+@pytest.mark.parametrize("seed", range(3))
+def test_totals_are_those_of_account(seed: int, on: Target) -> None:
+    check_against_account(timeline(micro(seed), on), micro(seed), on)
+
+
+@pytest.mark.parametrize("graph", [tiny(), micro(0)])
+def test_svg_draws_every_planned_buffer_once(graph: Graph) -> None:
+    shown = timeline(graph, M7)
+    svg = as_svg(shown)
+    for kind, expected in (
+        ("tensor", [b for b in shown.buffers if b.tensor is not None]),
+        ("scratch", [b for b in shown.buffers if b.tensor is None]),
+    ):
+        tooltips = [rect.findtext(f"{SVG}title", "") for rect in rectangles(svg, kind)]
+        assert len(tooltips) == len(expected)
+        for tooltip, buffer in zip(tooltips, expected, strict=True):
+            assert tooltip.startswith(
+                f"{buffer.what}: {buffer.bytes:,} B at offset {buffer.offset_bytes:,}, "
+            )
+    assert len(rectangles(svg, "peak")) == 1
+
+
+def test_svg_rectangles_overlap_nowhere() -> None:
+    svg = as_svg(timeline(micro(1), M7))
+    boxes = [
+        tuple(float(rect.get(side, "nan")) for side in ("x", "y", "width", "height"))
+        for kind in ("tensor", "scratch")
+        for rect in rectangles(svg, kind)
+    ]
+    rounding = 0.21
+    for i, (x, y, width, height) in enumerate(boxes):
+        for x2, y2, width2, height2 in boxes[:i]:
+            across = min(x + width, x2 + width2) - max(x, x2)
+            down = min(y + height, y2 + height2) - max(y, y2)
+            assert across <= rounding or down <= rounding
+
+
+def test_svg_needs_nothing_else_and_is_the_same_each_time() -> None:
+    svg = as_svg(timeline(micro(2), M7))
+    assert svg == as_svg(timeline(micro(2), M7))
+    assert "href" not in svg
+    assert svg.count("http") == 1
+
+
+def test_a_graph_without_ops_has_its_peak_before_the_first_op() -> None:
+    graph = Graph((Tensor((1, 16)),), (), (0,), (0,))
+    shown = timeline(graph, M7)
+    assert "peak     16 B live before the first op:" in as_text(shown).splitlines()
+    assert len(rectangles(as_svg(shown), "tensor")) == 1
+
+
+def test_loss_of_the_planner_and_cause_of_the_minimum(shared_data: Path) -> None:
+    folder = shared_data / "tflm_arena"
+
+    def lines(model: str) -> list[str]:
+        return as_text(timeline(parse_tflite((folder / model).read_bytes(), model), M7)).splitlines()
+
+    head = "head     73,728 B planned, 18,432 B (25.0 %) above the lower bound of 55,296 B"
+    assert head in lines("mlpt_vww96.tflite")
+    assert "minimum  100,720 B, decided by: head and tail" in lines("mlpt_vww96.tflite")
+    assert "minimum  3,024 B, decided by: tables of the memory planner" in lines("mlpt_ad01.tflite")

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from export.tflite.parse import parse_tflite
+from mcofa.engines.tflm.latency import (
+    COEFFICIENTS_FILE,
+    FEATURES,
+    coefficients,
+    estimate,
+    op_features,
+    op_instructions,
+)
+from mcofa.errors import UnknownNameError
+from mcofa.graph import DType, Graph, Op, OpKind, Tensor, lower
+from mcofa.space.search_space import load_space
+
+SETS = [
+    (core, kernels)
+    for core, entry in json.loads(COEFFICIENTS_FILE.read_text())["cores"].items()
+    for kernels in entry
+]
+
+
+def convolution(side: int, channels: int, width: int, kernel: int) -> Graph:
+    tensors = (
+        Tensor((1, side, side, channels)),
+        Tensor((width, kernel, kernel, channels), constant=True, scales=width),
+        Tensor((width,), DType.INT32, constant=True, scales=0),
+        Tensor((1, side, side, width)),
+    )
+    return Graph(tensors, (Op(OpKind.CONV_2D, (0, 1, 2), (3,)),), (0,), (3,))
+
+
+def features(graph: Graph) -> dict[str, float]:
+    counts = dict(zip(FEATURES, op_features(graph, graph.ops[0]).tolist(), strict=True))
+    return {name: count for name, count in counts.items() if count}
+
+
+@pytest.mark.parametrize(("core", "kernels"), SETS)
+def test_the_ops_add_up_to_the_total(core: str, kernels: str) -> None:
+    space = load_space("mcofa-micro")
+    graph = lower(space, space.largest())
+    found = estimate(graph, core, kernels, clock_hz=100e6)
+    assert found.instructions == pytest.approx(
+        sum(op_instructions(graph, op, core, kernels) for op in graph.ops)
+    )
+    assert found.latency_ms == pytest.approx(found.instructions / 1e5)
+    assert 0 < found.relative_error < 1
+
+
+@pytest.mark.parametrize(("core", "kernels"), SETS)
+def test_no_coefficient_is_negative_or_missing(core: str, kernels: str) -> None:
+    assert len(coefficients(core, kernels).instructions) == len(FEATURES)
+    assert (coefficients(core, kernels).instructions >= 0).all()
+
+
+@given(
+    side=st.integers(1, 40),
+    channels=st.integers(1, 64),
+    width=st.integers(1, 64),
+    kernel=st.sampled_from([1, 3, 5]),
+)
+def test_more_macs_take_longer(side: int, channels: int, width: int, kernel: int) -> None:
+    def instructions(graph: Graph) -> float:
+        return estimate(graph, "cortex-m7", "cmsis-nn", 1e6).instructions
+
+    small = instructions(convolution(side, channels, width, kernel))
+    assert small < instructions(convolution(side + 1, channels, width, kernel))
+    assert small < instructions(convolution(side, channels + 1, width, kernel))
+    assert small < instructions(convolution(side, channels, width + 1, kernel))
+
+
+def test_features_are_counted_as_by_hand() -> None:
+    assert features(convolution(4, 8, 2, 1)) == {"conv_1x1_macs": 256, "conv_outputs": 32, "ops": 1}
+    assert features(convolution(4, 8, 2, 3)) == {
+        "conv_kxk_macs": 2304,
+        "conv_kxk_patch_elements": 1152,
+        "conv_outputs": 32,
+        "ops": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("op", "shapes", "expected"),
+    [
+        (
+            Op(OpKind.DEPTHWISE_CONV_2D, (0, 1), (2,)),
+            [(1, 4, 4, 8), (1, 3, 3, 8), (1, 4, 4, 8)],
+            {"depthwise_3x3_macs": 1152, "depthwise_outputs": 128},
+        ),
+        (
+            Op(OpKind.DEPTHWISE_CONV_2D, (0, 1), (2,)),
+            [(1, 4, 4, 8), (1, 5, 5, 8), (1, 4, 4, 8)],
+            {"depthwise_other_macs": 3200, "depthwise_outputs": 128},
+        ),
+        (
+            Op(OpKind.FULLY_CONNECTED, (0, 1, -1), (2,)),
+            [(1, 16), (10, 16), (1, 10)],
+            {"fully_connected_macs": 160, "conv_outputs": 10},
+        ),
+        (
+            Op(OpKind.MUL, (0, 1), (2,)),
+            [(1, 4, 4, 8), (1, 1, 1, 8), (1, 4, 4, 8)],
+            {"broadcast_mul_elements": 128},
+        ),
+        (Op(OpKind.MUL, (0, 1), (2,)), [(1, 4, 4, 8)] * 3, {"add_elements": 128}),
+        (
+            Op(OpKind.AVERAGE_POOL_2D, (0,), (1,), window=(4, 4)),
+            [(1, 4, 4, 8), (1, 1, 1, 8)],
+            {"pooled_elements": 128},
+        ),
+        (Op(OpKind.MEAN, (0, 1), (2,)), [(1, 4, 4, 8), (2,), (1, 1, 1, 8)], {"mean_elements": 128}),
+        (Op(OpKind.SOFTMAX, (0,), (1,)), [(1, 10), (1, 10)], {"other_elements": 10}),
+    ],
+)
+def test_every_kind_has_its_feature(op: Op, shapes: list[tuple[int, ...]], expected: dict[str, int]) -> None:
+    graph = Graph(tuple(map(Tensor, shapes)), (op,), (0,), op.outputs)
+    assert features(graph) == expected | {"ops": 1}
+
+
+def test_stated_errors_are_reproduced(shared_data: Path) -> None:
+    folder = shared_data / "tflm_arena"
+    counts = {
+        (entry["model"].removesuffix(".tflite"), "cortex-m7", kernels): entry[key][
+            "instructions_per_inference"
+        ]
+        for entry in json.loads((folder / "measured.json").read_text())["models"]
+        for key, kernels in (("cortex_m7_cmsis_nn", "cmsis-nn"), ("cortex_m7_reference", "reference"))
+    }
+    for row in json.loads((folder / "measured_cores.json").read_text()):
+        counts[row["model"], row["core"], row["kernels"].lower()] = row["instructions_per_inference"]
+    graphs = {path.stem: parse_tflite(path.read_bytes(), path.name) for path in folder.glob("*.tflite")}
+    stated = [
+        (model, core, kernels, error)
+        for core, entries in json.loads(COEFFICIENTS_FILE.read_text())["cores"].items()
+        for kernels, entry in entries.items()
+        for model, error in entry.get("error_per_model", {}).items()
+    ]
+    assert len(stated) == 61
+    for model, core, kernels, error in stated:
+        found = estimate(graphs[model], core, kernels, 1e6).instructions / counts[model, core, kernels] - 1
+        assert math.isclose(found, error, abs_tol=2e-4), (model, core, kernels)
+        assert abs(found) < 0.06, (model, core, kernels)
+
+
+def test_unmeasured_sets_take_another_core_of_the_same_instruction_set() -> None:
+    assert coefficients("cortex-m33", "reference") is coefficients("cortex-m7", "reference")
+
+
+@pytest.mark.parametrize(
+    ("core", "kernels", "named"), [("cortex-m8", "cmsis-nn", "cortex-m7"), ("cortex-m7", "cmsis", "cmsis-nn")]
+)
+def test_unknown_names_are_refused(core: str, kernels: str, named: str) -> None:
+    with pytest.raises(UnknownNameError, match=named):
+        estimate(convolution(4, 8, 2, 1), core, kernels, 1e6)

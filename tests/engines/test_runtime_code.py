@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcofa.boards import Core, Kernels
+from mcofa.engines.tflm.runtime_code import always_linked_bytes, code_parts, runtime_code_bytes
+from mcofa.graph import OpKind
+
+EIGHT_OPS = (
+    *(OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D, OpKind.HARD_SWISH, OpKind.MUL),
+    *(OpKind.ADD, OpKind.MEAN, OpKind.FULLY_CONNECTED, OpKind.AVERAGE_POOL_2D),
+)
+# Linked sizes in kB of other firmware with these ops: TFLM 90b983c2b3f1, arm-none-eabi-gcc 12.2.1, -Os,
+# newlib-nano, stripped strings, INT8 registrations.
+LINKED_KB = {
+    ("cortex-m0", "cmsis-nn"): 56.4,
+    ("cortex-m0plus", "cmsis-nn"): 56.4,
+    ("cortex-m3", "cmsis-nn"): 46.9,
+    ("cortex-m4", "cmsis-nn"): 50.7,
+    ("cortex-m7", "cmsis-nn"): 47.9,
+    ("cortex-m33", "cmsis-nn"): 50.4,
+    ("cortex-m55", "cmsis-nn"): 43.9,
+    ("cortex-m0plus", "reference"): 53.5,
+    ("cortex-m7", "reference"): 40.7,
+    ("cortex-m55", "reference"): 41.2,
+}
+KINDS = st.sets(st.sampled_from(OpKind))
+
+
+@pytest.mark.parametrize(("core", "kernels"), LINKED_KB)
+def test_close_to_other_linked_firmware(core: Core, kernels: Kernels) -> None:
+    linked_bytes = 1_000 * LINKED_KB[core, kernels]
+    assert linked_bytes <= runtime_code_bytes(EIGHT_OPS, core, kernels) <= 1.01 * linked_bytes
+
+
+@given(KINDS, KINDS)
+def test_a_set_takes_at_most_what_its_parts_take(some: set[OpKind], others: set[OpKind]) -> None:
+    both = runtime_code_bytes(some | others, "cortex-m7", "cmsis-nn")
+    alone = [runtime_code_bytes(kinds, "cortex-m7", "cmsis-nn") for kinds in (some, others)]
+    always = always_linked_bytes("cortex-m7", "cmsis-nn")
+    assert max(alone) <= both <= sum(alone) - always
+
+
+@pytest.mark.parametrize("kind", OpKind)
+def test_every_op_takes_some_code(kind: OpKind) -> None:
+    assert sum(code_parts(kind, "cortex-m4", "cmsis-nn").values()) > 500
+    assert runtime_code_bytes([kind, kind], "cortex-m4", "cmsis-nn") == runtime_code_bytes(
+        [kind], "cortex-m4", "cmsis-nn"
+    )

@@ -1,0 +1,49 @@
+"""Firmware with engine aot, linked and run in the emulator."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+from device_projects import cross_tool, need_qemu
+
+from export.firmware.aot_engine import aot_engine
+from export.firmware.build import build
+from export.firmware.deployed_file import deployed_file
+from export.firmware.device_images import device_images
+from export.firmware.emulate import emulate
+from export.firmware.project import render_firmware
+from mcofa.boards import Board, load_board
+
+EMULATED = ("mps2-an500", "mps2-an385", "mps3-an547")
+
+
+def _board(name: str) -> Board:
+    need_qemu()
+    cross_tool("gcc")
+    board = load_board(name)
+    found = os.environ.get("CMSIS_NN_DIR") or importlib.util.find_spec("bakenn")
+    if board.core == "cortex-m55" and not found:
+        pytest.skip("CMSIS-NN is not there: pip install bakenn, or set CMSIS_NN_DIR")
+    return board
+
+
+@pytest.mark.emulator
+@pytest.mark.slow
+@pytest.mark.parametrize("model_name", ["mlpt_kws", "mb_r48_k3_e3_d1_w025"])
+@pytest.mark.parametrize("name", EMULATED)
+def test_published_network(name: str, model_name: str, shared_data: Path, tmp_path: Path) -> None:
+    """Every kernel that has code of its own for a core: output bytes, arena and flash."""
+    board = _board(name)
+    data = (shared_data / "tflm_arena" / f"{model_name}.tflite").read_bytes()
+    model = deployed_file(data, "network", board)
+    engine = aot_engine(board, model)
+    render_firmware(board, engine, device_images(engine.model, board), tmp_path / "p")
+    linked = build(tmp_path / "p").flash_bytes
+    assert linked <= engine.flash_bytes <= 1.05 * linked
+    report = emulate(tmp_path / "p", board)
+    assert report.passed
+    assert report.images_equal_to_host == report.images
+    assert report.arena_touched_bytes <= report.arena_reserved_bytes == engine.model.arena_bytes

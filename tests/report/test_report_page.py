@@ -1,0 +1,319 @@
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from mcofa.boards import load_board
+from mcofa.cli import main
+from mcofa.cli.output import open_run
+from mcofa.cli.search import search
+from mcofa.cost.arch_cost import cost, graph_macs
+from mcofa.draw.timeline import timeline
+from mcofa.engines.tflm import target
+from mcofa.files.resources import data_folder
+from mcofa.graph import lower
+from mcofa.report.front import PageFront
+from mcofa.report.page import op_rows, report_page
+from mcofa.runs.run import Run
+from mcofa.search.recorded_front import recorded_front
+from mcofa.space.arch import Arch, arch_from_json
+from mcofa.space.search_space import load_space
+
+SPACE = load_space("mcofa-micro")
+ON = target("cortex-m7", "cmsis-nn")
+FRONT = PageFront("", "Not drawn.")
+VOID = {"meta", "br"}
+
+
+class _Page(HTMLParser):
+    """Checks that every tag is closed, and collects text and references to other documents."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.references: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        self.references += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+        self.words.append(" ")
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", "".join(self.words))
+
+
+def _searched(arch: Arch) -> dict[str, Any]:
+    found = cost(SPACE, arch, load_board("stm32f746"))
+    return {
+        "space": "mcofa-micro",
+        "space_fingerprint": SPACE.fingerprint,
+        "board": "stm32f746",
+        "core": "cortex-m7",
+        "kernels": "cmsis-nn",
+        "engine": "tflm",
+        "budget": {"arena_bytes": 262_144, "flash_bytes": 1_048_576, "latency_ms": None},
+        "seed": 3,
+        "arch": arch.to_json(),
+        "predicted": {
+            "arena_bytes": found.arena_bytes,
+            "model_bytes": found.model_bytes,
+            "flash_bytes": found.flash_bytes,
+            "top1_percent": 90.1,
+            "top1_std_points": 0.2,
+            "outside_measured_range": True,
+        },
+    }
+
+
+def _page(arch: Arch, **sections: Any) -> _Page:
+    manifest = {"mcofa_version": "0", "search": _searched(arch), **sections}
+    page = _Page(report_page(Path("runs/x"), manifest, lower(SPACE, arch), ON, FRONT))
+    assert page.open == []
+    assert all(reference.startswith("#") for reference in page.references)
+    return page
+
+
+@pytest.mark.parametrize("arch", [SPACE.smallest(), SPACE.largest()], ids=["smallest", "largest"])
+def test_after_a_search_the_page_says_what_was_predicted(arch: Arch) -> None:
+    text = _page(arch).text
+    found = cost(SPACE, arch, load_board("stm32f746"))
+    assert f"{found.arena_bytes:,} of 262,144 B" in text
+    assert f"{found.flash_bytes:,} of 1,048,576 B" in text
+    assert f"{found.macs:,} multiply-accumulates" in text
+    assert str(arch) in text
+    assert "Not recorded: how search was called; search with seed 3." in text
+    assert "90.10 ± 0.20 % (validation; OUTSIDE what was measured)" in text
+    assert "Predicted and measured" not in text
+
+
+def test_later_commands_add_their_parts() -> None:
+    arch = SPACE.smallest()
+    model_bytes = _searched(arch)["predicted"]["model_bytes"]
+    verified = {
+        "split": "validation",
+        "images": 5_000,
+        "ranked_by": "int8",
+        "candidates": [{"int8_top1_percent": 89.5, "standard_error_points": 0.4}],
+    }
+    text = _page(
+        arch,
+        search=_searched(arch) | {"verified": verified},
+        finetune={
+            "validation_images": 5_000,
+            "validated_as": "int8",
+            "validation_top1_percent": {"before": 89.6, "after": 91.2},
+        },
+        export={"tflite": {"bytes": model_bytes}, "offline_plan": {"used": False, "growth_bytes": 0}},
+        evaluate={
+            "float_top1_percent": 90.25,
+            "int8_top1_percent": 90.2,
+            "tflm_top1_percent": 91.0,
+            "test_images": 10_000,
+            "tflm_images": 1_000,
+            "tflm_images_that_differ_from_litert": 0,
+        },
+        arena_check={
+            "board": "stm32f746",
+            "core": "cortex-m7",
+            "arena_bytes": 17_000,
+            "x86_64_predicted_head_bytes": 7_008,
+            "x86_64_measured_head_bytes": 7_009,
+            "x86_64_predicted_tail_bytes": 5,
+            "x86_64_measured_tail_bytes": 5,
+            "command": ["mcofa", "arena-check", "runs/my x", "--board", "my boards/x.yaml"],
+        },
+    ).text
+    assert f"model file {model_bytes:,} {model_bytes:,} equal" in text
+    assert "arena, x86-64, head 7,008 7,009 differs" in text
+    assert "verified, int8 89.50 ± 0.40 % of 5,000 validation images" in text
+    assert "before fine-tuning 89.60 % of 5,000 validation images (int8)" in text
+    assert "fine-tuned 91.20 % of 5,000 validation images (int8)" in text
+    assert "float 90.25 % of 10,000 test images" in text
+    assert "0 differ from LiteRT" in text
+    assert "mcofa arena-check 'runs/my x' --board 'my boards/x.yaml'" in text
+    assert "Not recorded: how search, finetune, export, evaluate were called" in text
+
+
+def test_the_ops_add_up() -> None:
+    arch = SPACE.largest()
+    graph = lower(SPACE, arch)
+    memory = timeline(graph, ON)
+    rows = op_rows(graph, memory)
+    assert sum(row.macs for row in rows) == graph_macs(graph)
+    assert sum(row.macs_percent for row in rows) == pytest.approx(100)
+    assert sum(row.constant_bytes for row in rows) == sum(t.bytes for t in graph.tensors if t.constant)
+    (peak,) = (row for row in rows if row.at_peak)
+    assert peak.live_bytes == max(row.live_bytes for row in rows) == memory.arena.head_peak.live_bytes
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The search section of a run."""
+    folder = tmp_path_factory.mktemp("searched")
+    assert main(["search", "--board", "stm32f103", "--time-limit", "0.5", "--out", str(folder)]) == 0
+    return Run(folder).section("search")
+
+
+def _zoo_copy(folder: Path) -> Path:
+    folder.mkdir()
+    return Path(shutil.copy(data_folder("zoo") / "mcofa-micro.npz", folder))
+
+
+def test_names_are_escaped() -> None:
+    manifest = {"mcofa_version": "<b>", "search": _searched(SPACE.smallest())}
+    html = report_page(Path("<script>"), manifest, lower(SPACE, SPACE.smallest()), ON, FRONT)
+    assert "<script>" not in html
+    assert "mcofa &lt;b&gt;" in html
+
+
+def test_the_command_writes_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    assert main(["search", "--board", "stm32f103", "--out", str(run), "--json"]) == 0
+    capsys.readouterr()
+    assert main(["report", str(run), "--json"]) == 0
+    page = Path(json.loads(capsys.readouterr().out)["page"])
+    assert page == run / "report.html"
+    shown = _Page(page.read_text())
+    assert shown.open == []
+    assert "Pareto front" in shown.text
+
+
+def test_the_printed_search_is_the_one_that_was_typed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = ["--board", "microbit", "--engine", "aot", "--kernels", "reference", "--min-top1", "85"]
+    typed += ["--time-limit", "1", "--predictor", str(_zoo_copy(tmp_path / "my zoo")), "--seed", "4"]
+    typed += ["--out", str(tmp_path / "my run")]
+    assert main(["search", *typed]) == 0
+    assert main(["report", str(tmp_path / "my run")]) == 0
+    shown = _Page((tmp_path / "my run" / "report.html").read_text())
+    (printed,) = (line for line in "".join(shown.words).splitlines() if line.startswith("mcofa search"))
+    options = search.make_context("search", shlex.split(printed)[2:]).params
+    assert options == search.make_context("search", typed).params
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--board", "microbit", "--engine", "aot"],
+        ["--board", "rp2040", "--kernels", "reference"],
+        ["--board", "stm32f103", "--min-top1", "85"],
+        ["--max-peak-items", "20000"],
+    ],
+    ids=" ".join,
+)
+def test_the_front_is_that_of_the_search(options: list[str], tmp_path: Path) -> None:
+    assert main(["search", *options, "--time-limit", "1", "--out", str(tmp_path)]) == 0
+    searched = Run(tmp_path).section("search")
+    front, chosen = recorded_front(searched, "manifest.json", seconds=0.01)
+    assert chosen.arch == arch_from_json(searched["arch"], "")
+    assert searched["predicted"].items() <= chosen.predicted().items()
+    costs = {name: chosen.predicted()[name] for name in front.measures}
+    assert any(
+        all(
+            point.predicted()[name] <= cost if name != "top1_percent" else point.predicted()[name] >= cost
+            for name, cost in costs.items()
+        )
+        for point in front.points
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "why"),
+    [
+        ("predictor", "nowhere.npz", "not found: nowhere.npz"),
+        ("board", "mine", "unknown board 'mine'"),
+        ("arch", SPACE.smallest().to_json(), "not those of the search"),
+    ],
+)
+def test_a_front_that_cannot_be_drawn_does_not_cost_the_page(
+    key: str, value: Any, why: str, searched: dict[str, Any], tmp_path: Path
+) -> None:
+    Run(tmp_path).record("search", {**searched, key: value})
+    assert main(["report", str(tmp_path)]) == 0
+    text = _Page((tmp_path / "report.html").read_text()).text
+    assert "Not drawn: " in text
+    assert why in text
+
+
+def test_a_command_on_the_newest_run_is_recorded_with_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "runs" / "x"
+    monkeypatch.chdir(tmp_path)
+    Run(folder).record("search", {})
+
+    @click.command()
+    def note() -> None:
+        open_run(None).record("note", {})
+
+    note.main([], standalone_mode=False, obj=["note", "--json"])
+    assert Run(folder).section("note")["command"] == ["mcofa", "note", "--json", "runs/x"]
+
+
+def test_limits_that_a_run_does_not_have(
+    searched: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Run(tmp_path).record("search", {**searched, "budget": {"model_bytes": 65_536, "flash_bytes": None}})
+    capsys.readouterr()
+    assert main(["report", str(tmp_path)]) == 1
+    assert "manifest.json: lacks 'arena_bytes'" in capsys.readouterr().err
+    limits = {"arena_bytes": 65_536, "flash_bytes": None, "model_bytes": 65_536}
+    Run(tmp_path).record("search", {**searched, "budget": limits})
+    assert main(["report", str(tmp_path)]) == 0
+    assert f"{searched['predicted']['flash_bytes']:,} B, no limit" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("section", [{}, None, [], {"board": None}])
+def test_a_damaged_manifest_leaves_no_page(
+    section: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({"mcofa_version": "0", "search": section}))
+    assert main(["report", str(tmp_path)]) == 1
+    assert f"{tmp_path}/manifest.json: " in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+
+
+@pytest.mark.parametrize("name", ["mine", SPACE.name])
+def test_a_space_from_a_file(
+    name: str, searched: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = SPACE.model_copy(update={"name": name, "classes": 7})
+    searched = {**searched, "space": name, "space_fingerprint": space.fingerprint}
+    Run(tmp_path).record("search", {**searched, "space_definition": space.model_dump(mode="json")})
+    assert main(["report", str(tmp_path)]) == 0
+    assert "head 7 classes" in _Page((tmp_path / "report.html").read_text()).text
+    (tmp_path / "report.html").unlink()
+    del searched["space_definition"]
+    Run(tmp_path).record("search", searched)
+    assert main(["report", str(tmp_path)]) == 1
+    assert f"the space {name} ({space.fingerprint})" in capsys.readouterr().err
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_folder_without_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(tmp_path)]) == 1
+    assert "mcofa search" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
