@@ -21,7 +21,7 @@ from export.runtimes.tflm import measure
 from export.tflite.parse import parse_tflite
 from mcofa.engines.tflm import account, target
 from mcofa.engines.tflm.model_file import model_file_bytes
-from mcofa.graph import lower
+from mcofa.lowering import lower
 from mcofa.space.search_space import load_space
 from mcofa.supernet.network.subnet import Subnet
 

@@ -26,7 +26,7 @@ from export.runtimes import tflm as arena
 from mcofa.engines.tflm import account, target
 from mcofa.engines.tflm.model_file import model_file_bytes
 from mcofa.files.resources import data_folder
-from mcofa.graph import lower
+from mcofa.lowering import lower
 from mcofa.space.arch import Arch
 from mcofa.space.search_space import SearchSpace
 from mcofa.supernet.data.datasets import load_data_for, load_test_split

@@ -28,7 +28,7 @@ from export.firmware.engines import OP_REGISTRATIONS, TFLM_COMMIT
 from mcofa.boards import Core
 from mcofa.engines.tflm.runtime_code import TABLE_FILE, runtime_code_bytes
 from mcofa.files.atomic import write_atomic
-from mcofa.graph import lower
+from mcofa.lowering import lower
 from mcofa.space.search_space import load_space
 
 FLAGS: dict[Core, str] = {

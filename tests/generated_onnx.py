@@ -1,6 +1,6 @@
 """ONNX networks of archs, node for node as torch's exporter writes them, without torch.
 
-Nothing here looks at ``mcofa.graph``: the networks follow the definition of the torch module.
+Nothing here looks at ``mcofa.lowering``: the networks follow the definition of the torch module.
 """
 
 from __future__ import annotations

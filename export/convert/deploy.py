@@ -20,7 +20,7 @@ from mcofa.boards import Board, load_board
 from mcofa.cost.arch_cost import board_target, graph_code_bytes
 from mcofa.engines.tflm import account
 from mcofa.errors import ArenaCheckError
-from mcofa.graph import lower
+from mcofa.lowering import lower
 from mcofa.runs.run import Run, RunError
 from mcofa.search import Budget
 from mcofa.supernet.data.datasets import ImageData, Split

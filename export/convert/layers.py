@@ -19,7 +19,8 @@ from onnx import numpy_helper
 from export.convert.padding import rotations_to_same, same_padding
 from export.tflite.quantization import FloatArray
 from mcofa.errors import McofaError, UnsupportedOpError
-from mcofa.graph import GLOBAL_AVERAGES, OpKind
+from mcofa.graph import OpKind
+from mcofa.lowering import GLOBAL_AVERAGES
 from mcofa.space.search_space import GlobalAverage
 
 Shape = tuple[int, int, int, int]

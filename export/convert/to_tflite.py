@@ -1,6 +1,6 @@
 """ONNX → int8 .tflite, in one call.
 
-The file holds exactly the graph that ``mcofa.graph.lower`` predicts for the network's
+The file holds exactly the graph that ``mcofa.lowering.lower`` predicts for the network's
 arch: same tensors, same ops, same order.
 """
 
@@ -25,7 +25,8 @@ from export.convert.quantize import (
 )
 from export.tflite.quantization import FloatArray, Quantization
 from export.tflite.write import QuantizedGraph, write_tflite
-from mcofa.graph import GLOBAL_AVERAGES, MEAN_AXES, DType, Graph, Op, OpKind, Tensor
+from mcofa.graph import MEAN_AXES, DType, Graph, Op, OpKind, Tensor
+from mcofa.lowering import GLOBAL_AVERAGES
 from mcofa.space.search_space import GlobalAverage
 
 GATE = Quantization((257 / 65536,), -128)

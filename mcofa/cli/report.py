@@ -65,7 +65,7 @@ def _graph(run: Run, manifest: dict[str, Any]) -> Graph:
 
         artefact = manifest["export"]["tflite"]
         return parse_tflite(run.read(artefact), str(run.folder / artefact["file"]))
-    from mcofa.graph import lower
+    from mcofa.lowering import lower
     from mcofa.runs.searched_space import searched_space
     from mcofa.space.arch import arch_from_json
 

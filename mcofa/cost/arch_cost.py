@@ -12,7 +12,8 @@ from mcofa.engines.tflm import Arena, Target, account, target
 from mcofa.engines.tflm.latency import LatencyEstimate, estimate
 from mcofa.engines.tflm.model_file import model_file_bytes
 from mcofa.engines.tflm.runtime_code import runtime_code_bytes
-from mcofa.graph import Graph, Op, OpKind, lower
+from mcofa.graph import Graph, Op, OpKind
+from mcofa.lowering import lower
 from mcofa.space.arch import Arch
 from mcofa.space.search_space import SearchSpace
 

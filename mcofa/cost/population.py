@@ -36,7 +36,8 @@ from mcofa.engines.tflm import (
 from mcofa.engines.tflm.latency import op_instructions
 from mcofa.engines.tflm.model_file import OpBytes, file_bytes, op_bytes
 from mcofa.engines.tflm.runtime_code import always_linked_bytes, code_parts
-from mcofa.graph import HEAD, STEM, BlockKey, Graph, lower_with_blocks
+from mcofa.graph import Graph
+from mcofa.lowering import HEAD, STEM, BlockKey, lower_with_blocks
 from mcofa.memory.plan import Buffer, aligned
 from mcofa.memory.population import BlockBuffers, PopulationPlanner, block_buffers
 from mcofa.space.search_space import Genomes, SearchSpace

@@ -15,7 +15,8 @@ from xml.etree import ElementTree as ET
 
 from mcofa.engines.tflm import OpMemory, Target, op_memory, planned_buffers, structs, target
 from mcofa.engines.tflm.model_file import OpBytes, op_bytes
-from mcofa.graph import HEAD, STEM, BlockKey, Graph, lower_with_blocks
+from mcofa.graph import Graph
+from mcofa.lowering import HEAD, STEM, BlockKey, lower_with_blocks
 from mcofa.memory.plan import aligned
 from mcofa.space.arch import Arch
 from mcofa.space.search_space import SearchSpace

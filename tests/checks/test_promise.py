@@ -24,7 +24,7 @@ from export.tflite.offline_plan import with_offline_plan
 from export.tflite.parse import parse_tflite
 from mcofa.engines.tflm import account, target
 from mcofa.engines.tflm.model_file import model_file_bytes
-from mcofa.graph import lower
+from mcofa.lowering import lower
 from mcofa.space.arch import Arch
 from mcofa.space.search_space import SearchSpace, load_space
 

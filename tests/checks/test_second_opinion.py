@@ -19,7 +19,7 @@ from export.convert.to_tflite import TfliteModel, to_tflite
 from export.tflite.parse import parse_tflite
 from mcofa.errors import McofaError
 from mcofa.files.resources import data_folder
-from mcofa.graph import lower
+from mcofa.lowering import lower
 from mcofa.runs.run import Run
 from mcofa.space.arch import Arch
 from mcofa.space.search_space import SearchSpace

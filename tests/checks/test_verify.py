@@ -18,7 +18,7 @@ from export.checks.verify import OpCheck, VerificationError, check_ops, enforce
 from export.convert.to_onnx import to_onnx
 from export.convert.to_tflite import TfliteModel, to_tflite
 from export.runtimes import litert
-from mcofa.graph import lower
+from mcofa.lowering import lower
 from mcofa.supernet.measure.evaluate import calibrate, logits
 from mcofa.supernet.network.subnet import Subnet
 

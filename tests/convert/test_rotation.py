@@ -25,7 +25,8 @@ from export.runtimes import tflm as arena
 from export.tflite.parse import parse_tflite
 from export.tflite.write import write_tflite
 from mcofa.engines.tflm import account, target
-from mcofa.graph import OpKind, lower
+from mcofa.graph import OpKind
+from mcofa.lowering import lower
 from mcofa.space.arch import Arch
 from mcofa.space.search_space import SearchSpace, load_space
 from mcofa.supernet.measure.evaluate import calibrate, logits

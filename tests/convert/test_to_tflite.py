@@ -33,7 +33,8 @@ from export.tflite.quantization import Quantization
 from export.tflite.write import QuantizedGraph, write_tflite
 from mcofa.errors import McofaError, UnsupportedOpError
 from mcofa.files.resources import data_folder
-from mcofa.graph import Graph, Op, OpKind, Tensor, lower
+from mcofa.graph import Graph, Op, OpKind, Tensor
+from mcofa.lowering import lower
 from mcofa.space.arch import Arch
 from mcofa.supernet.measure.evaluate import calibrate as calibrate_batch_norm
 from mcofa.supernet.network.checkpoint import load_supernet

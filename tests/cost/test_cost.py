@@ -7,7 +7,8 @@ import pytest
 from mcofa.boards import load_board
 from mcofa.cost.arch_cost import board_target, cost, graph_code_bytes, graph_macs, op_macs
 from mcofa.errors import InvalidArchError
-from mcofa.graph import OpKind, lower
+from mcofa.graph import OpKind
+from mcofa.lowering import lower
 from mcofa.space.search_space import SearchSpace, load_space
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from mcofa.cost.arch_cost import graph_macs
 from mcofa.cost.peak_items import macs, params, peak_items
-from mcofa.graph import Graph, Op, OpKind, lower
+from mcofa.graph import Graph, Op, OpKind
+from mcofa.lowering import lower
 from mcofa.space.arch import Arch
 from mcofa.space.arch_table import read_archs
 from mcofa.space.search_space import SearchSpace, load_space, space_names

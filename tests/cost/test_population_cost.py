@@ -15,7 +15,7 @@ from mcofa.boards import Board, Toolchain, load_board
 from mcofa.cost.arch_cost import Cost, board_target, cost
 from mcofa.cost.population import PopulationCosts
 from mcofa.engines.tflm import MinimumCause, op_memory, planned_buffers
-from mcofa.graph import lower
+from mcofa.lowering import lower
 from mcofa.memory.plan import aligned, lower_bound
 from mcofa.space.search_space import Genomes, SearchSpace, load_space
 

@@ -24,7 +24,7 @@ from mcofa.cost.stages import (
 )
 from mcofa.engines.tflm import account, op_memory, planned_buffers, target
 from mcofa.engines.tflm.model_file import model_file_bytes
-from mcofa.graph import HEAD, STEM, lower
+from mcofa.lowering import HEAD, STEM, lower
 from mcofa.memory.plan import lower_bound
 from mcofa.space.search_space import load_space
 

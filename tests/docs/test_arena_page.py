@@ -20,7 +20,8 @@ from mcofa.cost.arch_cost import cost
 from mcofa.draw.timeline import as_svg, as_text, timeline
 from mcofa.engines.tflm import account, constants, structs, target
 from mcofa.engines.tflm.latency import COEFFICIENTS_FILE
-from mcofa.graph import Graph, OpKind, lower
+from mcofa.graph import Graph, OpKind
+from mcofa.lowering import lower
 from mcofa.memory.plan import aligned
 from mcofa.space.search_space import load_space
 

@@ -9,7 +9,8 @@ import pytest
 from export.tflite.parse import parse_tflite
 from mcofa.draw.timeline import Timeline, as_svg, as_text, timeline
 from mcofa.engines.tflm import Target, account, target
-from mcofa.graph import DType, Graph, Op, OpKind, Tensor, lower
+from mcofa.graph import DType, Graph, Op, OpKind, Tensor
+from mcofa.lowering import lower
 from mcofa.space.search_space import load_space
 
 SVG = "{http://www.w3.org/2000/svg}"

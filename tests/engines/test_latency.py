@@ -18,7 +18,8 @@ from mcofa.engines.tflm.latency import (
     op_instructions,
 )
 from mcofa.errors import UnknownNameError
-from mcofa.graph import DType, Graph, Op, OpKind, Tensor, lower
+from mcofa.graph import DType, Graph, Op, OpKind, Tensor
+from mcofa.lowering import lower
 from mcofa.space.search_space import load_space
 
 SETS = [

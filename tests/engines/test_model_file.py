@@ -8,7 +8,8 @@ import pytest
 from export.tflite.quantization import Quantization
 from export.tflite.write import QuantizedGraph, write_tflite
 from mcofa.engines.tflm.model_file import model_file_bytes
-from mcofa.graph import Graph, OpKind, lower
+from mcofa.graph import Graph, OpKind
+from mcofa.lowering import lower
 from mcofa.space.arch import Arch
 from mcofa.space.search_space import SearchSpace, load_space
 

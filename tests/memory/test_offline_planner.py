@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from mcofa.engines.tflm import Target, account, head_plan, op_memory, planned_buffers, target
 from mcofa.engines.tflm.offline import plan_graph
 from mcofa.errors import McofaError, UnsupportedOpError
-from mcofa.graph import DType, Graph, Op, OpKind, Tensor, lower
+from mcofa.graph import DType, Graph, Op, OpKind, Tensor
+from mcofa.lowering import lower
 from mcofa.memory.offline import plan_offline
 from mcofa.memory.plan import Buffer, Plan, lower_bound, plan_around, plan_greedy, plan_in_order, validate
 from mcofa.space.search_space import load_space

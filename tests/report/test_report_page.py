@@ -19,7 +19,7 @@ from mcofa.cost.arch_cost import cost, graph_macs
 from mcofa.draw.timeline import timeline
 from mcofa.engines.tflm import target
 from mcofa.files.resources import data_folder
-from mcofa.graph import lower
+from mcofa.lowering import lower
 from mcofa.report.front import PageFront
 from mcofa.report.page import op_rows, report_page
 from mcofa.runs.run import Run

@@ -34,7 +34,7 @@ from export.tflite.parse import parse_tflite
 from mcofa.cli import main
 from mcofa.errors import FileFormatError, InvalidArchError, McofaError, MissingFileError
 from mcofa.files.resources import data_folder
-from mcofa.graph import lower
+from mcofa.lowering import lower
 from mcofa.runs.run import Run, RunError
 from mcofa.space.arch import Arch
 from mcofa.space.search_space import SearchSpace

@@ -15,7 +15,8 @@ from export.runtimes import litert
 from export.runtimes import tflm as arena
 from export.tflite.parse import parse_tflite
 from mcofa.files.resources import data_folder
-from mcofa.graph import OpKind, lower
+from mcofa.graph import OpKind
+from mcofa.lowering import lower
 from mcofa.space.search_space import GlobalAverage
 from mcofa.supernet.measure.evaluate import calibrate
 from mcofa.supernet.network.checkpoint import load_supernet

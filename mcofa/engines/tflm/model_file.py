@@ -19,7 +19,8 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mcofa.graph import GLOBAL_AVERAGES, DType, Graph, Op, OpKind, Tensor
+from mcofa.graph import DType, Graph, Op, OpKind, Tensor
+from mcofa.lowering import GLOBAL_AVERAGES
 
 _REFERENCE_BYTES = 4
 _IDENTIFIER_BYTES = 4

@@ -9,7 +9,7 @@ import numpy as np
 
 from mcofa.cost.arch_cost import graph_macs
 from mcofa.errors import MissingFileError
-from mcofa.graph import lower
+from mcofa.lowering import lower
 from mcofa.space.arch import Arch, parse_arch
 from mcofa.space.search_space import SearchSpace
 from mcofa.supernet.data.datasets import load_data_for, load_test_split

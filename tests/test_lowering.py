@@ -8,7 +8,8 @@ import pytest
 
 from mcofa.cost.arch_cost import graph_macs, op_macs
 from mcofa.errors import InvalidArchError
-from mcofa.graph import HEAD, STEM, DType, Graph, Op, OpKind, lower, lower_with_blocks
+from mcofa.graph import DType, Graph, Op, OpKind
+from mcofa.lowering import HEAD, STEM, lower, lower_with_blocks
 from mcofa.space.arch import Arch
 from mcofa.space.search_space import SearchSpace, load_space
 
