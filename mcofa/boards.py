@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from mcofa.errors import FileFormatError, MissingFileError, UnknownNameError
+from mcofa.files.named_file import file_of
 from mcofa.files.resources import data_folder
 
 if TYPE_CHECKING:
@@ -385,7 +386,7 @@ def board_names() -> list[str]:
 
 
 def load_board(name_or_path: str) -> Board:
-    """Load a board profile by name (``nrf52840``) or from a file (anything that ends in ``.yaml``).
+    """Load a board profile by name (``nrf52840``) or from a file (see ``file_of``).
 
     Raises:
         UnknownNameError: no profile has that name.
@@ -393,8 +394,8 @@ def load_board(name_or_path: str) -> Board:
         FileFormatError: the file does not hold a board; the message names the key, its value and
             what it must be.
     """
-    if name_or_path.endswith(".yaml"):
-        return _read_board(Path(name_or_path))
+    if file := file_of(name_or_path):
+        return _read_board(file)
     names = board_names()
     if name_or_path not in names:
         raise UnknownNameError("board", name_or_path, names, "mcofa boards")

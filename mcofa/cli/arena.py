@@ -7,16 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mcofa.cli.output import (
-    in_bytes,
-    json_option,
-    open_run,
-    print_json,
-    print_table,
-    read_bytes,
-    table_of,
-    terminal_width,
-)
+from mcofa.cli.options import json_option, names_file, open_run
+from mcofa.cli.output import in_bytes, print_json, print_table, read_bytes, table_of, terminal_width
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -91,7 +83,7 @@ def arena_check(subject: Path | None, board_name: str, junit: Path | None, as_js
 
     board = load_board(board_name)
     run = None
-    if subject is not None and subject.suffix == ".tflite":
+    if subject is not None and names_file(subject, ".tflite"):
         data, name = read_bytes(subject), str(subject)
     else:
         run = open_run(subject)

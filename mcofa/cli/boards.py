@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from mcofa.cli.output import in_bytes, json_option, print_json, print_table, table_of
+from mcofa.cli.options import json_option
+from mcofa.cli.output import in_bytes, print_json, print_table, table_of
 
 
 @click.group(invoke_without_command=True)

@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from mcofa.cli.output import (
-    in_bytes,
-    json_option,
-    print_json,
-    print_table,
-    progress,
-    read_text,
-    table_of,
-)
+from mcofa.cli.options import json_option, load_board_with, refuse_typed
+from mcofa.cli.output import in_bytes, print_json, print_table, progress, read_text, table_of
 
 if TYPE_CHECKING:
     from mcofa.cost.table import Columns
@@ -28,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--arch", "arch_file", type=click.Path(path_type=Path), help="One arch, as JSON.")
 @click.option("--archs", "archs_file", type=click.Path(path_type=Path), help="CSV of archs; prints CSV.")
 @click.option("--board", "board_name", help="Name or board file; adds arena, flash and latency.")
-@click.option("--engine", type=click.Choice(["tflm", "aot"]), help="Default: tflm.")
+@click.option("--engine", type=click.Choice(["tflm", "aot"]), default="tflm", show_default=True)
 @click.option("--kernels", type=click.Choice(["reference", "cmsis-nn"]), help="Default: the board's.")
 @click.option("--predictor", type=click.Path(path_type=Path), help="Default: the one in zoo/, if any.")
 @json_option
@@ -37,7 +30,7 @@ def cost(
     arch_file: Path | None,
     archs_file: Path | None,
     board_name: str | None,
-    engine: Literal["tflm", "aot"] | None,
+    engine: Literal["tflm", "aot"],
     kernels: Literal["reference", "cmsis-nn"] | None,
     predictor: Path | None,
     as_json: bool,
@@ -48,18 +41,13 @@ def cost(
     """
     if (arch_file is None) == (archs_file is None):
         raise click.UsageError("give either --arch or --archs")
-    if (kernels or engine) and not board_name:
-        raise click.UsageError(f"--{'kernels' if kernels else 'engine'} needs --board")
-    from dataclasses import replace
-
-    from mcofa.boards import load_board
+    if board_name is None:
+        refuse_typed("needs --board", "kernels", "engine")
     from mcofa.cost.table import add_costs, arch_cost, arch_costs
     from mcofa.space.search_space import load_space
 
-    space, board = load_space(space_name), load_board(board_name) if board_name else None
-    if board and kernels:
-        board = replace(board, kernels=kernels)
-    engine = engine or "tflm"
+    space = load_space(space_name)
+    board = None if board_name is None else load_board_with(board_name, kernels, engine)
     on_board = {"board": board.name, "kernels": board.kernels, "engine": engine} if board else {}
     if archs_file is not None:
         from mcofa.space.arch_table import read_archs

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from mcofa.cli.output import in_bytes, json_option, open_run, print_json, print_table, run_argument, table_of
+from mcofa.cli.options import json_option, names_file, open_run, refuse_typed, run_argument
+from mcofa.cli.output import in_bytes, print_json, print_table, table_of
 
 
 @click.command()
@@ -61,7 +62,9 @@ def export(run_folder: Path | None, checkpoint: Path | None, converter: str, as_
 @json_option
 def evaluate(subject: Path | None, arch: str, seed: int, data: str | None, as_json: bool) -> None:
     """Measure accuracy on the test images: of a run's models, or of a subnet of a CHECKPOINT."""
-    if subject is not None and (subject.is_file() or subject.suffix == ".safetensors"):
+    if subject is not None and names_file(subject, ".safetensors"):
+        if arch != "random":
+            refuse_typed("is for --arch random", "seed")
         from mcofa.supernet.measure.evaluate_checkpoint import evaluate_checkpoint
 
         result = evaluate_checkpoint(subject, arch, seed, data)
@@ -71,6 +74,7 @@ def evaluate(subject: Path | None, arch: str, seed: int, data: str | None, as_js
         click.echo(f"{result['arch_text']}: {result['float_top1_percent']:.2f} % top-1 of ", nl=False)
         click.echo(f"{result['test_images']:,} test images (float), {result['macs'] / 1e6:.2f} M MACs")
         return
+    refuse_typed("is for a CHECKPOINT: a run has its own arch and data set", "arch", "seed", "data")
     run = open_run(subject)
     run.section("export")
     from export.checks.evaluate import evaluate_run

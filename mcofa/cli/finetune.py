@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from mcofa.cli.finite import FiniteRange
-from mcofa.cli.output import json_option, open_run, print_json, progress, run_argument
+from mcofa.cli.options import json_option, open_run, run_argument
+from mcofa.cli.output import print_json, progress
 
 
 @click.command()

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mcofa.cli.output import in_bytes, json_option, open_run, print_json, read_bytes
+from mcofa.cli.options import json_option, load_board_with, names_file, open_run
+from mcofa.cli.output import in_bytes, print_json, read_bytes
 
 if TYPE_CHECKING:
     from export.firmware.build import LinkedSizes
@@ -54,14 +55,9 @@ def firmware(
     The project carries test images with the answers that the host computed: 50 on an emulated
     board, one on a real one. --emulate fails when an output byte or the arena differs.
     """
-    from dataclasses import replace
-
-    from mcofa.boards import load_board
-
-    board = load_board(board_name)
-    board = replace(board, kernels=kernels) if kernels else board
+    board = load_board_with(board_name, kernels, engine_name)
     run: Run | None = None
-    if subject is not None and subject.suffix == ".tflite":
+    if subject is not None and names_file(subject, ".tflite"):
         if out is None:
             raise click.UsageError("name the project folder with --out")
         data = read_bytes(subject)

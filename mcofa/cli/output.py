@@ -1,4 +1,4 @@
-"""What the commands share: options, reading files, tables, progress."""
+"""How commands read files, and print: progress, tables, numbers."""
 
 from __future__ import annotations
 
@@ -14,27 +14,6 @@ import click
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-    from mcofa.runs.run import Run
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-run_argument = click.argument("run_folder", metavar="[RUN]", required=False, type=click.Path(path_type=Path))
-
-
-def open_run(folder: Path | None) -> Run:
-    """Return the run in ``folder``, or the newest one."""
-    from mcofa.runs.run import Run, newest_run
-
-    if folder is not None:
-        return Run(folder, typed_command())
-    newest = newest_run().folder
-    click.echo(f"using the newest run, {newest}", err=True)
-    return Run(newest, [*typed_command(), str(newest)])
-
-
-def typed_command() -> list[str]:
-    """Return the command that is running, word by word."""
-    return ["mcofa", *click.get_current_context().obj]
 
 
 def read_bytes(path: Path) -> bytes:

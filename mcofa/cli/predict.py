@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from mcofa.cli.output import json_option, print_json, progress
+from mcofa.cli.options import json_option
+from mcofa.cli.output import print_json, progress
 
 
 @click.command()

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mcofa.cli.output import json_option, open_run, print_json, print_table, run_argument, table_of
+from mcofa.cli.options import json_option, open_run, run_argument
+from mcofa.cli.output import print_json, print_table, table_of
 
 if TYPE_CHECKING:
     from mcofa.graph import Graph

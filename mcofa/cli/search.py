@@ -9,10 +9,11 @@ from typing import Literal
 import click
 
 from mcofa.cli.finite import FiniteRange
-from mcofa.cli.output import json_option
+from mcofa.cli.options import json_option, refuse_typed
 
 _DEFAULT_BOARD = "stm32f746"
 _MEASURES = ("arena_bytes", "flash_bytes", "model_bytes", "latency_ms", "macs", "peak_items", "top1_percent")
+_BOARD_LIMITS = ("max_arena_bytes", "max_flash_bytes", "max_model_bytes", "max_latency_ms")
 _BOARD_MEASURES = frozenset({"arena_bytes", "flash_bytes", "model_bytes", "latency_ms"})
 
 
@@ -76,9 +77,8 @@ def search(
 
     `--board all` gives one row a board. With --max-peak-items alone no board is needed.
     """
-    for option, given in (("--int8", int8), ("--checkpoint", checkpoint), ("--data", data)):
-        if given and not verify:
-            raise click.UsageError(f"{option} needs --verify")
+    if not verify:
+        refuse_typed("needs --verify", "int8", "checkpoint", "data")
     if finetuned and predictor:
         raise click.UsageError("--finetuned takes a predictor of its own: leave --predictor out")
     if board_name is not None and not board_name.strip():
@@ -89,21 +89,18 @@ def search(
     every_board = board_name == "all"
     smallest_board = board_name is None and max_peak_items is None and min_top1 is not None
     anywhere = board_name is None and max_peak_items is not None
-    of_board = kernels or max_arena_bytes or max_flash_bytes or max_model_bytes or max_latency_ms
-    if anywhere and (of_board or engine == "aot"):
-        raise click.UsageError(
-            "limits on arena, flash, model and latency, --kernels and --engine aot need --board"
-        )
+    if anywhere:
+        refuse_typed("needs --board", "kernels", "engine", *_BOARD_LIMITS)
     measures = _parse_measures(pareto)
     if measures and (every_board or min_top1):
         raise click.UsageError("--pareto goes with one board and without --min-top1")
     if anywhere and _BOARD_MEASURES & set(measures):
         raise click.UsageError(f"--pareto {pareto} needs --board")
-    if engine == "aot" and (max_model_bytes or "model_bytes" in measures):
-        raise click.UsageError(
-            "with --engine aot there is no .tflite on the device: "
-            "use --max-flash-bytes, or flash_bytes in --pareto"
-        )
+    if engine == "aot":
+        no_file = "with --engine aot there is no .tflite on the device"
+        refuse_typed(f"has no effect: {no_file}; use --max-flash-bytes", "max_model_bytes")
+        if "model_bytes" in measures:
+            raise click.UsageError(f"--pareto {pareto}: {no_file}; use flash_bytes")
 
     # numpy, imported below, multiplies thousands of small matrices: threads would mostly wait for each other.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from mcofa.accuracy.predictor import OUTSIDE, after_finetuning
 from mcofa.cli.output import of_budget, print_table, table_of
-
-if TYPE_CHECKING:
-    from mcofa.search import Found
 
 _COLUMNS = {
     "arena_bytes": "arena",
@@ -30,7 +27,7 @@ _OUTSIDE_MARK = "*"
 _OUTSIDE_NOTE = f"{_OUTSIDE_MARK} {OUTSIDE}"
 
 
-def print_answer(folder: Path, section: dict[str, Any], found: Found, seconds: float) -> None:
+def print_answer(folder: Path, section: dict[str, Any], seconds: float) -> None:
     """Print one search: the arch, what it costs, how accurate it should be, and how it was found."""
     predicted, budget = section["predicted"], section["budget"]
     if "pareto" in section:

@@ -11,8 +11,9 @@ from typing import Any, Literal
 import click
 
 from mcofa.accuracy.predictor import Predictor, after_finetuning
-from mcofa.boards import Board, load_board
-from mcofa.cli.output import print_json, progress, typed_command
+from mcofa.boards import Board
+from mcofa.cli.options import load_board_with, typed_command
+from mcofa.cli.output import print_json, progress
 from mcofa.cli.search_output import print_answer, print_fleet
 from mcofa.cost.arch_cost import EngineName
 from mcofa.errors import McofaError
@@ -91,7 +92,7 @@ def check_request(request: Request) -> None:
 
 def search_one(request: Request, board_name: str | None, out: Path | None, as_json: bool) -> None:
     """Search for one board, or without a board, and print the answer."""
-    board = None if board_name is None else request.on(load_board(board_name))
+    board = None if board_name is None else load_board_with(board_name, request.kernels, request.engine)
     name = f"{request.space.name}-{request.max_peak_items}" if board is None else board.name
     started = time.perf_counter()
     found = _find(request, board)
@@ -101,7 +102,7 @@ def search_one(request: Request, board_name: str | None, out: Path | None, as_js
     if as_json:
         print_json({"run": str(run.folder), **section})
         return
-    print_answer(run.folder, section, found, seconds)
+    print_answer(run.folder, section, seconds)
 
 
 def search_smallest(request: Request, out: Path | None, as_json: bool) -> None:
@@ -117,7 +118,7 @@ def search_smallest(request: Request, out: Path | None, as_json: bool) -> None:
         print_json({"run": str(run.folder), **section, "boards_too_small": names})
         return
     click.echo(f"{answer.board.name} is the smallest board; too small: {', '.join(names) or 'none'}")
-    print_answer(run.folder, section, answer.found, seconds)
+    print_answer(run.folder, section, seconds)
 
 
 def search_each(request: Request, out: Path | None, as_json: bool) -> None:

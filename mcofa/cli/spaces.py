@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from mcofa.cli.output import in_bytes, json_option, numbers, of_budget, print_json, print_table, table_of
+from mcofa.cli.options import json_option
+from mcofa.cli.output import in_bytes, numbers, of_budget, print_json, print_table, table_of
 
 
 @click.group(invoke_without_command=True)

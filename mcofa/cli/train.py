@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mcofa.cli.output import json_option, print_json, progress
+from mcofa.cli.options import json_option, refuse_typed
+from mcofa.cli.output import print_json, progress
 from mcofa.errors import SharedError
 
 if TYPE_CHECKING:
@@ -37,13 +38,13 @@ def train(config: Path, step: str | None, phase: int, out: Path | None, as_json:
 
     Under torchrun (`torchrun --nproc-per-node N train.py CONFIG`) N processes share the work.
     """
+    if step is None:
+        refuse_typed("needs --step", "phase")
     from mcofa.supernet.training.config import load_config, phase_name
     from mcofa.supernet.training.distributed import joined
     from mcofa.supernet.training.phases import PhaseFiles
     from mcofa.supernet.training.train import train as train_supernet
 
-    if phase > 1 and step is None:
-        raise click.UsageError("--phase needs --step")
     checkpoint = out or Path("runs/train") / f"{config.stem}.safetensors"
     chosen = None if step is None else phase_name(step, phase)
     with joined() as world:

@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 import pydantic
 
-from mcofa.errors import InvalidArchError, UnknownNameError
+from mcofa.errors import InvalidArchError, MissingFileError, UnknownNameError
+from mcofa.files.named_file import file_of
 from mcofa.files.yaml_file import read_model
 from mcofa.space.arch import Arch
 
@@ -359,17 +360,27 @@ def space_names() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
 
 
-@functools.cache
 def load_space(name_or_path: str) -> SearchSpace:
-    """Load a space by name, or from a ``.yaml`` file.
+    """Load a space by name, or from a file (see ``file_of``).
 
     Raises:
         UnknownNameError: no space has that name.
+        MissingFileError: no such file.
         FileFormatError: the file is no valid space.
     """
-    path = Path(name_or_path)
-    if path.suffix not in (".yaml", ".yml"):
-        path = _FOLDER / f"{name_or_path}.yaml"
-    if not path.is_file():
+    file = file_of(name_or_path)
+    if file is None and name_or_path not in space_names():
         raise UnknownNameError("search space", name_or_path, space_names(), "mcofa spaces")
-    return read_model(path, SearchSpace, "compare it with `mcofa spaces show mcofa-micro`")
+    return _shipped(name_or_path) if file is None else _read(file)
+
+
+@functools.cache
+def _shipped(name: str) -> SearchSpace:
+    return _read(_FOLDER / f"{name}.yaml")
+
+
+def _read(path: Path) -> SearchSpace:
+    try:
+        return read_model(path, SearchSpace, "compare it with `mcofa spaces show mcofa-micro`")
+    except FileNotFoundError as error:
+        raise MissingFileError(path, "space file", "list the spaces with `mcofa spaces`") from error

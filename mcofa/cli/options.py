@@ -1,0 +1,92 @@
+"""What commands do with their words: shared options, runs and files, and the refusal of ignored options.
+
+An option is refused (a usage error) where what it asks for would not be done. That goes by what
+was typed, so that the default, typed, is refused too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from mcofa.boards import Board, Kernels
+    from mcofa.cost.arch_cost import EngineName
+    from mcofa.runs.run import Run
+
+_JSON = "mcofa.json"
+
+
+def _of_the_group_too(context: click.Context, _: click.Parameter, value: bool) -> bool:
+    context.meta[_JSON] = value or context.meta.get(_JSON, False)
+    return bool(context.meta[_JSON])
+
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, callback=_of_the_group_too, help="Print one JSON document."
+)
+run_argument = click.argument("run_folder", metavar="[RUN]", required=False, type=click.Path(path_type=Path))
+
+
+def typed(*parameters: str) -> list[str]:
+    """Return those options, of these parameters of the running command, that were typed."""
+    context = click.get_current_context()
+    return [
+        max(option.opts, key=len)
+        for option in context.command.params
+        if option.name in parameters
+        and context.get_parameter_source(option.name) is click.core.ParameterSource.COMMANDLINE
+    ]
+
+
+def refuse_typed(why: str, *parameters: str) -> None:
+    """Refuse options that would have no effect here; ``why`` goes on after their names.
+
+    Raises:
+        UsageError: one of them was typed.
+    """
+    if found := typed(*parameters):
+        raise click.UsageError(f"{', '.join(found)} {why}")
+
+
+def open_run(folder: Path | None) -> Run:
+    """Return the run in ``folder``, or the newest one."""
+    from mcofa.runs.run import Run, newest_run
+
+    if folder is not None:
+        return Run(folder, typed_command())
+    newest = newest_run().folder
+    click.echo(f"using the newest run, {newest}", err=True)
+    return Run(newest, [*typed_command(), str(newest)])
+
+
+def names_file(subject: Path | None, suffix: str) -> bool:
+    """Say whether a ``[RUN|FILE]`` argument is a file: by what it is, or if it is not there by its suffix."""
+    if subject is None or subject.is_dir():
+        return False
+    return subject.exists() or subject.suffix.lower() == suffix
+
+
+def typed_command() -> list[str]:
+    """Return the command that is running, word by word."""
+    return ["mcofa", *click.get_current_context().obj]
+
+
+def load_board_with(name: str, kernels: Kernels | None, engine: EngineName = "tflm") -> Board:
+    """Return a board with the kernels that were typed, or its own.
+
+    Raises:
+        UsageError: engine aot has one set of kernels on the board's core.
+    """
+    from dataclasses import replace
+
+    from mcofa.boards import load_board
+
+    board = load_board(name)
+    if kernels is None:
+        return board
+    if engine == "aot" and board.extension != "mve":
+        refuse_typed(f"has no effect with engine aot on {board.core}, which has its own kernels", "kernels")
+    return replace(board, kernels=kernels)
