@@ -21,7 +21,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from export.aot.cmsis_nn import ENTRY_POINTS, cmsis_nn
+from export.aot.cmsis_nn import cmsis_nn
 from export.aot.render import kernel_sources
 from export.firmware.aot_engine import OPTIMIZATION
 from export.firmware.build import build
@@ -36,7 +36,7 @@ from mcofa.cost.arch_cost import board_target
 from mcofa.engines.aot import flash as aot_flash
 from mcofa.errors import BudgetError
 from mcofa.files.atomic import write_atomic
-from mcofa.files.resources import data_folder
+from mcofa.ops import KERNELS
 
 FLAGS = {
     "cortex-m0": ["-mfloat-abi=soft"],
@@ -77,12 +77,10 @@ def compiler_version() -> str:
 
 def core_kernels(core: str) -> dict[str, dict[str, int]]:
     """Return the parts of each kernel, with their bytes; kernels may share parts."""
-    folder = data_folder("firmware_templates") / "aot" / "nn"
-    kernels = sorted(path.stem for path in folder.glob("*.c") if path.stem != "nn_four")
     return {
         kernel: kernel_parts(kernel, core)
-        for kernel in kernels
-        if core == "cortex-m55" or kernel not in ENTRY_POINTS
+        for kernel in sorted(KERNELS)
+        if core == "cortex-m55" or not KERNELS[kernel].cmsis_nn
     }
 
 

@@ -5,7 +5,7 @@
 
 For each kind of op a probe program is linked that registers only this op. The linker keeps
 what can be reached, and what a set of ops reaches is the union of what each op reaches; so
-the sections of the twenty probes, grouped by the ops that keep them, give the size of any
+the sections of the probes, grouped by the ops that keep them, give the size of any
 set. The table is then checked against programs linked for random op sets. LIBRARY.a is
 libtensorflow-microlite.a for that core and kernel set.
 """
@@ -24,11 +24,13 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from export.firmware.engines import OP_REGISTRATIONS, TFLM_COMMIT
+from export.firmware.tflm_engine import TFLM_COMMIT
 from mcofa.boards import Core
 from mcofa.engines.tflm.runtime_code import TABLE_FILE, runtime_code_bytes
 from mcofa.files.atomic import write_atomic
+from mcofa.graph import OpKind
 from mcofa.lowering import lower
+from mcofa.ops import OPERATORS
 from mcofa.space.search_space import load_space
 
 FLAGS: dict[Core, str] = {
@@ -47,7 +49,7 @@ PROBE = """
 #include "tensorflow/lite/micro/kernels/transpose.h"
 #include "tensorflow/lite/micro/micro_interpreter.h"
 #include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
-using Resolver = tflite::MicroMutableOpResolver<20>;
+using Resolver = tflite::MicroMutableOpResolver<OP_COUNT>;
 const unsigned char* volatile model;
 unsigned char* volatile arena;
 alignas(Resolver) unsigned char resolver_storage[sizeof(Resolver)];
@@ -101,11 +103,11 @@ class Prober:
 
     def link(self, kinds: Sequence[str]) -> Sections:
         """Return the bytes of every section that a program with these ops keeps in flash."""
-        lines = [
-            f"resolver->{r.method}(tflite::{r.function}());" for r in map(OP_REGISTRATIONS.get, kinds) if r
-        ]
+        registrations = [OPERATORS[OpKind(kind)].tflm.registration for kind in kinds]
+        lines = [f"resolver->{r.method}(tflite::{r.function}());" for r in registrations]
         source, elf, listing = (self.folder / f"probe.{suffix}" for suffix in ("cc", "elf", "map"))
-        source.write_text(PROBE.replace("REGISTER", "\n  ".join(lines)))
+        counted = PROBE.replace("OP_COUNT", str(len(OPERATORS)))
+        source.write_text(counted.replace("REGISTER", "\n  ".join(lines)))
         subprocess.run([*self.compile, "-c", source, "-o", source.with_suffix(".o")], check=True)
         link = [
             "arm-none-eabi-g++",
@@ -136,7 +138,7 @@ def table(prober: Prober) -> dict[str, int]:
     always = prober.link(())
     by_ops: dict[tuple[str, str, int], set[str]] = {}
     extra: dict[str, int] = {}
-    for kind in OP_REGISTRATIONS:
+    for kind in OPERATORS:
         kept = prober.link((kind,))
         probe = sum(size for (file, _), size in kept.items() if file.endswith("probe.o"))
         extra[kind] = probe - sum(size for (file, _), size in always.items() if file.endswith("probe.o"))
@@ -183,7 +185,7 @@ def main() -> None:
         print(f"{arguments.core}, {arguments.kernels}: {len(found)} groups of sections")
         draw = random.Random(0)
         for _ in range(CHECKED_SETS):
-            kinds = sorted(draw.sample(sorted(OP_REGISTRATIONS), draw.randint(1, 12)))
+            kinds = sorted(draw.sample(sorted(OPERATORS), draw.randint(1, 12)))
             linked = sum(prober.link(kinds).values())
             print(f"  linked {linked:7,} predicted {predicted(found, kinds):7,}  {' '.join(kinds)}")
     if arguments.write:

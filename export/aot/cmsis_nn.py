@@ -14,17 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcofa.errors import MissingFileError
+from mcofa.ops import KERNELS
 
 FOLDER = "third_party/cmsis_nn"
 _CORE_FOLDER = "third_party/cmsis_core"
 _VARIABLE = "CMSIS_NN_DIR"
-ENTRY_POINTS = {
-    "nn_conv_2d_cmsis_nn": "arm_convolve_s8",
-    "nn_conv_2d_1x1_cmsis_nn": "arm_convolve_1x1_s8_fast",
-    "nn_conv_2d_1x1_strided_cmsis_nn": "arm_convolve_1x1_s8",
-    "nn_depthwise_cmsis_nn": "arm_depthwise_conv_s8_opt",
-}
-"""The kernels that call CMSIS-NN, and what they call."""
 _LICENCES = ("LICENSE", "LICENSE.txt", "BAKENN_PROVENANCE.md")
 _DEFINITION = re.compile(r"^[\w ]+\*? ?\*?(arm_\w+)\([^;{]*\)\s*\{", re.MULTILINE)
 _NAME = re.compile(r"\barm_\w+")
@@ -50,7 +44,7 @@ def cmsis_nn(kernels: Iterable[str]) -> CmsisNn:
     Raises:
         MissingFileError: CMSIS-NN is needed and was not found, or lacks a function.
     """
-    needed = [ENTRY_POINTS[kernel] for kernel in kernels if kernel in ENTRY_POINTS]
+    needed = [KERNELS[kernel].cmsis_nn for kernel in kernels if KERNELS[kernel].cmsis_nn]
     if not needed:
         return CmsisNn({}, (), ())
     root = _root()

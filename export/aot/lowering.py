@@ -23,9 +23,9 @@ from export.aot.fixed_point import (
 from export.aot.lookup import lookup_table
 from export.aot.network import Network, Scaling
 from export.aot.shapes import broadcast, reduced, strided_copy
-from mcofa.engines.tflm import window_padding
 from mcofa.errors import UnsupportedOpError
 from mcofa.graph import Op, OpKind, Tensor
+from mcofa.ops import LOOKUP, OPERATORS, window_padding
 
 Value = int | float | Sequence[int] | npt.NDArray[Any]
 _LARGEST_INT16 = (1 << 15) - 1
@@ -97,10 +97,11 @@ def lower_op(network: Network, position: int, kernel: str) -> Call:
         UnsupportedOpError: a dimension is too large for the kernel.
     """
     operands = _Operands(network, position)
-    if kernel == "nn_lookup":
+    if kernel == LOOKUP.name:
         table = lookup_table(network.data, position)
         return Call(kernel, "", {"items": operands.output.items}, table)
-    struct, fields = _LOWERINGS[operands.op.kind](operands)
+    struct = OPERATORS[operands.op.kind].aot.struct
+    fields = _LOWERINGS[operands.op.kind](operands)
     if kernel in _TAKE_WIDE:
         fields["shift"] = _mark_wide(operands, fields)
     if kernel in _TAKE_PIXELS:
@@ -167,14 +168,14 @@ def _window_fields(operands: _Operands, window: tuple[int, int]) -> dict[str, Va
     }
 
 
-def _convolution(operands: _Operands) -> tuple[str, dict[str, Value]]:
+def _convolution(operands: _Operands) -> dict[str, Value]:
     weights = operands.constant(1)
     outputs = operands.output.shape[3]
     source = operands.scaling()
     filter_scales = np.broadcast_to(operands.scaling(1).scales, (outputs,))
     factors = convolution_factors(source.scales, filter_scales, operands.output_scaling.scales)
     multipliers, shifts = np.array([multiplier_and_shift(factor) for factor in factors], np.int32).T
-    return "nn_convolution_t", {
+    return {
         "filter": weights,
         "bias": operands.bias(outputs),
         "multiplier": multipliers,
@@ -193,13 +194,13 @@ def _convolution(operands: _Operands) -> tuple[str, dict[str, Value]]:
     }
 
 
-def _fully_connected(operands: _Operands) -> tuple[str, dict[str, Value]]:
+def _fully_connected(operands: _Operands) -> dict[str, Value]:
     weights = operands.constant(1)
     outputs, depth = weights.shape
     source, filters = operands.scaling(), operands.scaling(1)
     factors = convolution_factors(source.scales, filters.scales, operands.output_scaling.scales)
     wide = [wide_multiplier_and_shift(factor) for factor in factors]
-    return "nn_fully_connected_t", {
+    return {
         "filter": weights,
         "bias": operands.bias(outputs)
         - source.zero_point * (weights.astype(np.int32) - filters.zero_point).sum(1, dtype=np.int32),
@@ -214,13 +215,13 @@ def _fully_connected(operands: _Operands) -> tuple[str, dict[str, Value]]:
     }
 
 
-def _add(operands: _Operands) -> tuple[str, dict[str, Value]]:
+def _add(operands: _Operands) -> dict[str, Value]:
     one, two = operands.scaling(0), operands.scaling(1)
     twice = 2 * max(one.scale, two.scale)
     multiplier_1, shift_1 = multiplier_and_shift(one.scale / twice)
     multiplier_2, shift_2 = multiplier_and_shift(two.scale / twice)
     multiplier, shift = multiplier_and_shift(twice / ((1 << _ADD_LEFT_SHIFT) * operands.output_scaling.scale))
-    return "nn_add_t", {
+    return {
         **_broadcast_fields(operands),
         "multiplier_1": multiplier_1,
         "shift_1": shift_1,
@@ -233,11 +234,11 @@ def _add(operands: _Operands) -> tuple[str, dict[str, Value]]:
     }
 
 
-def _mul(operands: _Operands) -> tuple[str, dict[str, Value]]:
+def _mul(operands: _Operands) -> dict[str, Value]:
     one, two, output = operands.scaling(0), operands.scaling(1), operands.output_scaling
     factor = float(one.scales[0] * two.scales[0] / output.scales[0])
     multiplier, shift = multiplier_and_shift(factor)
-    return "nn_mul_t", {
+    return {
         **_broadcast_fields(operands),
         "multiplier": multiplier,
         "shift": shift,
@@ -258,7 +259,7 @@ def _broadcast_fields(operands: _Operands) -> dict[str, Value]:
     }
 
 
-def _reduce(operands: _Operands) -> tuple[str, dict[str, Value]]:
+def _reduce(operands: _Operands) -> dict[str, Value]:
     source, output = operands.scaling(), operands.output_scaling
     axes = [int(axis) for axis in operands.constant(1).ravel()]
     kept, kept_strides, sizes, strides = reduced(operands.input().shape, axes)
@@ -267,7 +268,7 @@ def _reduce(operands: _Operands) -> tuple[str, dict[str, Value]]:
     if operands.op.kind is OpKind.MEAN:
         bits = min(count.bit_length() - 1, 32, 31 + shift)
         multiplier, shift = (multiplier << bits) // count, shift - bits
-    return "nn_reduce_t", {
+    return {
         "kept": kept,
         "kept_stride": kept_strides,
         "reduced": sizes,
@@ -279,9 +280,9 @@ def _reduce(operands: _Operands) -> tuple[str, dict[str, Value]]:
     }
 
 
-def _pool(operands: _Operands) -> tuple[str, dict[str, Value]]:
+def _pool(operands: _Operands) -> dict[str, Value]:
     bounds = operands.range_fields()
-    return "nn_pool_t", {
+    return {
         **_window_fields(operands, operands.op.window),
         "channels": operands.input().shape[3],
         "window_height": operands.op.window[0],
@@ -291,14 +292,14 @@ def _pool(operands: _Operands) -> tuple[str, dict[str, Value]]:
     }
 
 
-def _softmax(operands: _Operands) -> tuple[str, dict[str, Value]]:
+def _softmax(operands: _Operands) -> dict[str, Value]:
     depth = operands.input().shape[-1]
     fraction_bits = 31 - _SOFTMAX_INTEGER_BITS
     beta = operands.network.betas[operands.position]
     factor = min(beta * operands.scaling().scale * (1 << fraction_bits), (1 << 31) - 1.0)
     multiplier, shift = multiplier_and_shift(factor)
     radius = math.floor(((1 << _SOFTMAX_INTEGER_BITS) - 1) * (1 << fraction_bits) / (1 << shift))
-    return "nn_softmax_t", {
+    return {
         "rows": operands.input().items // depth,
         "depth": depth,
         "multiplier": multiplier,
@@ -307,20 +308,20 @@ def _softmax(operands: _Operands) -> tuple[str, dict[str, Value]]:
     }
 
 
-def _copy(operands: _Operands) -> tuple[str, dict[str, Value]]:
+def _copy(operands: _Operands) -> dict[str, Value]:
     source, output = operands.input(), operands.output
     item_bytes = source.dtype.item_bytes
     if operands.op.kind is OpKind.RESHAPE:
-        return "nn_copy_t", _copy_fields((1,), (0,), 0, source.bytes, source.bytes)
+        return _copy_fields((1,), (0,), 0, source.bytes, source.bytes)
     strides = [item_bytes * math.prod(output.shape[axis + 1 :]) for axis in range(len(output.shape))]
     if operands.op.kind is OpKind.TRANSPOSE:
         order = [int(axis) for axis in operands.constant(1)]
         strides = [strides[order.index(axis)] for axis in range(len(order))]
-        return "nn_copy_t", _copy_fields(source.shape, strides, 0, output.bytes, item_bytes)
+        return _copy_fields(source.shape, strides, 0, output.bytes, item_bytes)
     before = [int(pair[0]) for pair in operands.constant(1)]
     first = sum(pad * stride for pad, stride in zip(before, strides, strict=True))
     fields = _copy_fields(source.shape, strides, first, output.bytes, item_bytes)
-    return "nn_copy_t", {**fields, "fill": operands.output_scaling.zero_point, "fills": 1}
+    return {**fields, "fill": operands.output_scaling.zero_point, "fills": 1}
 
 
 def _copy_fields(
@@ -336,16 +337,16 @@ def _copy_fields(
     }
 
 
-def _quantize(operands: _Operands) -> tuple[str, dict[str, Value]]:
+def _quantize(operands: _Operands) -> dict[str, Value]:
     quantized = operands.output_scaling if operands.op.kind is OpKind.QUANTIZE else operands.scaling()
-    return "nn_quantize_t", {
+    return {
         "items": operands.output.items,
         "scale": quantized.scale,
         "zero_point": quantized.zero_point,
     }
 
 
-_LOWERINGS: Mapping[OpKind, Callable[[_Operands], tuple[str, dict[str, Value]]]] = {
+_LOWERINGS: Mapping[OpKind, Callable[[_Operands], dict[str, Value]]] = {
     OpKind.CONV_2D: _convolution,
     OpKind.DEPTHWISE_CONV_2D: _convolution,
     OpKind.FULLY_CONNECTED: _fully_connected,

@@ -9,21 +9,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from export.aot.cmsis_nn import ENTRY_POINTS
 from export.aot.lowering import Call, Value, lower_op
 from export.aot.network import Network, read_network
 from export.convert.to_c import c_float, render_template
-from mcofa.engines.aot.arena import TAKES_SCRATCH, Storage, kernel, storages
-from mcofa.engines.tflm import Target
+from mcofa.engines.aot.arena import Storage, kernel, storages
 from mcofa.files.resources import data_folder
-from mcofa.graph import DType, OpKind
+from mcofa.graph import DType
 from mcofa.memory.offline import plan_offline
 from mcofa.memory.plan import Plan
+from mcofa.ops import KERNELS, OPERATORS, Target
 
 PLANNING_SECONDS = 10.0
 _ITEMS_PER_LINE = 16
-FOUR_CHANNELS = frozenset({"nn_conv_2d", "nn_conv_2d_1x1", "nn_depthwise", "nn_fully_connected"})
-"""The kernels that use ``nn_four.h``."""
 
 _C_TYPES = {DType.INT8: "int8_t", DType.FLOAT32: "float"}
 
@@ -98,7 +95,7 @@ def generate(data: bytes, name: str, on: Target) -> GeneratedNetwork:
     constants = _Constants()
     steps, kernels = [], []
     for position, op in enumerate(network.graph.ops):
-        if op.kind is OpKind.RESHAPE and memory.in_place(position):
+        if OPERATORS[op.kind].aot.in_place_is_nothing and memory.in_place(position):
             continue
         call = lower_op(network, position, kernel(network.graph, op, on))
         kernels.append(call.kernel)
@@ -118,9 +115,9 @@ def generate(data: bytes, name: str, on: Target) -> GeneratedNetwork:
 def kernel_sources(kernels: tuple[str, ...]) -> dict[str, bytes]:
     """Return the sources of ``kernels`` and their headers, by file name."""
     names = {"nn.h", "nn_fixed_point.h", *(f"{kernel}.c" for kernel in kernels)}
-    if FOUR_CHANNELS & set(kernels):
+    if any(KERNELS[kernel].four_channels for kernel in kernels):
         names |= {"nn_four.h", "nn_four.c"}
-    if ENTRY_POINTS.keys() & set(kernels):
+    if any(KERNELS[kernel].cmsis_nn for kernel in kernels):
         names.add("nn_cmsis_nn.h")
     folder = data_folder("firmware_templates") / "aot" / "nn"
     return {name: (folder / name).read_bytes() for name in sorted(names)}
@@ -165,15 +162,14 @@ class _Memory:
 def _step(network: Network, memory: _Memory, constants: _Constants, call: Call, position: int) -> _Step:
     graph = network.graph
     op = graph.ops[position]
-    has_two = op.kind in (OpKind.ADD, OpKind.SUB, OpKind.MUL)
     operands = [
         constants.name(network.constants[index], f"tensor_{index}")
         if graph.tensors[index].constant
         else memory.pointer(index)
-        for index in op.inputs[: 2 if has_two else 1]
+        for index in op.inputs[: OPERATORS[op.kind].aot.operands]
     ]
     operands.append(memory.pointer(op.outputs[0]))
-    if call.kernel in TAKES_SCRATCH:
+    if KERNELS[call.kernel].takes_scratch:
         scratch = memory.scratch.get(position + 1)
         operands.append("NULL" if scratch is None else f"memory + {scratch}")
     if call.table is not None:

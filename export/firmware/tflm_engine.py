@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from export.convert.to_c import DeployedModel, render_template, to_c
 from export.firmware.engines import Engine
 from export.tflite.parse import parse_tflite
@@ -11,49 +9,11 @@ from mcofa.boards import Board
 from mcofa.cost.arch_cost import board_target, graph_code_bytes
 from mcofa.engines.tflm import account
 from mcofa.errors import UnsupportedOpError
+from mcofa.graph import OpKind
+from mcofa.ops import OPERATORS, Registration
 
 TFLM_COMMIT = "90b983c2b3f1"
 """The tflite-micro commit whose arena the accounting was verified against."""
-
-
-@dataclass(frozen=True, slots=True)
-class OpRegistration:
-    """How one kind of op is registered with TFLM's ``MicroMutableOpResolver``.
-
-    ``header`` is the TFLM header that declares ``function``, or empty when
-    ``micro_mutable_op_resolver.h`` includes it already.
-    """
-
-    method: str
-    function: str
-    header: str = ""
-
-
-OP_REGISTRATIONS = {
-    "ADD": OpRegistration("AddAdd", "Register_ADD_INT8"),
-    "AVERAGE_POOL_2D": OpRegistration("AddAveragePool2D", "Register_AVERAGE_POOL_2D_INT8"),
-    "CONV_2D": OpRegistration("AddConv2D", "Register_CONV_2D_INT8"),
-    "DEPTHWISE_CONV_2D": OpRegistration("AddDepthwiseConv2D", "Register_DEPTHWISE_CONV_2D_INT8"),
-    "DEQUANTIZE": OpRegistration("AddDequantize", "Register_DEQUANTIZE"),
-    "FULLY_CONNECTED": OpRegistration("AddFullyConnected", "Register_FULLY_CONNECTED_INT8"),
-    "HARD_SWISH": OpRegistration("AddHardSwish", "Register_HARD_SWISH"),
-    "LOGISTIC": OpRegistration("AddLogistic", "Register_LOGISTIC"),
-    "MAX_POOL_2D": OpRegistration("AddMaxPool2D", "Register_MAX_POOL_2D_INT8"),
-    "MEAN": OpRegistration("AddMean", "Register_MEAN"),
-    "MUL": OpRegistration("AddMul", "Register_MUL_INT8"),
-    "PAD": OpRegistration("AddPad", "Register_PAD_INT8", "tensorflow/lite/micro/kernels/pad.h"),
-    "QUANTIZE": OpRegistration("AddQuantize", "Register_QUANTIZE"),
-    "RELU": OpRegistration("AddRelu", "Register_RELU"),
-    "RELU6": OpRegistration("AddRelu6", "Register_RELU6"),
-    "RESHAPE": OpRegistration("AddReshape", "Register_RESHAPE"),
-    "SOFTMAX": OpRegistration("AddSoftmax", "Register_SOFTMAX_INT8"),
-    "SUB": OpRegistration("AddSub", "Register_SUB"),
-    "SUM": OpRegistration("AddSum", "Register_SUM"),
-    "TRANSPOSE": OpRegistration(
-        "AddTranspose", "Register_TRANSPOSE_INT8", "tensorflow/lite/micro/kernels/transpose.h"
-    ),
-}
-"""Source: tensorflow/lite/micro/micro_mutable_op_resolver.h and kernels/*.h at ``TFLM_COMMIT``."""
 
 
 def tflm_engine(board: Board, model: DeployedModel) -> Engine:
@@ -91,19 +51,19 @@ def tflm_engine(board: Board, model: DeployedModel) -> Engine:
     )
 
 
-def op_registrations(op_kinds: tuple[str, ...]) -> list[OpRegistration]:
+def op_registrations(op_kinds: tuple[str, ...]) -> list[Registration]:
     """Return the registration of every kind of op, in the order given.
 
     Raises:
-        UnsupportedOpError: a kind without a known registration.
+        UnsupportedOpError: a kind that there is no operator for.
     """
-    unknown = [kind for kind in op_kinds if kind not in OP_REGISTRATIONS]
+    unknown = [kind for kind in op_kinds if kind not in OPERATORS]
     if unknown:
         raise UnsupportedOpError(
-            f"no TFLM registration is known for {', '.join(unknown)}; known: {', '.join(OP_REGISTRATIONS)}",
+            f"no TFLM registration is known for {', '.join(unknown)}; known: {', '.join(OPERATORS)}",
             "export a network of the known ops, for instance with `mcofa export`",
         )
-    return [OP_REGISTRATIONS[kind] for kind in op_kinds]
+    return [OPERATORS[OpKind(kind)].tflm.registration for kind in op_kinds]
 
 
 def _target_arch(board: Board) -> str:

@@ -12,8 +12,9 @@ from mcofa.engines.tflm import Arena, Target, account, target
 from mcofa.engines.tflm.latency import LatencyEstimate, estimate
 from mcofa.engines.tflm.model_file import model_file_bytes
 from mcofa.engines.tflm.runtime_code import runtime_code_bytes
-from mcofa.graph import Graph, Op, OpKind
+from mcofa.graph import Graph, Op
 from mcofa.lowering import lower
+from mcofa.ops import OPERATORS
 from mcofa.space.arch import Arch
 from mcofa.space.search_space import SearchSpace
 
@@ -87,11 +88,5 @@ def graph_macs(graph: Graph) -> int:
 
 
 def op_macs(graph: Graph, op: Op) -> int:
-    """Return the multiply-accumulates of a convolution; 0 for other ops."""
-    if op.kind not in (OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D):
-        return 0
-    _, rows, columns, width = graph.tensors[op.outputs[0]].shape
-    filter_shape = graph.tensors[op.inputs[1]].shape
-    taps = filter_shape[1] * filter_shape[2]
-    inputs = filter_shape[3] if op.kind is OpKind.CONV_2D else 1
-    return rows * columns * width * taps * inputs
+    """Return the multiply-accumulates of an op with weights; 0 for other ops."""
+    return OPERATORS[op.kind].macs(graph, op)

@@ -23,6 +23,7 @@ from mcofa.engines.tflm.latency import COEFFICIENTS_FILE
 from mcofa.graph import Graph, OpKind
 from mcofa.lowering import lower
 from mcofa.memory.plan import aligned
+from mcofa.ops import OPERATORS
 from mcofa.space.search_space import load_space
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs"
@@ -96,12 +97,9 @@ def latency_errors() -> str:
 
 
 def supported_ops() -> str:
-    def builtin_data(entry: list[int] | None) -> int:
-        return entry[0] if entry else 0
-
     return table(
-        (name, *map(builtin_data, entry["builtin_data"].values()), *entry["op_data_bytes"].values())
-        for name, entry in constants()["ops"].items()
+        (kind, *(size for size, _ in record.tflm.builtin_data), *record.tflm.op_data)
+        for kind, record in OPERATORS.items()
     )
 
 
@@ -194,11 +192,7 @@ def facts() -> set[int | None]:
         *(buffer.tensor for buffer in shown.buffers),
         *(buffer.bytes for buffer in shown.buffers),
         *(buffer.offset_bytes for buffer in shown.buffers),
-        *(
-            builtin
-            for op in constants()["ops"].values()
-            for builtin, _ in [op["builtin_data"]["arm32"] or (0, 1)]
-        ),
+        *(record.tflm.builtin_data.arm32[0] for record in OPERATORS.values()),
         *(sizes.tensor, sizes.planner_buffer),
         *(arena.breakdown["fixed"], arena.tail_bytes, arena.recording_tail_bytes, arena.minimum_bytes),
         *(host.head_bytes, host.recording_tail_bytes, wide.arena_used_bytes, wide.minimum_bytes, 2048),

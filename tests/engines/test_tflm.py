@@ -14,7 +14,6 @@ from mcofa.engines.tflm import (
     kernel_sets,
     op_memory,
     planned_buffers,
-    scratch_buffers,
     target,
     target_names,
 )
@@ -166,15 +165,15 @@ def test_scratch_of_cmsis_nn_convolutions(
 ) -> None:
     graph, op = windowed(kind, source, kernel, output, **fields)
     for core, size in zip(("cortex-m3", "cortex-m33", "cortex-m55"), expected, strict=True):
-        assert scratch_buffers(graph, op, target(core, "cmsis-nn")) == ((size,) if size else ())
-        assert scratch_buffers(graph, op, target(core, "reference")) == ()
+        assert op_memory(graph, op, target(core, "cmsis-nn")).scratch_bytes == ((size,) if size else ())
+        assert op_memory(graph, op, target(core, "reference")).scratch_bytes == ()
 
 
 def test_scratch_of_1_x_n_convolutions_on_mve() -> None:
     """By hand from CMSIS-NN: 4 channels, width 5, padding 2 on both sides."""
     graph, op = windowed(C, (1, 1, 16, 4), (8, 1, 5, 4), (1, 1, 16, 8))
-    assert scratch_buffers(graph, op, target("cortex-m55", "cmsis-nn")) == ((5 + 2) * 4,)
-    assert scratch_buffers(graph, op, target("cortex-m4", "cmsis-nn")) == (80,)
+    assert op_memory(graph, op, target("cortex-m55", "cmsis-nn")).scratch_bytes == ((5 + 2) * 4,)
+    assert op_memory(graph, op, target("cortex-m4", "cmsis-nn")).scratch_bytes == (80,)
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,10 @@ from export.convert.to_c import DeployedModel
 from export.firmware.build import FirmwareBuildError, build, linked_sizes
 from export.firmware.engines import check_fits
 from export.firmware.project import MARKER, pixel_table, render_firmware
-from export.firmware.tflm_engine import OP_REGISTRATIONS, TFLM_COMMIT, tflm_engine
+from export.firmware.tflm_engine import TFLM_COMMIT, tflm_engine
 from mcofa.boards import ARENA_GUARD_BYTES, Board, board_names, load_board
 from mcofa.errors import BudgetError, DiskWriteError, McofaError, MissingFileError, UnsupportedOpError
+from mcofa.ops import OPERATORS
 
 
 def render(board: Board, destination: Path, model: DeployedModel = MODEL) -> list[Path]:
@@ -200,7 +201,7 @@ def test_tflm_engine_compiles_against_the_real_headers(tmp_path: Path, name: str
     """With a registration of every op: each status is checked, each function exists and fits its method."""
     folder, board, project = tflm_folder(), load_board(name), tmp_path / "project"
     cross_tool("g++")
-    model = dataclasses.replace(MODEL, op_kinds=tuple(OP_REGISTRATIONS))
+    model = dataclasses.replace(MODEL, op_kinds=tuple(sorted(OPERATORS)))
     render_firmware(board, tflm_engine(board, model), copied_images(board), project)
     (tmp_path / "library.a").write_text("")
     built = make(project, f"TFLM_DIR={folder}", f"TFLM_LIB={tmp_path}/library.a", "build/engine_tflm.cc.o")

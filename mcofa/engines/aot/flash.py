@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
-from mcofa.engines.aot.arena import LOOKUPS, kernel
-from mcofa.engines.tflm import Target
-from mcofa.graph import DType, Graph, Op, OpKind
+from mcofa.engines.aot.arena import kernel, reads_table
+from mcofa.graph import Graph, Op
+from mcofa.ops import OPERATORS, Target
 
 CONSTANTS_FILE = Path(__file__).with_name("aot_constants.json")
 _WORD_BYTES = 4
@@ -25,25 +24,6 @@ _PIXEL_TABLE_BYTES = 256
 _CLASS_BYTES = 24
 _CALL_BYTES = 40
 """Code of one call and of the address of its struct, at most."""
-
-_STRUCTS = {
-    OpKind.CONV_2D: "nn_convolution_t",
-    OpKind.DEPTHWISE_CONV_2D: "nn_convolution_t",
-    OpKind.FULLY_CONNECTED: "nn_fully_connected_t",
-    OpKind.ADD: "nn_add_t",
-    OpKind.SUB: "nn_add_t",
-    OpKind.MUL: "nn_mul_t",
-    OpKind.MEAN: "nn_reduce_t",
-    OpKind.SUM: "nn_reduce_t",
-    OpKind.AVERAGE_POOL_2D: "nn_pool_t",
-    OpKind.MAX_POOL_2D: "nn_pool_t",
-    OpKind.SOFTMAX: "nn_softmax_t",
-    OpKind.RESHAPE: "nn_copy_t",
-    OpKind.PAD: "nn_copy_t",
-    OpKind.TRANSPOSE: "nn_copy_t",
-    OpKind.QUANTIZE: "nn_quantize_t",
-    OpKind.DEQUANTIZE: "nn_quantize_t",
-}
 
 
 def aot_flash_bytes(graph: Graph, on: Target) -> int:
@@ -60,35 +40,14 @@ def aot_code_bytes(graph: Graph, on: Target) -> int:
 
 def op_flash_bytes(graph: Graph, op: Op) -> int:
     """Return what one op takes for itself: constants, its parameter struct and the call."""
-    if op.kind in LOOKUPS and graph.tensors[op.inputs[0]].dtype is DType.INT8:
+    if reads_table(graph, op):
         return _LOOKUP_BYTES + _CALL_BYTES
-    struct_bytes: int = _table()["struct_bytes"][_STRUCTS[op.kind]]
-    kept = sum(_aligned(graph.tensors[index].bytes) for index in op.inputs if _is_kept(graph, op, index))
-    return kept + _scales_bytes(graph, op) + struct_bytes + _CALL_BYTES
-
-
-def _is_kept(graph: Graph, op: Op, index: int) -> bool:
-    """Whether an input is a constant that is stored: a filter or an operand, not axes, paddings, biases."""
-    if index < 0 or not graph.tensors[index].constant:
-        return False
-    if op.kind in (OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D, OpKind.FULLY_CONNECTED):
-        return index == op.inputs[1]
-    return op.kind in (OpKind.ADD, OpKind.SUB, OpKind.MUL)
-
-
-def _scales_bytes(graph: Graph, op: Op) -> int:
-    """Biases, multipliers and shifts; FULLY_CONNECTED has multipliers of 64 bits, one if it has one scale.
-
-    The outputs that are left over when four are taken at a time are padded to words.
-    """
-    if op.kind in (OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D):
-        outputs = graph.tensors[op.outputs[0]].shape[3]
-        padding = -math.prod(graph.tensors[op.inputs[1]].shape[1:]) % _WORD_BYTES
-        return 3 * _WORD_BYTES * outputs + outputs % 4 * padding
-    if op.kind is OpKind.FULLY_CONNECTED:
-        weights = graph.tensors[op.inputs[1]]
-        return _WORD_BYTES * weights.shape[0] + 3 * _WORD_BYTES * max(weights.scales, 1) + _WORD_BYTES
-    return 0
+    rules = OPERATORS[op.kind].aot
+    struct_bytes: int = _table()["struct_bytes"][rules.struct]
+    kept = [index for at, index in enumerate(op.inputs) if at < rules.operands or at in rules.stored]
+    constants = [graph.tensors[index] for index in kept if index >= 0 and graph.tensors[index].constant]
+    stored = sum(_aligned(tensor.bytes) for tensor in constants)
+    return stored + rules.scales_bytes(graph, op) + struct_bytes + _CALL_BYTES
 
 
 def kernel_parts(graph: Graph, op: Op, on: Target) -> dict[Hashable, int]:

@@ -2,8 +2,9 @@
 
 The arena holds the *head* (activations and scratch, planned) at its start and the
 *tail* (everything persistent) at its end, allocated downward. The rules are those of
-TFLM 90b983c2b3f1 and CMSIS-NN 99f736a6 built with GCC; struct sizes and the table of
-ops are read from ``tflm-90b983c2b3f1.json``, which names the builds they were measured on.
+TFLM 90b983c2b3f1 and CMSIS-NN 99f736a6 built with GCC: struct sizes are read from
+``tflm-90b983c2b3f1.json``, which names the builds they were measured on, and what ops take
+stands in their records (``mcofa.ops``).
 Only int8 networks are accounted for; ``check_supported`` says what is not.
 """
 
@@ -11,18 +12,8 @@ from __future__ import annotations
 
 from mcofa.engines.tflm.arena import Arena, MinimumCause, account
 from mcofa.engines.tflm.head import ONLINE, head_plan, planned_buffers, planned_tensors
-from mcofa.engines.tflm.ops import (
-    OpMemory,
-    check_supported,
-    op_memory,
-    raise_unsupported,
-    scratch_buffers,
-    window_padding,
-)
+from mcofa.engines.tflm.ops import OpMemory, check_supported, op_memory, raise_unsupported
 from mcofa.engines.tflm.targets import (
-    Extension,
-    KernelSet,
-    Target,
     constants,
     kernel_sets,
     requests_per_op,
@@ -30,12 +21,11 @@ from mcofa.engines.tflm.targets import (
     target,
     target_names,
 )
+from mcofa.ops import Target
 
 __all__ = [
     "ONLINE",
     "Arena",
-    "Extension",
-    "KernelSet",
     "MinimumCause",
     "OpMemory",
     "Target",
@@ -49,9 +39,7 @@ __all__ = [
     "planned_tensors",
     "raise_unsupported",
     "requests_per_op",
-    "scratch_buffers",
     "structs",
     "target",
     "target_names",
-    "window_padding",
 ]

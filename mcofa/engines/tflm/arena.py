@@ -8,9 +8,9 @@ from enum import StrEnum
 from mcofa.engines.tflm.head import HeadPeak, head_peak, head_plan, planned_buffers
 from mcofa.engines.tflm.ops import check_supported, op_memory
 from mcofa.engines.tflm.tail import ARENA_ALIGNMENT_BYTES, planning_bytes, preparing_bytes, tail
-from mcofa.engines.tflm.targets import Target
 from mcofa.graph import Graph
 from mcofa.memory.plan import aligned
+from mcofa.ops.target import Target
 
 
 class MinimumCause(StrEnum):

@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mcofa.errors import UnknownNameError
-from mcofa.graph import Graph, Op, OpKind, Tensor
+from mcofa.graph import Graph, Op
+from mcofa.ops import OPERATORS
 
 COEFFICIENTS_FILE = Path(__file__).parent / "latency_coefficients.json"
 FEATURES = (
@@ -41,9 +42,6 @@ FEATURES = (
     "other_elements",
     "ops",
 )
-
-_LIKE_ADD = frozenset({OpKind.ADD, OpKind.SUB, OpKind.MUL})
-_REDUCTIONS = frozenset({OpKind.MEAN, OpKind.SUM})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,40 +88,8 @@ def op_instructions(graph: Graph, op: Op, core: str, kernels: str) -> float:
 
 def op_features(graph: Graph, op: Op) -> npt.NDArray[np.float64]:
     """Return what ``op`` does, one number per name in ``FEATURES``."""
-    inputs = [graph.tensors[index] for index in op.inputs if index >= 0]
-    counts = _counts(op, inputs, graph.tensors[op.outputs[0]]) | {"ops": 1}
+    counts = {**OPERATORS[op.kind].work(graph, op), "ops": 1}
     return np.array([counts.get(name, 0) for name in FEATURES], dtype=np.float64)
-
-
-def _counts(op: Op, inputs: list[Tensor], output: Tensor) -> dict[str, int]:
-    if op.kind is OpKind.CONV_2D:
-        return _convolution_counts(inputs[1], output)
-    if op.kind is OpKind.DEPTHWISE_CONV_2D:
-        _, rows, columns, _ = inputs[1].shape
-        name = "depthwise_3x3_macs" if (rows, columns) == (3, 3) else "depthwise_other_macs"
-        return {name: output.items * rows * columns, "depthwise_outputs": output.items}
-    if op.kind is OpKind.FULLY_CONNECTED:
-        macs = output.items * inputs[1].shape[-1]
-        return {"fully_connected_macs": macs, "conv_outputs": output.items}
-    if op.kind is OpKind.HARD_SWISH:
-        return {"hard_swish_elements": output.items}
-    if op.kind in _LIKE_ADD:
-        broadcast = op.kind is OpKind.MUL and any(tensor.items != output.items for tensor in inputs)
-        return {"broadcast_mul_elements" if broadcast else "add_elements": output.items}
-    if op.kind in _REDUCTIONS:
-        return {"mean_elements": inputs[0].items}
-    if op.kind in (OpKind.AVERAGE_POOL_2D, OpKind.MAX_POOL_2D):
-        return {"pooled_elements": output.items * op.window[0] * op.window[1]}
-    return {"other_elements": output.items}
-
-
-def _convolution_counts(kernel: Tensor, output: Tensor) -> dict[str, int]:
-    width, rows, columns, channels = kernel.shape
-    macs = output.items * rows * columns * channels
-    if rows == columns == 1:
-        return {"conv_1x1_macs": macs, "conv_outputs": output.items}
-    patches = macs // width
-    return {"conv_kxk_macs": macs, "conv_kxk_patch_elements": patches, "conv_outputs": output.items}
 
 
 @functools.cache

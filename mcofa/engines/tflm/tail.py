@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from mcofa.engines.tflm.head import ONLINE, offline_offsets, planned_tensors
 from mcofa.engines.tflm.ops import OpMemory
-from mcofa.engines.tflm.targets import INT32_BYTES, Structs, Target, int_array_bytes, requests_per_op, structs
+from mcofa.engines.tflm.targets import Structs, int_array_bytes, requests_per_op, structs
 from mcofa.graph import Graph, Tensor
 from mcofa.memory.plan import aligned
+from mcofa.ops.record import INT32_BYTES
+from mcofa.ops.target import Target
 
 ARENA_ALIGNMENT_BYTES = 16
 

@@ -1,45 +1,18 @@
-"""What TFLM was built for and how large its own things are there: cores, kernel sets, structs, ops."""
+"""What TFLM was built for and how large its own things are there: cores, kernel sets, structs."""
 
 from __future__ import annotations
 
 import functools
 import json
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from mcofa.errors import UnknownNameError
-from mcofa.graph import OpKind
+from mcofa.ops.record import INT32_BYTES
+from mcofa.ops.target import Extension, KernelSet, Target
 
-INT32_BYTES = 4
 _CONSTANTS_FILE = Path(__file__).parent / "tflm-90b983c2b3f1.json"
-
-
-class KernelSet(StrEnum):
-    """Which kernels TFLM was built with; ``CMSIS_NN`` means built for size."""
-
-    REFERENCE = "reference"
-    CMSIS_NN = "cmsis-nn"
-    CMSIS_NN_SPEED = "cmsis-nn-speed"
-
-
-class Extension(StrEnum):
-    """Instruction-set extension of the core, which chooses CMSIS-NN's code paths."""
-
-    NONE = "none"
-    DSP = "dsp"
-    MVE = "mve"
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A core (or ``x86-64``, the wheel) and the kernel set that runs on it."""
-
-    name: str
-    abi: str
-    extension: Extension
-    kernels: KernelSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +36,6 @@ class Structs:
     allocation_info: int
     subgraph_offset: int
     planner_buffer: int
-
-
-@dataclass(frozen=True, slots=True)
-class OpRule:
-    """What one kind of op costs on a target, whatever its shapes.
-
-    ``builtin_data_bytes`` is 0 for ops without; ``op_data_bytes`` is not yet rounded
-    up to 16. ``temporaries`` name the tensors that Prepare borrows: ``input0``, ….
-    """
-
-    builtin_data_bytes: int
-    builtin_data_align: int
-    op_data_bytes: int
-    temporaries: tuple[str, ...]
 
 
 @functools.cache
@@ -117,23 +76,6 @@ def target(name: str, kernels: str) -> Target:
 def structs(abi: str) -> Structs:
     """Return the struct sizes under ``abi`` (``arm32`` or ``x86-64``)."""
     return Structs(**constants()["struct_bytes"][abi])
-
-
-@functools.cache
-def op_rules(on: Target) -> dict[OpKind, OpRule]:
-    """Return the rule of every op in the table, for the target ``on``."""
-    family = "reference" if on.kernels is KernelSet.REFERENCE else "cmsis-nn"
-    return {OpKind(name): _op_rule(entry, on.abi, family) for name, entry in constants()["ops"].items()}
-
-
-def _op_rule(entry: dict[str, Any], abi: str, family: str) -> OpRule:
-    builtin_bytes, builtin_align = entry["builtin_data"][abi] or (0, 1)
-    return OpRule(
-        builtin_data_bytes=builtin_bytes,
-        builtin_data_align=builtin_align,
-        op_data_bytes=entry["op_data_bytes"][f"{abi} {family}"],
-        temporaries=tuple(entry["prepare_temporaries"][family]),
-    )
 
 
 def int_array_bytes(items: int) -> int:

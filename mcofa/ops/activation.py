@@ -1,0 +1,79 @@
+"""Functions of one value, and SOFTMAX."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mcofa.graph import Graph, Op, OpKind
+from mcofa.ops.constraints import int8_to_int8
+from mcofa.ops.record import OUTPUT, Aot, BuiltinData, Kernel, OpData, Operator, Registration, Tflm
+
+_TABLE = Aot(table=True, in_place=True)
+
+
+def _hard_swish_work(graph: Graph, op: Op) -> Mapping[str, int]:
+    return {"hard_swish_elements": graph.tensors[op.outputs[0]].items}
+
+
+HARD_SWISH = Operator(
+    kind=OpKind.HARD_SWISH,
+    code=117,
+    version=1,
+    constraints=(int8_to_int8,),
+    work=_hard_swish_work,
+    tflm=Tflm(
+        registration=Registration("AddHardSwish", "Register_HARD_SWISH"),
+        op_data=OpData(arm32=20, arm32_cmsis_nn=20, x86_64=20),
+        temporaries=(0, OUTPUT),
+    ),
+    aot=_TABLE,
+)
+
+LOGISTIC = Operator(
+    kind=OpKind.LOGISTIC,
+    code=14,
+    constraints=(int8_to_int8,),
+    tflm=Tflm(
+        registration=Registration("AddLogistic", "Register_LOGISTIC"),
+        op_data=OpData(arm32=16, arm32_cmsis_nn=16, x86_64=16),
+        temporaries=(0, OUTPUT),
+    ),
+    aot=_TABLE,
+)
+
+RELU = Operator(
+    kind=OpKind.RELU,
+    code=19,
+    constraints=(int8_to_int8,),
+    tflm=Tflm(
+        registration=Registration("AddRelu", "Register_RELU"),
+        op_data=OpData(arm32=28, arm32_cmsis_nn=28, x86_64=28),
+        temporaries=(0, OUTPUT),
+    ),
+    aot=_TABLE,
+)
+
+RELU6 = Operator(
+    kind=OpKind.RELU6,
+    code=21,
+    constraints=(int8_to_int8,),
+    tflm=Tflm(
+        registration=Registration("AddRelu6", "Register_RELU6"),
+        op_data=OpData(arm32=8, arm32_cmsis_nn=8, x86_64=8),
+        temporaries=(0,),
+    ),
+    aot=_TABLE,
+)
+
+SOFTMAX = Operator(
+    kind=OpKind.SOFTMAX,
+    code=25,
+    constraints=(int8_to_int8,),
+    tflm=Tflm(
+        registration=Registration("AddSoftmax", "Register_SOFTMAX_INT8"),
+        builtin_data=BuiltinData(arm32=(4, 4), x86_64=(4, 4)),
+        op_data=OpData(arm32=56, arm32_cmsis_nn=64, x86_64=80),
+        temporaries=(0, OUTPUT),
+    ),
+    aot=Aot(kernels=(Kernel(name="nn_softmax"),), struct="nn_softmax_t", in_place=True),
+)

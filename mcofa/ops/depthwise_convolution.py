@@ -1,0 +1,135 @@
+"""DEPTHWISE_CONV_2D."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mcofa.graph import Graph, Op, OpKind
+from mcofa.ops import options
+from mcofa.ops.constraints import constant_parameters, int8_to_int8
+from mcofa.ops.convolution import (
+    BUILTIN_DATA,
+    OP_DATA,
+    TEMPORARIES,
+    im2col_bytes,
+    per_channel_arrays,
+    prefers_cmsis_nn,
+    scales_bytes,
+)
+from mcofa.ops.record import Aot, Kernel, Operator, Registration, Tflm, requested
+from mcofa.ops.target import Extension, Target
+from mcofa.ops.windows import window_padding
+
+_MVE_CHANNEL_BLOCK = 124
+
+
+def _macs(graph: Graph, op: Op) -> int:
+    _, rows, columns, _ = graph.tensors[op.inputs[1]].shape
+    return graph.tensors[op.outputs[0]].items * rows * columns
+
+
+def _work(graph: Graph, op: Op) -> Mapping[str, int]:
+    window = graph.tensors[op.inputs[1]].shape[1:3]
+    name = "depthwise_3x3_macs" if window == (3, 3) else "depthwise_other_macs"
+    return {name: _macs(graph, op), "depthwise_outputs": graph.tensors[op.outputs[0]].items}
+
+
+def _arrays(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
+    return per_channel_arrays(graph.tensors[op.inputs[1]].shape[3])
+
+
+def _scratch(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
+    """CMSIS-NN: none without DSP; 2·C·kh·kw with DSP unless 3×3 with padding ≤ 1; 496·kh·kw on MVE.
+
+    That holds for C_in = C_out, batch 1, no dilation (otherwise none). MVE first turns a
+    single input channel with several output channels into a convolution and adds a copy of
+    the filter.
+    """
+    if not on.has_cmsis_nn:
+        return ()
+    source, kernel, output = (graph.tensors[i] for i in (*op.inputs[:2], op.outputs[0]))
+    taps = kernel.shape[1] * kernel.shape[2]
+    channels = output.shape[3]
+    if on.extension is Extension.MVE and source.shape[3] == 1 and channels > 1:
+        return requested(_as_convolution_bytes(graph, op, on) + channels * taps)
+    if source.shape[3] != channels or source.shape[0] != 1 or op.dilation != (1, 1):
+        return ()
+    if on.extension is Extension.MVE:
+        return requested(4 * _MVE_CHANNEL_BLOCK * taps)
+    if on.extension is Extension.NONE:
+        return ()
+    small = kernel.shape[1:3] == (3, 3) and max(window_padding(source.shape, kernel.shape, op)) <= 1
+    return () if small else requested(2 * source.shape[3] * taps)
+
+
+def _as_convolution_bytes(graph: Graph, op: Op, on: Target) -> int:
+    """Scratch of the convolution that a one-channel depthwise convolution becomes on MVE."""
+    source, kernel = (graph.tensors[index] for index in op.inputs[:2])
+    padding = window_padding(source.shape, kernel.shape, op)
+    if kernel.shape[1:3] == (1, 1) and padding == (0, 0) and op.dilation == (1, 1):
+        return 0
+    return im2col_bytes(1, kernel, on)
+
+
+def _reads_unset_stride(graph: Graph, op: Op, on: Target) -> str:
+    """TFLM sizes this op's scratch with a stride that its Prepare never sets.
+
+    MVE turns a depthwise convolution of one input channel into a convolution, whose
+    1×N case asks for the stride (cmsis_nn/depthwise_conv.cc leaves it unset).
+    """
+    if on.extension is not Extension.MVE or not on.has_cmsis_nn:
+        return ""
+    _, height, _, channels = graph.tensors[op.inputs[0]].shape
+    kernel_height = graph.tensors[op.inputs[1]].shape[1]
+    if channels == height == kernel_height == 1:
+        return f"one input channel, height 1, on {on.name} with CMSIS-NN"
+    return ""
+
+
+_OWN = Kernel(name="nn_depthwise", four_channels=True)
+_ANY = Kernel(name="nn_depthwise_any")
+_CMSIS_NN = Kernel(name="nn_depthwise_cmsis_nn", cmsis_nn="arm_depthwise_conv_s8_opt", takes_scratch=True)
+
+
+def _kernel(graph: Graph, op: Op, on: Target) -> Kernel:
+    """CMSIS-NN's with MVE, for one image."""
+    source, weights = (graph.tensors[index].shape for index in op.inputs[:2])
+    if source[3] != weights[3] or op.dilation != (1, 1):
+        return _ANY
+    return _CMSIS_NN if prefers_cmsis_nn(on) and source[0] == 1 else _OWN
+
+
+def _scratch_bytes(graph: Graph, op: Op, on: Target) -> int:
+    """What TFLM gives the same CMSIS-NN kernel; the own ones need none."""
+    return sum(_scratch(graph, op, on)) if _kernel(graph, op, on) is _CMSIS_NN else 0
+
+
+DEPTHWISE_CONV_2D = Operator(
+    kind=OpKind.DEPTHWISE_CONV_2D,
+    code=4,
+    version=3,
+    inputs=(2, 3),
+    ranks=(4, 4, 4),
+    options=options.DEPTHWISE_CONV_2D,
+    constraints=(int8_to_int8,),
+    macs=_macs,
+    work=_work,
+    tflm=Tflm(
+        registration=Registration("AddDepthwiseConv2D", "Register_DEPTHWISE_CONV_2D_INT8"),
+        builtin_data=BUILTIN_DATA,
+        op_data=OP_DATA,
+        temporaries=TEMPORARIES,
+        arrays=_arrays,
+        scratch=_scratch,
+        undefined=_reads_unset_stride,
+    ),
+    aot=Aot(
+        kernels=(_OWN, _ANY, _CMSIS_NN),
+        choose=_kernel,
+        struct="nn_convolution_t",
+        stored=(1,),
+        scales_bytes=scales_bytes,
+        scratch_bytes=_scratch_bytes,
+        constraints=(constant_parameters,),
+    ),
+)

@@ -1,0 +1,76 @@
+"""RESHAPE, PAD and TRANSPOSE, which move values and change none."""
+
+from __future__ import annotations
+
+from mcofa.graph import Graph, Op, OpKind
+from mcofa.ops.constraints import constant_parameters, int8_to_int8
+from mcofa.ops.record import (
+    INT32_BYTES,
+    OUTPUT,
+    Aot,
+    BuiltinData,
+    Kernel,
+    OpData,
+    Operator,
+    Registration,
+    Tflm,
+)
+from mcofa.ops.target import Target
+
+_COPY = Kernel(name="nn_copy")
+
+
+def _resolved_shape(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
+    """A copy of an output shape with −1: its rank, then its sizes."""
+    if not op.output_wildcard:
+        return ()
+    return (INT32_BYTES * (1 + len(graph.tensors[op.outputs[0]].shape)),)
+
+
+RESHAPE = Operator(
+    kind=OpKind.RESHAPE,
+    code=22,
+    inputs=(1, 2),
+    constraints=(),
+    tflm=Tflm(
+        registration=Registration("AddReshape", "Register_RESHAPE"),
+        builtin_data=BuiltinData(arm32=(36, 4), x86_64=(36, 4)),
+        temporaries=(0, OUTPUT),
+        arrays=_resolved_shape,
+    ),
+    aot=Aot(
+        kernels=(_COPY,),
+        struct="nn_copy_t",
+        in_place=True,
+        in_place_is_nothing=True,
+        constraints=(constant_parameters,),
+    ),
+)
+
+PAD = Operator(
+    kind=OpKind.PAD,
+    code=34,
+    version=2,
+    inputs=(2, 2),
+    constraints=(int8_to_int8,),
+    tflm=Tflm(
+        registration=Registration("AddPad", "Register_PAD_INT8", "tensorflow/lite/micro/kernels/pad.h"),
+        op_data=OpData(arm32=56, arm32_cmsis_nn=56, x86_64=56),
+        temporaries=(0, 1, 2, OUTPUT),
+    ),
+    aot=Aot(kernels=(_COPY,), struct="nn_copy_t", constraints=(constant_parameters,)),
+)
+
+TRANSPOSE = Operator(
+    kind=OpKind.TRANSPOSE,
+    code=39,
+    inputs=(2, 2),
+    constraints=(),
+    tflm=Tflm(
+        registration=Registration(
+            "AddTranspose", "Register_TRANSPOSE_INT8", "tensorflow/lite/micro/kernels/transpose.h"
+        ),
+        temporaries=(0, 1, OUTPUT),
+    ),
+    aot=Aot(kernels=(_COPY,), struct="nn_copy_t", constraints=(constant_parameters,)),
+)

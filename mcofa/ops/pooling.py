@@ -1,0 +1,72 @@
+"""AVERAGE_POOL_2D and MAX_POOL_2D."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mcofa.graph import Graph, Op, OpKind
+from mcofa.ops import options
+from mcofa.ops.constraints import int8_to_int8
+from mcofa.ops.record import (
+    INT32_BYTES,
+    OUTPUT,
+    Aot,
+    BuiltinData,
+    Kernel,
+    OpData,
+    Operator,
+    Registration,
+    Tflm,
+    requested,
+)
+from mcofa.ops.target import Extension, Target
+
+_BUILTIN_DATA = BuiltinData(arm32=(40, 4), x86_64=(40, 4))
+_OP_DATA = OpData(arm32=32, arm32_cmsis_nn=36, x86_64=32)
+
+
+def _work(graph: Graph, op: Op) -> Mapping[str, int]:
+    return {"pooled_elements": graph.tensors[op.outputs[0]].items * op.window[0] * op.window[1]}
+
+
+def _average_scratch(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
+    """CMSIS-NN: 4·C on cores with DSP, none on the others."""
+    if not on.has_cmsis_nn or on.extension is not Extension.DSP:
+        return ()
+    return requested(INT32_BYTES * graph.tensors[op.inputs[0]].shape[3])
+
+
+AVERAGE_POOL_2D = Operator(
+    kind=OpKind.AVERAGE_POOL_2D,
+    code=1,
+    version=2,
+    ranks=(4, 4),
+    options=options.POOL_2D,
+    constraints=(int8_to_int8,),
+    work=_work,
+    tflm=Tflm(
+        registration=Registration("AddAveragePool2D", "Register_AVERAGE_POOL_2D_INT8"),
+        builtin_data=_BUILTIN_DATA,
+        op_data=_OP_DATA,
+        temporaries=(0, OUTPUT),
+        cmsis_nn_temporaries=(0, OUTPUT, 0, OUTPUT),
+        scratch=_average_scratch,
+    ),
+    aot=Aot(kernels=(Kernel(name="nn_average_pool"),), struct="nn_pool_t"),
+)
+
+MAX_POOL_2D = Operator(
+    kind=OpKind.MAX_POOL_2D,
+    code=17,
+    ranks=(4, 4),
+    options=options.POOL_2D,
+    constraints=(int8_to_int8,),
+    work=_work,
+    tflm=Tflm(
+        registration=Registration("AddMaxPool2D", "Register_MAX_POOL_2D_INT8"),
+        builtin_data=_BUILTIN_DATA,
+        op_data=_OP_DATA,
+        temporaries=(0, OUTPUT),
+    ),
+    aot=Aot(kernels=(Kernel(name="nn_max_pool"),), struct="nn_pool_t"),
+)

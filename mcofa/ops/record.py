@@ -1,0 +1,166 @@
+"""What is known of an operator: one record each, which engines, files and documents ask.
+
+Rules are functions of the graph and the op, where shapes matter; numbers are bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from mcofa.files.flatbuffer import Table
+from mcofa.graph import Graph, Op, OpKind
+from mcofa.ops.target import Target
+
+INT32_BYTES = 4
+OUTPUT = -1
+"""Stands for the output where inputs are named by position."""
+
+Constraint = Callable[[Graph, Op], str]
+"""Returns what an op does not keep to, or "". The docstring is the rule, as documents print it."""
+
+Count = Callable[[Graph, Op], int]
+Work = Callable[[Graph, Op], Mapping[str, int]]
+"""How much an op does of what latency is estimated from, by ``mcofa.engines.tflm.latency.FEATURES``."""
+
+Buffers = Callable[[Graph, Op, Target], tuple[int, ...]]
+"""Sizes of what an op asks for on a target, in the order in which it asks."""
+
+
+class BuiltinData(NamedTuple):
+    """Size and alignment of the struct of an op's options; size 0 for ops without."""
+
+    arm32: tuple[int, int] = (0, 1)
+    x86_64: tuple[int, int] = (0, 1)
+
+
+class OpData(NamedTuple):
+    """Size of what an op's kernel keeps, by ABI and kernel set; not yet rounded up to 16."""
+
+    arm32: int = 0
+    arm32_cmsis_nn: int = 0
+    x86_64: int = 0
+
+
+NO_BUILTIN_DATA = BuiltinData()
+NO_OP_DATA = OpData()
+
+
+class Registration(NamedTuple):
+    """How an op is registered with TFLM's ``MicroMutableOpResolver``.
+
+    ``header`` is the TFLM header that declares ``function``, or empty when
+    ``micro_mutable_op_resolver.h`` includes it already.
+    """
+
+    method: str
+    function: str
+    header: str = ""
+
+
+def no_buffers(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
+    """Return no sizes: the op asks for nothing."""
+    return ()
+
+
+def requested(*sizes: int) -> tuple[int, ...]:
+    """Return the sizes above 0: CMSIS-NN's kernels ask for no empty buffer."""
+    return tuple(size for size in sizes if size > 0)
+
+
+def none(graph: Graph, op: Op) -> int:
+    """Return 0."""
+    return 0
+
+
+def other_elements(graph: Graph, op: Op) -> Mapping[str, int]:
+    """Count an op's output as elements of no particular kind."""
+    return {"other_elements": graph.tensors[op.outputs[0]].items}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tflm:
+    """What an op takes in TFLM 90b983c2b3f1, and how it is registered.
+
+    ``temporaries`` are the tensors that Prepare borrows: positions among the inputs, or
+    ``OUTPUT``; CMSIS-NN's kernel may borrow others. ``arrays`` are persistent and aligned to 16
+    each; ``scratch`` is planned in the head. ``undefined`` says where TFLM leaves an op's memory
+    undefined on a target.
+    """
+
+    registration: Registration
+    temporaries: tuple[int, ...]
+    cmsis_nn_temporaries: tuple[int, ...] | None = None
+    builtin_data: BuiltinData = NO_BUILTIN_DATA
+    op_data: OpData = NO_OP_DATA
+    arrays: Buffers = no_buffers
+    scratch: Buffers = no_buffers
+    undefined: Callable[[Graph, Op, Target], str] = lambda graph, op, on: ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kernel:
+    """One C function of engine ``aot``, in ``firmware_templates/aot/nn/NAME.c``.
+
+    ``cmsis_nn`` is the function of CMSIS-NN that it calls, if any; ``four_channels`` says that
+    it uses ``nn_four.h``; ``takes_scratch`` that it has a scratch argument.
+    """
+
+    name: str
+    cmsis_nn: str = ""
+    four_channels: bool = False
+    takes_scratch: bool = False
+
+
+LOOKUP = Kernel(name="nn_lookup")
+"""Reads what an int8 function makes of its input from a table of 256 bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aot:
+    """How engine ``aot`` runs an op.
+
+    Parameters lie in a constant ``struct``. ``kernels`` are all that may run the op, and ``choose``
+    picks one; without it there is only the first. A ``table`` is what the op needs instead where its
+    input is int8: the output depends on one value. ``operands`` inputs are read in the arena or as
+    constants; ``stored`` are the positions of other constants that the kernel reads as they are, and
+    ``scales_bytes`` what it keeps besides. With ``in_place`` the output may lie where an input does,
+    and with ``in_place_is_nothing`` there is nothing left to do then.
+    """
+
+    kernels: tuple[Kernel, ...] = ()
+    choose: Callable[[Graph, Op, Target], Kernel] | None = None
+    struct: str = ""
+    table: bool = False
+    operands: int = 1
+    stored: tuple[int, ...] = ()
+    scales_bytes: Count = none
+    scratch_bytes: Callable[[Graph, Op, Target], int] = lambda graph, op, on: 0
+    in_place: bool = False
+    in_place_is_nothing: bool = False
+    constraints: tuple[Constraint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operator:
+    """Everything that is known of one kind of op before anything is built.
+
+    ``inputs`` are the fewest and the most inputs; the output is one. ``ranks`` are those of the
+    first inputs, then of the output, where TFLM demands them. ``options`` is the table that a
+    .tflite file holds for the op, with what ``mcofa.ops.options`` reads of it; ``version`` the first
+    version of the op that takes int8 (None: the exporter writes no such op) and ``code`` its number,
+    both those of the TensorFlow Lite schema. ``constraints`` hold for every engine.
+    """
+
+    kind: OpKind
+    code: int
+    tflm: Tflm
+    aot: Aot
+    constraints: tuple[Constraint, ...]
+    version: int | None = None
+    inputs: tuple[int, int] = (1, 1)
+    ranks: tuple[int, ...] = ()
+    options: Table | None = None
+    macs: Count = none
+    work: Work = other_elements

@@ -1,0 +1,58 @@
+"""MEAN and SUM over some of a tensor's axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mcofa.graph import Graph, Op, OpKind
+from mcofa.ops import options
+from mcofa.ops.constraints import constant_parameters, int8_to_int8
+from mcofa.ops.record import (
+    INT32_BYTES,
+    OUTPUT,
+    Aot,
+    BuiltinData,
+    Kernel,
+    OpData,
+    Operator,
+    Registration,
+    Tflm,
+)
+from mcofa.ops.target import Target
+
+
+def _work(graph: Graph, op: Op) -> Mapping[str, int]:
+    return {"mean_elements": graph.tensors[op.inputs[0]].items}
+
+
+def _scratch(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
+    """With every kernel set: 4·output elements, 4·input rank, 4·number of axes."""
+    source, axes = (graph.tensors[index] for index in op.inputs[:2])
+    items = (graph.tensors[op.outputs[0]].items, len(source.shape), axes.items)
+    return tuple(INT32_BYTES * count for count in items)
+
+
+def _reduction(kind: OpKind, code: int, registration: Registration, version: int | None = None) -> Operator:
+    return Operator(
+        kind=kind,
+        code=code,
+        version=version,
+        inputs=(2, 2),
+        options=options.REDUCER,
+        constraints=(int8_to_int8,),
+        work=_work,
+        tflm=Tflm(
+            registration=registration,
+            builtin_data=BuiltinData(arm32=(1, 1), x86_64=(1, 1)),
+            op_data=OpData(arm32=44, arm32_cmsis_nn=44, x86_64=44),
+            temporaries=(0, OUTPUT, 1, 0, 1, OUTPUT),
+            scratch=_scratch,
+        ),
+        aot=Aot(
+            kernels=(Kernel(name="nn_reduce"),), struct="nn_reduce_t", constraints=(constant_parameters,)
+        ),
+    )
+
+
+MEAN = _reduction(OpKind.MEAN, 40, Registration("AddMean", "Register_MEAN"), version=2)
+SUM = _reduction(OpKind.SUM, 74, Registration("AddSum", "Register_SUM"))
