@@ -47,7 +47,7 @@ def per_channel_arrays(channels: int) -> tuple[int, int]:
     return (INT32_BYTES * channels,) * 2
 
 
-def _arrays(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
+def _arrays(graph: Graph, op: Op, _on: Target) -> tuple[int, ...]:
     return per_channel_arrays(graph.tensors[op.inputs[1]].shape[0])
 
 

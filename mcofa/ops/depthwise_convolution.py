@@ -34,7 +34,7 @@ def _work(graph: Graph, op: Op) -> Mapping[str, int]:
     return {name: _macs(graph, op), "depthwise_outputs": graph.tensors[op.outputs[0]].items}
 
 
-def _arrays(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
+def _arrays(graph: Graph, op: Op, _on: Target) -> tuple[int, ...]:
     return per_channel_arrays(graph.tensors[op.inputs[1]].shape[3])
 
 

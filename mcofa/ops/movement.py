@@ -20,7 +20,7 @@ from mcofa.ops.target import Target
 _COPY = Kernel(name="nn_copy")
 
 
-def _resolved_shape(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
+def _resolved_shape(graph: Graph, op: Op, _on: Target) -> tuple[int, ...]:
     """A copy of an output shape with −1: its rank, then its sizes."""
     if not op.output_wildcard:
         return ()

@@ -59,7 +59,7 @@ class Registration(NamedTuple):
     header: str = ""
 
 
-def no_buffers(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
+def no_buffers(_graph: Graph, _op: Op, _on: Target) -> tuple[int, ...]:
     """Return no sizes: the op asks for nothing."""
     return ()
 
@@ -69,7 +69,7 @@ def requested(*sizes: int) -> tuple[int, ...]:
     return tuple(size for size in sizes if size > 0)
 
 
-def none(graph: Graph, op: Op) -> int:
+def none(_graph: Graph, _op: Op) -> int:
     """Return 0."""
     return 0
 

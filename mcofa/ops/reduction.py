@@ -25,7 +25,7 @@ def _work(graph: Graph, op: Op) -> Mapping[str, int]:
     return {"mean_elements": graph.tensors[op.inputs[0]].items}
 
 
-def _scratch(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
+def _scratch(graph: Graph, op: Op, _on: Target) -> tuple[int, ...]:
     """With every kernel set: 4·output elements, 4·input rank, 4·number of axes."""
     source, axes = (graph.tensors[index] for index in op.inputs[:2])
     items = (graph.tensors[op.outputs[0]].items, len(source.shape), axes.items)
