@@ -9,7 +9,7 @@ import functools
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,11 @@ from export.checks.evaluate import quantize_images
 from export.convert.to_onnx import to_onnx
 from export.convert.to_tflite import to_tflite
 from export.runtimes import litert
-from mcofa.search import Candidate
+from mcofa.accuracy.predictor import after_finetuning
+from mcofa.errors import McofaError
+from mcofa.files.resources import data_folder
+from mcofa.search import Candidate, Found, SearchRequest
+from mcofa.search.progress import Show
 from mcofa.space.search_space import GlobalAverage, SearchSpace
 from mcofa.supernet.data.datasets import ImageData, load_data_for
 from mcofa.supernet.measure.evaluate import calibrate, top1_percent
@@ -64,6 +68,62 @@ class Measured:
             **int8,
             "standard_error_points": round(self.standard_error_points, 3),
         }
+
+
+@dataclass(frozen=True)
+class Verify:
+    """What ``mcofa search --verify`` adds to a search: the best candidates measured, and ranked by that.
+
+    ``checkpoint`` holds the supernet, by default that in the zoo; ``data_name`` stands in for the data
+    set it was trained on.
+    """
+
+    checkpoint: Path | None = None
+    int8: bool = False
+    data_name: str | None = None
+
+    def check(self, request: SearchRequest) -> None:
+        """Refuse a supernet that cannot be measured, and predictions that measuring says nothing about.
+
+        Raises:
+            McofaError: the predictor's accuracies are those of fine-tuned networks.
+            MissingFileError: there is no such checkpoint.
+            FileFormatError: the checkpoint is damaged, of another space, not fully trained, or names no
+                data set.
+        """
+        if epochs := request.predictor.provenance.finetune_epochs:
+            raise McofaError(
+                f"--verify {request.keep} measures subnets with the supernet's weights, but "
+                f"{request.predictor_file} predicts accuracies{after_finetuning(epochs)}",
+                "leave --verify out and fine-tune what is found, or choose another predictor",
+            )
+        load_measurable(self._of(request.space), request.space, self.data_name)
+
+    def __call__(self, request: SearchRequest, found: Found, show: Show) -> tuple[Found, dict[str, Any]]:
+        """Measure the best candidates; return them in their new order, and what the manifest says.
+
+        That the search was exhaustive proves a choice only while it is the best predicted one, and the
+        whole list only where the list is of the best predicted ones.
+        """
+        checkpoint = self._of(request.space)
+        with show("measuring on validation images") as update:
+            update(0, len(found.best), "")
+            measured = verify_candidates(
+                checkpoint,
+                request.space,
+                found.best,
+                self.int8,
+                lambda done: update(done, len(found.best), ""),
+                self.data_name,
+            )
+        order = ranked(measured, request.min_top1_percent)
+        best = tuple(one.candidate for one in order)
+        chosen = replace(found, best=best, exhaustive=found.exhaustive and best[0] == found.best[0])
+        proven = {"exhaustive": found.exhaustive and request.min_top1_percent is None}
+        return chosen, verification_section(checkpoint, order) | proven
+
+    def _of(self, space: SearchSpace) -> Path:
+        return self.checkpoint or data_folder("zoo") / f"{space.name}.safetensors"
 
 
 def load_measurable(

@@ -2,19 +2,73 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import click
 
 from mcofa.cli.finite import FiniteRange
-from mcofa.cli.options import json_option, refuse_typed
+from mcofa.cli.options import json_option, load_board_with, refuse_typed, typed_command
+from mcofa.cli.output import print_json, progress
+
+if TYPE_CHECKING:
+    from mcofa.accuracy.predictor import Predictor
+    from mcofa.space.search_space import SearchSpace
 
 _DEFAULT_BOARD = "stm32f746"
 _MEASURES = ("arena_bytes", "flash_bytes", "model_bytes", "latency_ms", "macs", "peak_items", "top1_percent")
-_BOARD_LIMITS = ("max_arena_bytes", "max_flash_bytes", "max_model_bytes", "max_latency_ms")
 _BOARD_MEASURES = frozenset({"arena_bytes", "flash_bytes", "model_bytes", "latency_ms"})
+
+
+class Verification(NamedTuple):
+    """How the best candidates are to be measured."""
+
+    best: int
+    int8: bool
+    checkpoint: Path | None
+    data: str | None
+
+
+def _limit_options(body: Callable[..., None]) -> Callable[..., None]:
+    """Take the options for limits, and hand them over as ``limits``, by measure; None where there is none."""
+
+    @click.option("--max-arena-bytes", type=click.IntRange(min=1), help="Stay below the board's own budget.")
+    @click.option("--max-flash-bytes", type=click.IntRange(min=1), help="Runtime and firmware included.")
+    @click.option("--max-model-bytes", type=click.IntRange(min=1), help="The .tflite file alone.")
+    @click.option("--max-latency-ms", type=FiniteRange(min=0, min_open=True), help="Of the estimate.")
+    @click.option("--max-peak-items", type=click.IntRange(min=1), help="The paper's metric; needs no board.")
+    @functools.wraps(body)
+    def command(**words: object) -> None:
+        limits = {name[4:]: words.pop(name) for name in list(words) if name.startswith("max_")}
+        body(limits=limits, **words)
+
+    return command
+
+
+def _verify_options(body: Callable[..., None]) -> Callable[..., None]:
+    """Take the options for measuring, and hand them over as one ``verification``."""
+
+    @click.option(
+        "--verify", metavar="K", type=click.IntRange(min=1), help="Measure the best K on validation."
+    )
+    @click.option("--int8", is_flag=True, help="With --verify: rank by the accuracy of the int8 models.")
+    @click.option(
+        "--checkpoint", type=click.Path(path_type=Path), help="For --verify. Default: the one in zoo/."
+    )
+    @click.option("--data", help="For --verify. Default: the data set that the checkpoint was trained on.")
+    @functools.wraps(body)
+    def command(
+        verify: int | None, int8: bool, checkpoint: Path | None, data: str | None, **words: object
+    ) -> None:
+        if verify is None:
+            refuse_typed("needs --verify", "int8", "checkpoint", "data")
+        verification = None if verify is None else Verification(verify, int8, checkpoint, data)
+        body(verification=verification, **words)
+
+    return command
 
 
 @click.command()
@@ -22,11 +76,7 @@ _BOARD_MEASURES = frozenset({"arena_bytes", "flash_bytes", "model_bytes", "laten
 @click.option("--space", "space_name", default="mcofa-micro", show_default=True, help="Name or space file.")
 @click.option("--engine", type=click.Choice(["tflm", "aot"]), default="tflm", show_default=True)
 @click.option("--kernels", type=click.Choice(["reference", "cmsis-nn"]), help="Default: the board's.")
-@click.option("--max-arena-bytes", type=click.IntRange(min=1), help="Stay below the board's own budget.")
-@click.option("--max-flash-bytes", type=click.IntRange(min=1), help="Runtime and firmware included.")
-@click.option("--max-model-bytes", type=click.IntRange(min=1), help="The .tflite file alone.")
-@click.option("--max-latency-ms", type=FiniteRange(min=0, min_open=True), help="Of the estimate.")
-@click.option("--max-peak-items", type=click.IntRange(min=1), help="The paper's metric; needs no board.")
+@_limit_options
 @click.option(
     "--min-top1",
     type=FiniteRange(min=0, max=100, min_open=True),
@@ -36,8 +86,7 @@ _BOARD_MEASURES = frozenset({"arena_bytes", "flash_bytes", "model_bytes", "laten
     "--pareto", metavar="M1,M2[,M3]", help=f"Also find the front of two or three of {', '.join(_MEASURES)}."
 )
 @click.option("--finetuned", is_flag=True, help="Choose for the accuracy after `mcofa finetune`.")
-@click.option("--verify", metavar="K", type=click.IntRange(min=1), help="Measure the best K on validation.")
-@click.option("--int8", is_flag=True, help="With --verify: rank by the accuracy of the int8 models.")
+@_verify_options
 @click.option(
     "--time-limit",
     metavar="S",
@@ -45,8 +94,6 @@ _BOARD_MEASURES = frozenset({"arena_bytes", "flash_bytes", "model_bytes", "laten
     help="Seconds for all that is searched; --verify measures after it.",
 )
 @click.option("--predictor", type=click.Path(path_type=Path), help="Default: the one in zoo/.")
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="For --verify. Default: the one in zoo/.")
-@click.option("--data", help="For --verify. Default: the data set that the checkpoint was trained on.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder; default runs/BOARD.")
 @json_option
@@ -55,20 +102,13 @@ def search(
     space_name: str,
     engine: Literal["tflm", "aot"],
     kernels: Literal["reference", "cmsis-nn"] | None,
-    max_arena_bytes: int | None,
-    max_flash_bytes: int | None,
-    max_model_bytes: int | None,
-    max_latency_ms: float | None,
-    max_peak_items: int | None,
+    limits: dict[str, Any],
     min_top1: float | None,
     pareto: str | None,
     finetuned: bool,
-    verify: int | None,
-    int8: bool,
+    verification: Verification | None,
     time_limit: float | None,
     predictor: Path | None,
-    checkpoint: Path | None,
-    data: str | None,
     seed: int,
     out: Path | None,
     as_json: bool,
@@ -77,69 +117,98 @@ def search(
 
     `--board all` gives one row a board. With --max-peak-items alone no board is needed.
     """
-    if not verify:
-        refuse_typed("needs --verify", "int8", "checkpoint", "data")
-    if finetuned and predictor:
-        raise click.UsageError("--finetuned takes a predictor of its own: leave --predictor out")
-    if board_name is not None and not board_name.strip():
-        raise click.BadParameter(
-            f"{board_name!r} names no board; see `mcofa boards`, or leave it out for {_DEFAULT_BOARD}",
-            param_hint="--board",
+    if finetuned:
+        refuse_typed(
+            "has no effect with --finetuned, which takes its own: leave --predictor out", "predictor"
         )
-    every_board = board_name == "all"
-    smallest_board = board_name is None and max_peak_items is None and min_top1 is not None
-    anywhere = board_name is None and max_peak_items is not None
-    if anywhere:
-        refuse_typed("needs --board", "kernels", "engine", *_BOARD_LIMITS)
+    where = _where(board_name, limits, min_top1)
     measures = _parse_measures(pareto)
-    if measures and (every_board or min_top1):
+    _check_words(where, engine, measures, pareto, min_top1)
+
+    # numpy, imported below, multiplies thousands of small matrices: threads would mostly wait for each other.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from mcofa.cli.search_output import print_answer, print_fleet
+    from mcofa.search import Budget, Deadline, SearchRequest, search_each, search_one, search_smallest
+    from mcofa.space.search_space import load_space
+
+    space = load_space(space_name)
+    known, known_file = _predictor(space, predictor, finetuned)
+    request = SearchRequest(
+        space=space,
+        predictor=known,
+        predictor_file=known_file,
+        engine=engine,
+        kernels=kernels,
+        limits=Budget(**limits),
+        min_top1_percent=min_top1,
+        measures=measures,
+        keep=verification.best if verification else 1,
+        deadline=Deadline(time_limit),
+        seed=seed,
+        command=tuple(typed_command()),
+    )
+    verify = None
+    if verification:
+        from export.checks.verify_search import Verify
+
+        verify = Verify(verification.checkpoint, verification.int8, verification.data)
+    if where == "everywhere":
+        rows = [result.to_json() for result in search_each(request, out, verify, progress)]
+        if as_json:
+            print_json({"boards": rows})
+        else:
+            print_fleet(rows)
+        return
+    if where == "smallest":
+        recorded, too_small = search_smallest(request, out, verify, progress)
+        more = {"boards_too_small": too_small}
+    else:
+        board = load_board_with(board_name or _DEFAULT_BOARD, kernels, engine) if where == "board" else None
+        recorded, more = search_one(request, board, out, verify, progress), {}
+    if as_json:
+        print_json(recorded.to_json() | more)
+    else:
+        print_answer(recorded, **more)
+
+
+def _where(
+    board_name: str | None, limits: dict[str, Any], min_top1: float | None
+) -> Literal["board", "everywhere", "smallest", "nowhere"]:
+    """Return where is searched: on one board, on every one, on the smallest that will do, or on none."""
+    if board_name is not None:
+        if not board_name.strip():
+            raise click.BadParameter(
+                f"{board_name!r} names no board; see `mcofa boards`, or leave it out for {_DEFAULT_BOARD}",
+                param_hint="--board",
+            )
+        return "everywhere" if board_name == "all" else "board"
+    if limits["peak_items"] is not None:
+        return "nowhere"
+    return "board" if min_top1 is None else "smallest"
+
+
+def _check_words(
+    where: str, engine: str, measures: tuple[str, ...], pareto: str | None, min_top1: float | None
+) -> None:
+    """Refuse what would have no effect where is searched."""
+    if where == "nowhere":
+        refuse_typed("needs --board", "kernels", "engine", *(f"max_{name}" for name in _BOARD_MEASURES))
+        if _BOARD_MEASURES & set(measures):
+            raise click.UsageError(f"--pareto {pareto} needs --board")
+    if measures and (where == "everywhere" or min_top1):
         raise click.UsageError("--pareto goes with one board and without --min-top1")
-    if anywhere and _BOARD_MEASURES & set(measures):
-        raise click.UsageError(f"--pareto {pareto} needs --board")
     if engine == "aot":
         no_file = "with --engine aot there is no .tflite on the device"
         refuse_typed(f"has no effect: {no_file}; use --max-flash-bytes", "max_model_bytes")
         if "model_bytes" in measures:
             raise click.UsageError(f"--pareto {pareto}: {no_file}; use flash_bytes")
 
-    # numpy, imported below, multiplies thousands of small matrices: threads would mostly wait for each other.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from mcofa.accuracy.predictor import load_predictor
-    from mcofa.cli.search_runs import Request, check_request, search_each, search_one, search_smallest
-    from mcofa.files.resources import data_folder
-    from mcofa.search.deadline import Deadline
-    from mcofa.space.search_space import load_space
 
-    space = load_space(space_name)
-    zoo_name = f"{space.name}-finetuned" if finetuned else space.name
-    predictor_file = predictor or data_folder("zoo") / f"{zoo_name}.npz"
-    request = Request(
-        space=space,
-        predictor=load_predictor(predictor_file, space),
-        predictor_file=predictor_file,
-        checkpoint=checkpoint or data_folder("zoo") / f"{space.name}.safetensors",
-        data=data,
-        engine=engine,
-        kernels=kernels,
-        max_arena_bytes=max_arena_bytes,
-        max_flash_bytes=max_flash_bytes,
-        max_model_bytes=max_model_bytes,
-        max_latency_ms=max_latency_ms,
-        max_peak_items=max_peak_items,
-        min_top1_percent=min_top1,
-        measures=measures,
-        verify=verify,
-        int8=int8,
-        deadline=Deadline(time_limit),
-        seed=seed,
-    )
-    check_request(request)
-    if every_board:
-        search_each(request, out, as_json)
-    elif smallest_board:
-        search_smallest(request, out, as_json)
-    else:
-        search_one(request, None if anywhere else board_name or _DEFAULT_BOARD, out, as_json)
+def _predictor(space: SearchSpace, file: Path | None, finetuned: bool) -> tuple[Predictor, Path]:
+    from mcofa.accuracy.predictor import load_predictor
+    from mcofa.search import zoo_predictor
+
+    return zoo_predictor(space, finetuned) if file is None else (load_predictor(file, space), file)
 
 
 def _parse_measures(pareto: str | None) -> tuple[str, ...]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mcofa.accuracy.predictor import OUTSIDE, after_finetuning
 from mcofa.cli.output import of_budget, print_table, table_of
+
+if TYPE_CHECKING:
+    from mcofa.search import Recorded
 
 _COLUMNS = {
     "arena_bytes": "arena",
@@ -27,8 +30,15 @@ _OUTSIDE_MARK = "*"
 _OUTSIDE_NOTE = f"{_OUTSIDE_MARK} {OUTSIDE}"
 
 
-def print_answer(folder: Path, section: dict[str, Any], seconds: float) -> None:
-    """Print one search: the arch, what it costs, how accurate it should be, and how it was found."""
+def print_answer(recorded: Recorded, boards_too_small: list[str] | None = None) -> None:
+    """Print one search: the arch, what it costs, how accurate it should be, and how it was found.
+
+    ``boards_too_small`` are those that were tried first when the smallest board was asked for.
+    """
+    folder, section = recorded.folder, recorded.section
+    if boards_too_small is not None:
+        tried = ", ".join(boards_too_small) or "none"
+        click.echo(f"{section['board']} is the smallest board; too small: {tried}")
     predicted, budget = section["predicted"], section["budget"]
     if "pareto" in section:
         _print_front(folder, section["pareto"])
@@ -49,7 +59,7 @@ def print_answer(folder: Path, section: dict[str, Any], seconds: float) -> None:
         error = f"± {100 * predicted['latency_relative_error']:.0f} % in instructions, at one a cycle"
         click.echo(f"latency  {predicted['latency_ms_estimate']:.1f} ms (estimate, {error})")
     click.echo(f"accuracy {_accuracy_words(section)}")
-    click.echo(f"search   {_search_words(section, seconds)}")
+    click.echo(f"search   {_search_words(section, recorded.seconds)}")
     epochs = section["predictor_finetune_epochs"]
     command = f"finetune {folder} --epochs {epochs}" if epochs else f"export {folder}"
     next_step = f"; next: mcofa {command}" if section["board"] else ""

@@ -1,4 +1,4 @@
-"""Time limits: one may cover several searches, each of which is told when it began to run."""
+"""Time limits: one may cover several searches."""
 
 from __future__ import annotations
 
@@ -19,3 +19,7 @@ class Deadline:
     def passed(self) -> bool:
         """Whether the time is up."""
         return self.seconds is not None and time.monotonic() - self.started > self.seconds
+
+
+NEVER = Deadline()
+"""No time limit."""

@@ -19,7 +19,7 @@ from mcofa.boards import Board
 from mcofa.cost.arch_cost import EngineName
 from mcofa.search.budget import Budget
 from mcofa.search.costs import CandidateCosts
-from mcofa.search.deadline import Deadline
+from mcofa.search.deadline import NEVER, Deadline
 from mcofa.search.found import Found, candidates
 from mcofa.search.options import Booleans, Options
 from mcofa.search.pool import Goal, Judge, MostAccurate, Pool, Smallest
@@ -59,23 +59,21 @@ def search(
     *,
     min_top1_percent: float | None = None,
     keep: int = 1,
-    time_limit_s: float | None = None,
-    started: float | None = None,
+    deadline: Deadline = NEVER,
     engine: EngineName = "tflm",
 ) -> Found:
     """Return the arch with the best predicted accuracy within the budget.
 
     With ``min_top1_percent`` it is the arch with the smallest arena (without a board: the fewest
     peak items) that is predicted to reach that accuracy. ``keep`` asks for more of the best
-    candidates. The same seed gives the same result unless ``time_limit_s`` ends the search; that time
-    runs from ``started`` (see ``Deadline``). At least one population is evaluated.
+    candidates. The same seed gives the same result unless the deadline ends the search. At least one
+    population is evaluated.
 
     Raises:
         BudgetError: no arch of the space is within the budget, or none there is that accurate.
         TimeLimitError: the time limit ended the search before one was found.
     """
     refuse_impossible(space, board, budget, engine)
-    deadline = Deadline(time_limit_s, started)
     size = "peak_items" if board is None else "arena_bytes"
     goal: Goal = MostAccurate(size)
     if min_top1_percent is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mcofa.boards import Board, board_names, load_board
 from mcofa.errors import BudgetError, TimeLimitError
 from mcofa.search.budget import Budget
-from mcofa.search.deadline import Deadline
+from mcofa.search.deadline import NEVER, Deadline
 from mcofa.search.found import Found
 from mcofa.search.refusal import more_time
 
@@ -33,7 +33,7 @@ def search_boards(
     boards: Sequence[Board],
     budget_of: Callable[[Board], Budget],
     search_board: Callable[[Board], Found],
-    deadline: Deadline | None = None,
+    deadline: Deadline = NEVER,
 ) -> Iterator[BoardAnswer]:
     """Yield one answer a board, in their order; a board on which nothing fits keeps its refusal.
 
@@ -41,7 +41,7 @@ def search_boards(
     """
     for board in boards:
         try:
-            if deadline is not None and deadline.passed:
+            if deadline.passed:
                 raise TimeLimitError(
                     f"the time limit of {deadline.seconds:g} s ended before {board.name} was searched",
                     more_time(deadline),

@@ -19,7 +19,7 @@ from mcofa.cost.arch_cost import EngineName
 from mcofa.errors import BudgetError
 from mcofa.search.budget import Budget
 from mcofa.search.costs import CandidateCosts, Floats, Measured
-from mcofa.search.deadline import Deadline
+from mcofa.search.deadline import NEVER, Deadline
 from mcofa.search.evolve import budget_options
 from mcofa.search.found import Candidate, candidates
 from mcofa.search.options import Options
@@ -81,23 +81,20 @@ def search_front(
     seed: int,
     report: Callable[[int, int, int], None] = lambda number, of, points: None,
     *,
-    time_limit_s: float | None = None,
-    started: float | None = None,
+    deadline: Deadline = NEVER,
     engine: EngineName = "tflm",
     known: Sequence[Arch] = (),
 ) -> Front:
     """Return the front of two or three ``measures`` (``arena_bytes``, …, ``top1_percent``).
 
     ``report`` is told the generation, of how many, and the points so far. ``known`` archs take part
-    from the start: each is on the front, beaten by one that is, or over the budget. The time limit
-    runs from ``started`` (see ``Deadline``).
+    from the start: each is on the front, beaten by one that is, or over the budget.
 
     Raises:
         BudgetError: no arch of the space is within the budget.
         TimeLimitError: the time limit ended the search before one was found.
     """
     refuse_impossible(space, board, budget, engine)
-    deadline = Deadline(time_limit_s, started)
     names = {name for name in measures if name != "top1_percent"} | set(budget.limits)
     costs = CandidateCosts(space, board, names, engine)
     judge = Judge(space, budget, predictor, costs, MostAccurate(measures[0]))

@@ -28,15 +28,7 @@ def refuse_out_of_reach(
     largest = space.encode([space.largest()])
     if predictor.predict(space, largest).top1_percent[0] >= min_top1_percent:
         return
-    best = search(
-        space,
-        None,
-        Budget(),
-        predictor,
-        seed,
-        time_limit_s=deadline.seconds,
-        started=deadline.started,
-    )
+    best = search(space, None, Budget(), predictor, seed, deadline=deadline)
     if best.stopped_early or best.top1_percent >= min_top1_percent:
         return
     raise BudgetError(

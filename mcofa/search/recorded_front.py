@@ -14,6 +14,7 @@ from mcofa.errors import FileFormatError
 from mcofa.files.resources import data_folder
 from mcofa.runs.searched_space import searched_space
 from mcofa.search.budget import Budget
+from mcofa.search.deadline import Deadline
 from mcofa.search.found import Candidate, candidates
 from mcofa.search.front import Front, search_front
 from mcofa.space.arch import arch_from_json
@@ -49,7 +50,7 @@ def recorded_front(searched: Mapping[str, Any], source: str, seconds: float) -> 
         predictor,
         ("arena_bytes" if board else "peak_items", "top1_percent"),
         searched["seed"],
-        time_limit_s=seconds,
+        deadline=Deadline(seconds),
         engine=engine,
         known=[arch],
     )

@@ -11,8 +11,9 @@ import pytest
 
 from mcofa.accuracy.predictor import load_predictor, save_predictor
 from mcofa.boards import board_names, load_board
-from mcofa.cli import main, search_runs
+from mcofa.cli import main
 from mcofa.files.resources import data_folder
+from mcofa.search import runs
 from mcofa.space.search_space import load_space
 
 
@@ -173,7 +174,7 @@ def test_an_accuracy_that_no_board_reaches(
     def fail(*_: object, **__: object) -> None:
         raise AssertionError("searched a board")
 
-    monkeypatch.setattr(search_runs, "search_space", fail)
+    monkeypatch.setattr(runs, "search", fail)
     for board in (("--board", "stm32f746"), ()):
         message = refusal(capsys, *board, "--min-top1", "99.9")
         assert "is predicted to reach 99.9 %, whatever the board" in message
@@ -201,7 +202,7 @@ def test_tables_mark_what_lies_outside_the_measured_range(
         known, provenance=dataclasses.replace(known.provenance, lowest_macs=known.provenance.highest_macs)
     )
     save_predictor(Path("stranger.npz"), stranger)
-    monkeypatch.setattr(search_runs, "fleet_boards", lambda: [load_board("stm32f746")])
+    monkeypatch.setattr(runs, "fleet_boards", lambda: [load_board("stm32f746")])
     small = ("--max-arena-bytes", "16000")
     for words in (("--board", "all"), ("--pareto", "arena_bytes,top1_percent")):
         assert main(["search", *small, *words]) == 0

@@ -14,7 +14,8 @@ from tiny_training import header, one_thread, randomised, tiny_space, untrained_
 from export.checks import verify_search
 from mcofa.accuracy.fit import fit_predictor
 from mcofa.accuracy.predictor import save_predictor
-from mcofa.cli import main, search_runs
+from mcofa.cli import main
+from mcofa.search import runs
 from mcofa.space.arch_table import Measured
 from mcofa.supernet.network.checkpoint import save_checkpoint
 
@@ -101,7 +102,7 @@ def test_the_checkpoint_is_looked_at_before_anything_is_searched(
     def fail(*_: object, **__: object) -> None:
         raise AssertionError("searched")
 
-    monkeypatch.setattr(search_runs, "search_space", fail)
+    monkeypatch.setattr(runs, "search", fail)
     assert main(words(made, "--verify", "2", checkpoint="none.safetensors")) == 1
     message = capsys.readouterr().err
     assert "supernet of tiny not found" in message

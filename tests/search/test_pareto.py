@@ -20,6 +20,7 @@ from mcofa.cost.arch_cost import cost
 from mcofa.errors import BudgetError
 from mcofa.search import Budget
 from mcofa.search import front as front_module
+from mcofa.search.deadline import Deadline
 from mcofa.search.front import search_front
 from mcofa.search.front_files import as_csv, as_svg
 from mcofa.search.options import Options
@@ -109,7 +110,7 @@ def test_a_front_says_that_the_time_limit_ended_it(
     measures, budget = ("arena_bytes", "top1_percent"), Budget(10_000, UNLIMITED)
     whole = search_front(tiny_space, board, budget, synthetic_predictor, measures, 0)
     cut = search_front(
-        tiny_space, board, budget, synthetic_predictor, measures, 0, time_limit_s=999, started=-1e9
+        tiny_space, board, budget, synthetic_predictor, measures, 0, deadline=Deadline(999, -1e9)
     )
     assert (cut.exhaustive, cut.to_json()["stopped_early"]) == (False, True)
     assert not whole.to_json()["stopped_early"]

@@ -372,7 +372,9 @@ def test_limits_that_exclude_each_other(
 def test_the_time_limit_ends_a_search_that_says_so(
     tiny_space: SearchSpace, board: Board, synthetic_predictor: Predictor, nothing_is_few: None
 ) -> None:
-    found = search(tiny_space, board, Budget(9_000, UNLIMITED), synthetic_predictor, 0, time_limit_s=1e-9)
+    found = search(
+        tiny_space, board, Budget(9_000, UNLIMITED), synthetic_predictor, 0, deadline=Deadline(1e-9)
+    )
     assert found.stopped_early
     assert found.cost.arena_bytes <= 9_000
     whole = search(tiny_space, board, Budget(9_000, UNLIMITED), synthetic_predictor, 0)
@@ -384,10 +386,10 @@ def test_the_time_runs_from_when_it_is_said_to_have_started(
     tiny_space: SearchSpace, board: Board, synthetic_predictor: Predictor, nothing_is_few: None
 ) -> None:
     budget, ago = Budget(9_000, UNLIMITED), time.monotonic() - 1_000
-    over = search(tiny_space, board, budget, synthetic_predictor, 0, time_limit_s=999, started=ago)
+    over = search(tiny_space, board, budget, synthetic_predictor, 0, deadline=Deadline(999, ago))
     assert over.stopped_early
     assert not search(
-        tiny_space, board, budget, synthetic_predictor, 0, time_limit_s=9_999, started=ago
+        tiny_space, board, budget, synthetic_predictor, 0, deadline=Deadline(9_999, ago)
     ).stopped_early
 
 
@@ -398,7 +400,7 @@ def test_the_time_limit_ends_the_evaluation_of_all_archs(
     whole = search(tiny_space, board, budget, synthetic_predictor, 0)
     monkeypatch.setattr(evolve, "_CHUNK", 50)
     assert search(tiny_space, board, budget, synthetic_predictor, 0) == whole
-    stopped = search(tiny_space, board, budget, synthetic_predictor, 0, time_limit_s=1e-9)
+    stopped = search(tiny_space, board, budget, synthetic_predictor, 0, deadline=Deadline(1e-9))
     assert (stopped.stopped_early, stopped.exhaustive, stopped.candidates) == (True, False, 50)
 
 
@@ -408,7 +410,7 @@ def test_a_search_that_found_nothing_in_time_blames_the_time(
     with pytest.raises(TimeLimitError) as refusal:
         search(
             tiny_space, board, Budget(9_000, UNLIMITED), synthetic_predictor, 0,
-            min_top1_percent=99.5, time_limit_s=0.001, started=0,
+            min_top1_percent=99.5, deadline=Deadline(0.001, 0),
         )  # fmt: skip
     assert "the time limit of 0.001 s" in refusal.value.problem
     assert "the best so far reaches" in refusal.value.problem
