@@ -30,16 +30,18 @@ def arena(
 ) -> None:
     """Predict the tensor arena that TFLM needs for the .tflite file MODEL, and show it over time."""
     from export.tflite.parse import parse_tflite
-    from mcofa.draw.timeline import as_svg, as_text, timeline
-    from mcofa.engines.tflm import target
+    from mcofa.draw.timeline import timeline_svg
+    from mcofa.draw.timeline_text import timeline_text
+    from mcofa.engines.tflm import account, target
+    from mcofa.engines.tflm.timeline import tflm_timeline
 
     on_host = target_name == "x86-64"
     if measured and not on_host:
         raise click.UsageError("--measure works on x86-64 only")
     data = read_bytes(model)
     on = target(target_name, kernels or ("reference" if on_host else "cmsis-nn"))
-    shown = timeline(parse_tflite(data, str(model)), on)
-    predicted = shown.arena
+    graph = parse_tflite(data, str(model))
+    predicted, shown = account(graph, on), tflm_timeline(graph, on)
     result: dict[str, Any] = {
         "model": str(model),
         "target": target_name,
@@ -61,11 +63,11 @@ def arena(
     if svg is not None:
         from mcofa.files.atomic import write_atomic
 
-        write_atomic(svg, as_svg(shown).encode())
+        write_atomic(svg, timeline_svg(shown).encode())
     if as_json:
         print_json(result)
         return
-    click.echo(as_text(shown, terminal_width()))
+    click.echo(timeline_text(shown, terminal_width()))
     for part, size_bytes in result.get("measured", {}).items():
         click.echo(f"measured {part}: {in_bytes(size_bytes)}")
 

@@ -49,14 +49,18 @@ def report(run_folder: Path | None, as_json: bool) -> None:
 
 
 def _page(run: Run, manifest: dict[str, Any]) -> str:
+    from mcofa.engines.aot.timeline import aot_timeline
     from mcofa.engines.tflm import target
+    from mcofa.engines.tflm.timeline import tflm_timeline
     from mcofa.report.front import page_front
     from mcofa.report.page import report_page
 
     searched = manifest["search"]
     # A search without a board is drawn for a core that can hold its networks.
     on = target(searched["core"] or "cortex-m7", searched["kernels"] or "cmsis-nn")
-    return report_page(run.folder, manifest, _graph(run, manifest), on, page_front(run, searched))
+    graph = _graph(run, manifest)
+    memory = aot_timeline(graph, on) if searched["engine"] == "aot" else tflm_timeline(graph, on)
+    return report_page(run.folder, manifest, graph, memory, page_front(run, searched))
 
 
 def _graph(run: Run, manifest: dict[str, Any]) -> Graph:

@@ -35,7 +35,8 @@ def spaces_show(name: str, as_json: bool) -> None:
     """Show the stage table and the options of the space NAME (or of a space file)."""
     from dataclasses import asdict
 
-    from mcofa.cost.stages import memory_profile, text_bars
+    from mcofa.cost.stages import memory_profile
+    from mcofa.draw.stages import text_bars
     from mcofa.space.search_space import load_space
 
     space = load_space(name)
@@ -72,12 +73,13 @@ def spaces_show(name: str, as_json: bool) -> None:
 @json_option
 def spaces_draw(names: tuple[str, ...], out: Path, as_json: bool) -> None:
     """Draw the memory of each stage of the spaces NAMES (or space files), to compare them."""
-    from mcofa.cost.stages import as_svg, memory_profile
+    from mcofa.cost.stages import memory_profile
+    from mcofa.draw.stages import stages_svg
     from mcofa.files.atomic import write_atomic
     from mcofa.space.search_space import load_space
 
     profiles = [memory_profile(load_space(name)) for name in names]
-    write_atomic(out, as_svg(profiles).encode())
+    write_atomic(out, stages_svg(profiles).encode())
     if as_json:
         print_json({"svg": str(out)})
         return

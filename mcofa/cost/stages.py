@@ -1,4 +1,4 @@
-"""How much memory each stage of a space takes: the paper's picture, as numbers, text and SVG.
+"""How much memory each stage of a space takes: what the paper's picture shows.
 
 What is measured is the largest subnet, in two ways. Peak items are the paper's: the most of
 input + output + weights over a stage's layers. Arena bytes are a device's: the most that is
@@ -8,10 +8,9 @@ live while the stage runs (the head's share) and what TFLM keeps for its ops (th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
-from xml.etree import ElementTree as ET
 
 from mcofa.engines.tflm import OpMemory, Target, op_memory, planned_buffers, structs, target
 from mcofa.engines.tflm.model_file import OpBytes, op_bytes
@@ -20,8 +19,6 @@ from mcofa.lowering import HEAD, STEM, BlockKey, lower_with_blocks
 from mcofa.memory.plan import aligned
 from mcofa.space.arch import Arch
 from mcofa.space.search_space import SearchSpace
-
-_BAR_EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,125 +199,3 @@ def _block_items(input_width: int, hidden: int, width: int, kernel: int, side: i
     depthwise = hidden * (pixels + output_pixels + kernel**2) + shortcut
     projection = (hidden + width) * output_pixels + hidden * width
     return max(expansion, depthwise, projection)
-
-
-def text_bars(profile: MemoryProfile, columns: int = 40) -> tuple[str, ...]:
-    """Return one bar a row, drawn with block characters; the fullest row takes ``columns``."""
-    fullest = max(row.total for row in profile.rows)
-    bars = []
-    for row in profile.rows:
-        whole, eighths = divmod(round(8 * columns * row.total / fullest), 8)
-        bars.append(("█" * whole + _BAR_EIGHTHS[eighths]).rstrip())
-    return tuple(bars)
-
-
-# The SVG. Lengths are pixels. A row of panels for each measure, one panel a space, one scale a row.
-
-_PANEL_PX, _GAP_PX, _MARGIN_PX = 268, 28, 20
-_PLOT_PX, _TITLE_PX, _ROW_TITLE_PX, _LABELS_PX = 150, 44, 30, 26
-_LEGEND_PX = 30
-_INK, _QUIET, _PAPER, _RULE = "#1f2933", "#52606d", "#ffffff", "#cbd2d9"
-_STAGE, _STAGE_TAIL, _END, _END_TAIL = "#2b6cb0", "#90bfe8", "#7b8794", "#cbd2d9"
-
-
-def as_svg(profiles: Sequence[MemoryProfile]) -> str:
-    """Return one SVG document that compares spaces, needing no style sheet or script.
-
-    Spaces of one measure share a row and a scale. Elastic stages are blue, stem and head
-    grey, the tail's share is the light part; a dashed line marks the fullest elastic stage.
-    """
-    rows: dict[str, list[MemoryProfile]] = {}
-    for profile in profiles:
-        rows.setdefault(profile.measure, []).append(profile)
-    columns = max(len(row) for row in rows.values())
-    row_px = _ROW_TITLE_PX + _TITLE_PX + _PLOT_PX + _LABELS_PX
-    width = 2 * _MARGIN_PX + columns * _PANEL_PX + (columns - 1) * _GAP_PX
-    height = 2 * _MARGIN_PX + len(rows) * (row_px + _GAP_PX) + _LEGEND_PX - _GAP_PX
-    size = {"width": _px(width), "height": _px(height), "viewBox": f"0 0 {_px(width)} {_px(height)}"}
-    style = {"font-family": "Helvetica, Arial, sans-serif", "role": "img"}
-    root = ET.Element("svg", {"xmlns": "http://www.w3.org/2000/svg", **size, **style})
-    ET.SubElement(root, "title").text = "Memory of each stage of the largest subnet"
-    _rect(root, 0, 0, width, height, _PAPER, rx="10")
-    y = float(_MARGIN_PX)
-    for measure, row in rows.items():
-        _text(root, _MARGIN_PX, y + 16, measure, 14, weight="bold")
-        most = max(bar.total for profile in row for bar in profile.rows)
-        for number, profile in enumerate(row):
-            x = _MARGIN_PX + number * (_PANEL_PX + _GAP_PX)
-            _panel(root, profile, x, y + _ROW_TITLE_PX, most)
-        y += row_px + _GAP_PX
-    _legend(root, y - _GAP_PX + _LEGEND_PX - 6, any(profile.unit == "B" for profile in profiles))
-    ET.indent(root)
-    return ET.tostring(root, encoding="unicode") + "\n"
-
-
-def _panel(root: ET.Element, profile: MemoryProfile, x: float, y: float, most: int) -> None:
-    base = y + _TITLE_PX + _PLOT_PX
-    _text(root, x, y + 14, profile.space, 13, weight="bold")
-    unevenness = f"fullest stage {profile.levelness:.2f} times the emptiest"
-    _text(root, x, y + 30, unevenness, 11, colour=_QUIET)
-    step = _PANEL_PX / len(profile.rows)
-    for number, row in enumerate(profile.rows):
-        left, bar_px = x + number * step + step * 0.12, step * 0.76
-        peak_px, tail_px = (_PLOT_PX - 14) * row.peak / most, (_PLOT_PX - 14) * row.persistent / most
-        dark, light = (_STAGE, _STAGE_TAIL) if row.is_stage else (_END, _END_TAIL)
-        bar = _rect(root, left, base - peak_px, bar_px, peak_px, dark)
-        ET.SubElement(bar, "title").text = _tooltip(profile, row)
-        if row.persistent:
-            _rect(root, left, base - peak_px - tail_px, bar_px, tail_px, light)
-        middle = left + bar_px / 2
-        _text(root, middle, base - peak_px - tail_px - 4, _short(row.total), 10, anchor="middle")
-        _text(root, middle, base + 15, row.name.removeprefix("stage "), 11, anchor="middle", colour=_QUIET)
-    line = {"x1": _px(x), "y1": _px(base), "x2": _px(x + _PANEL_PX), "y2": _px(base), "stroke": _INK}
-    ET.SubElement(root, "line", line)
-
-
-def _tooltip(profile: MemoryProfile, row: StageMemory) -> str:
-    words = f"{profile.space}, {row.name}: {row.total:,} {profile.unit}"
-    if profile.unit == "items":
-        return words
-    return f"{words} (head {row.peak:,}, tail {row.persistent:,})"
-
-
-def _legend(root: ET.Element, y: float, with_tail: bool) -> None:
-    entries = [(_STAGE, "elastic stage"), (_END, "stem and first block; layers after the stages")]
-    if with_tail:
-        entries.append((_STAGE_TAIL, "light: tail, kept all the time"))
-    x = float(_MARGIN_PX)
-    for colour, words in entries:
-        _rect(root, x, y - 9, 11, 11, colour)
-        _text(root, x + 17, y, words, 11)
-        x += 17 + 6.2 * len(words) + 22
-
-
-def _short(amount: int) -> str:
-    """An amount in thousands, with two or three digits that count."""
-    thousands = amount / 1000
-    return f"{thousands:.0f}k" if thousands >= 100 else f"{thousands:.1f}k"
-
-
-def _px(length: float) -> str:
-    return f"{length:.1f}".removesuffix(".0")
-
-
-def _rect(
-    parent: ET.Element, x: float, y: float, width: float, height: float, fill: str, **attributes: str
-) -> ET.Element:
-    box = {"x": _px(x), "y": _px(y), "width": _px(width), "height": _px(height), "fill": fill}
-    return ET.SubElement(parent, "rect", box | attributes)
-
-
-def _text(
-    parent: ET.Element,
-    x: float,
-    y: float,
-    words: str,
-    size_px: float,
-    *,
-    anchor: str = "start",
-    weight: str = "normal",
-    colour: str = _INK,
-) -> None:
-    place = {"x": _px(x), "y": _px(y), "font-size": _px(size_px), "fill": colour}
-    style = {"text-anchor": anchor, "font-weight": weight}
-    ET.SubElement(parent, "text", place | style).text = words

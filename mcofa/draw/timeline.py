@@ -1,215 +1,27 @@
-"""Which tensors lie where in the arena while each op runs, as text and as SVG.
+"""The memory of an inference as a picture.
 
-A timeline has one row per op. Sizes are those that the planner places (rounded up to
-16 bytes), offsets count from the start of the arena, and steps are those of
-``mcofa.memory.plan``: step 0 is the input before the first op, op *i* is step *i* + 1.
+x: the ops in order; y: the offset in the arena, upward. Every planned buffer is one rectangle with a
+tooltip (class ``tensor`` or ``scratch``), the op at the peak is marked, and what is persistent lies
+on top, in the order in which it lies in memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from xml.etree import ElementTree as ET
 
-from mcofa.engines.tflm import Arena, Target, account, head_plan, op_memory, planned_buffers, planned_tensors
-from mcofa.graph import Graph
-from mcofa.memory.plan import Buffer, aligned, lower_bound
+from mcofa.draw.svg import FONT_PX, GRID, INK, PAPER, QUIET, Picture, text_width_px
+from mcofa.memory.timeline import PlacedBuffer, Timeline
 
-
-@dataclass(frozen=True, slots=True)
-class PlacedBuffer:
-    """A planned tensor, or a scratch buffer (``tensor`` is None), and where it lies.
-
-    Live from ``first_step`` to ``last_step``, both included; ``what`` says it in words.
-    """
-
-    tensor: int | None
-    what: str
-    bytes: int
-    offset_bytes: int
-    first_step: int
-    last_step: int
-
-
-@dataclass(frozen=True, slots=True)
-class TimelineRow:
-    """What is live while one op runs: tensors, scratch, and the bytes of both together."""
-
-    op_index: int
-    kind: str
-    tensors: tuple[PlacedBuffer, ...]
-    scratch: tuple[PlacedBuffer, ...]
-
-    @property
-    def scratch_bytes(self) -> int:
-        """Bytes of the op's scratch buffers."""
-        return sum(buffer.bytes for buffer in self.scratch)
-
-    @property
-    def live_bytes(self) -> int:
-        """Bytes of everything live during the op."""
-        return sum(buffer.bytes for buffer in self.tensors) + self.scratch_bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Timeline:
-    """The memory of one inference, op by op.
-
-    ``buffers`` are all planned buffers in the planner's order, ``lower_bound_bytes`` is
-    what no plan of the head can go below. The peak, head, tail and minimum are ``arena``'s.
-    """
-
-    rows: tuple[TimelineRow, ...]
-    buffers: tuple[PlacedBuffer, ...]
-    arena: Arena
-    lower_bound_bytes: int
-
-    @property
-    def tail_bytes(self) -> int:
-        """Tail of a plain interpreter; on x86-64, where only that is known, of a recording one."""
-        plain = self.arena.tail_bytes
-        return self.arena.recording_tail_bytes if plain is None else plain
-
-    @property
-    def arena_bytes(self) -> int:
-        """What to reserve; on x86-64, where the minimum is not known, head and tail."""
-        minimum = self.arena.minimum_bytes
-        return self.arena.head_bytes + self.tail_bytes if minimum is None else minimum
-
-
-def timeline(graph: Graph, on: Target) -> Timeline:
-    """Return where TFLM on the target ``on`` keeps every tensor of ``graph``, op by op.
-
-    Raises:
-        UnsupportedOpError: names all the ops of the graph that have no rule.
-    """
-    arena = account(graph, on)
-    ops = [op_memory(graph, op, on) for op in graph.ops]
-    buffers = planned_buffers(graph, ops)
-    tensors = planned_tensors(graph)
-    placed = tuple(
-        PlacedBuffer(
-            tensor=tensors[i] if i < len(tensors) else None,
-            what=_tensor_words(graph, tensors[i]) if i < len(tensors) else _scratch_words(graph, buffer),
-            bytes=aligned(buffer.bytes),
-            offset_bytes=offset,
-            first_step=buffer.first_step,
-            last_step=buffer.last_step,
-        )
-        for i, (buffer, offset) in enumerate(zip(buffers, head_plan(graph, buffers).offsets, strict=True))
-    )
-    rows = tuple(_row(i, str(op.kind), placed) for i, op in enumerate(graph.ops))
-    return Timeline(rows, placed, arena, lower_bound(buffers))
-
-
-def _tensor_words(graph: Graph, index: int) -> str:
-    tensor = graph.tensors[index]
-    return f"tensor {index}, {'×'.join(map(str, tensor.shape)) or 'scalar'} {tensor.dtype}"
-
-
-def _scratch_words(graph: Graph, buffer: Buffer) -> str:
-    op_index = buffer.first_step - 1
-    return f"scratch of op {op_index} {graph.ops[op_index].kind}"
-
-
-def _row(op_index: int, kind: str, placed: Sequence[PlacedBuffer]) -> TimelineRow:
-    live = [b for b in placed if b.first_step <= op_index + 1 <= b.last_step]
-    return TimelineRow(
-        op_index=op_index,
-        kind=kind,
-        tensors=tuple(b for b in live if b.tensor is not None),
-        scratch=tuple(b for b in live if b.tensor is None),
-    )
-
-
-def as_text(shown: Timeline, width: int = 100) -> str:
-    """Return the timeline as lines of at most ``width`` characters where that is possible.
-
-    One line per op, its bar scaled so that a full one is the head: █ tensors, ▒ scratch.
-    The peak is marked, and what is live there, head, tail and minimum follow.
-    """
-    return "\n".join([*_bar_lines(shown, width), *_footer_lines(shown, width)]) + "\n"
-
-
-def _bar_lines(shown: Timeline, width: int) -> Iterable[str]:
-    kind_width = max((len(row.kind) for row in shown.rows), default=0)
-    index_width = len(str(len(shown.rows)))
-    bytes_width = len(f"{shown.arena.head_bytes:,}")
-    mark = " ◄ peak"
-    taken = index_width + kind_width + bytes_width + len("   " + " B  " + mark)
-    bar_width = max(10, width - taken)
-    scale = bar_width / max(1, shown.arena.head_bytes)
-    for row in shown.rows:
-        full = round(row.live_bytes * scale)
-        scratch = min(full, round(row.scratch_bytes * scale))
-        bar = "█" * (full - scratch) + "▒" * scratch
-        name = f"{row.op_index:>{index_width}} {row.kind:<{kind_width}}"
-        line = f"{name}  {row.live_bytes:>{bytes_width},} B  {bar}"
-        yield line.rstrip() + (mark if row.op_index == shown.arena.head_peak.op_index else "")
-
-
-def _footer_lines(shown: Timeline, width: int) -> Iterable[str]:
-    arena = shown.arena
-    yield ""
-    yield f"peak     {shown.lower_bound_bytes:,} B live {_peak_words(shown)}:"
-    for buffer in sorted(_live_at_peak(shown), key=lambda b: b.offset_bytes):
-        yield f"           {buffer.bytes:,} B at {buffer.offset_bytes:,}: {buffer.what}"
-    yield f"head     {arena.head_bytes:,} B planned, {_planner_words(shown)}"
-    tail_of = "of a recording interpreter" if arena.tail_bytes is None else "of a plain interpreter"
-    yield f"tail     {shown.tail_bytes:,} B {tail_of}:"
-    categories = [f"{name} {size:,}" for name, size in arena.breakdown.items() if name != "head"]
-    yield from _wrapped(categories, width, " " * 11)
-    yield f"minimum  {_minimum_words(shown)}"
-
-
-def _wrapped(items: Iterable[str], width: int, indent: str) -> Iterable[str]:
-    line = ""
-    for item in items:
-        longer = f"{line}, {item}" if line else item
-        if line and len(indent) + len(longer) + 1 > width:
-            yield f"{indent}{line},"
-            line = item
-        else:
-            line = longer
-    yield f"{indent}{line}"
-
-
-def _live_at_peak(shown: Timeline) -> tuple[PlacedBuffer, ...]:
-    peak = shown.arena.head_peak.op_index
-    if peak < 0:
-        return tuple(b for b in shown.buffers if b.tensor in shown.arena.head_peak.tensors)
-    return shown.rows[peak].tensors + shown.rows[peak].scratch
-
-
-def _peak_words(shown: Timeline) -> str:
-    peak = shown.arena.head_peak.op_index
-    return "before the first op" if peak < 0 else f"in op {peak} {shown.rows[peak].kind}"
-
-
-def _planner_words(shown: Timeline) -> str:
-    head, bound = shown.arena.head_bytes, shown.lower_bound_bytes
-    if head == bound:
-        return "which no plan can beat"
-    return f"{head - bound:,} B ({(head - bound) / head * 100:.1f} %) above the lower bound of {bound:,} B"
-
-
-def _minimum_words(shown: Timeline) -> str:
-    if shown.arena.minimum_bytes is None:
-        return f"not known on {shown.arena.target.name}; head and tail are {shown.arena_bytes:,} B"
-    return f"{shown.arena.minimum_bytes:,} B, decided by: {shown.arena.minimum_cause}"
-
-
-# The SVG. Lengths are pixels, x grows with the steps and y with the offset, upward.
-
-_FONT_PX = 11
 _SMALL_PX = 9
 _LEFT_PX = 64
 _TOP_PX = 64
 _PLOT_HEIGHT_PX = 440
+_BASE_PX = _TOP_PX + _PLOT_HEIGHT_PX
 _KIND_LABEL_PX = 132
-_INK, _QUIET, _PAPER, _WARNING = "#1f2933", "#616e7c", "#ffffff", "#c53030"
-_FILLS = {"at-peak": "#2b6cb0", "tensor": "#bcd6ee", "scratch": "url(#hatch)"}
-_TAIL_FILLS = ("#d5dae0", "#e4e7eb")
+_WARNING = "#c53030"
+_AT_PEAK, _TENSOR = "#2b6cb0", "#bcd6ee"
+_HATCH_INK, _HATCH_PAPER = "#c05621", "#fbd9b5"
+_TAIL_FILLS = ("#d5dae0", GRID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,103 +44,51 @@ class _Scale:
         return _TOP_PX + _PLOT_HEIGHT_PX * (1 - offset_bytes / self.arena_bytes)
 
 
-def as_svg(shown: Timeline) -> str:
-    """Return the timeline as one SVG document that needs nothing else.
-
-    x: the ops in order; y: offset in the arena. Every planned buffer is one rectangle
-    with a tooltip (class ``tensor`` or ``scratch``), the op at the peak is marked, and
-    the tail lies on top, its categories in the order in which they lie in memory.
-    """
+def timeline_svg(shown: Timeline) -> str:
+    """Return the timeline as one SVG document."""
     scale = _scale(shown)
     width = max(scale.right_px + 196, 760)
-    height = _TOP_PX + _PLOT_HEIGHT_PX + _KIND_LABEL_PX + 44
-    attributes = {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {_px(width)} {_px(height)}"}
-    attributes |= {"width": _px(width), "height": _px(height), "font-family": "sans-serif"}
-    root = ET.Element("svg", attributes)
-    _hatch(root)
-    _rect(root, 0, 0, width, height, fill=_PAPER)
-    _titles(root, shown)
-    _y_axis(root, scale)
-    _x_axis(root, shown, scale)
-    _peak(root, shown, scale)
-    _buffers(root, shown, scale)
-    _tail(root, shown, scale)
-    _right_labels(root, shown, scale)
-    _legend(root, shown, height)
-    ET.indent(root)
-    return ET.tostring(root, encoding="unicode") + "\n"
+    height = _BASE_PX + _KIND_LABEL_PX + 44
+    title = f"Tensor arena on {shown.place}: {shown.arena_bytes:,} B"
+    picture = Picture(width, height, title)
+    scratch_fill = picture.hatching(_HATCH_INK, _HATCH_PAPER)
+    picture.text(16, 24, title, 15, font_weight="bold")
+    subtitle = f"peak: {shown.lower_bound_bytes:,} B live {shown.peak_words}; {_cause(shown)}"
+    picture.text(16, 42, subtitle, fill=QUIET)
+    _y_axis(picture, scale)
+    _x_axis(picture, shown, scale)
+    _peak(picture, shown, scale)
+    _buffers(picture, shown, scale, scratch_fill)
+    _tail(picture, shown, scale)
+    _right_labels(picture, shown, scale)
+    _legend(picture, shown, height - 16, scratch_fill)
+    return str(picture)
 
 
 def _scale(shown: Timeline) -> _Scale:
-    first = min((b.first_step for b in shown.buffers), default=0)
+    first = min((buffer.first_step for buffer in shown.buffers), default=0)
     columns = len(shown.rows) + 1 - min(first, 0)
     step_px = min(40.0, max(12.0, 900 / columns))
     return _Scale(min(first, 0), step_px, columns, max(1, shown.arena_bytes))
 
 
-def _px(length: float) -> str:
-    return f"{length:.1f}".removesuffix(".0")
+def _cause(shown: Timeline) -> str:
+    if not shown.persistent:
+        return "nothing is persistent"
+    if not shown.decided_by:
+        return f"head and tail of {shown.persistent_of}"
+    return f"the size is decided by {shown.decided_by}"
 
 
-def _rect(parent: ET.Element, x: float, y: float, width: float, height: float, **style: str) -> ET.Element:
-    box = {"x": _px(x), "y": _px(y), "width": _px(width), "height": _px(height)}
-    return ET.SubElement(parent, "rect", box | _attributes(style))
-
-
-def _line(parent: ET.Element, x1: float, y1: float, x2: float, y2: float, **style: str) -> None:
-    ends = {"x1": _px(x1), "y1": _px(y1), "x2": _px(x2), "y2": _px(y2)}
-    ET.SubElement(parent, "line", ends | _attributes(style))
-
-
-def _text(
-    parent: ET.Element, x: float, y: float, words: str, size_px: float = _FONT_PX, **style: str
-) -> None:
-    place = {"x": _px(x), "y": _px(y), "font-size": _px(size_px), "fill": _INK}
-    ET.SubElement(parent, "text", place | _attributes(style)).text = words
-
-
-def _attributes(style: dict[str, str]) -> dict[str, str]:
-    """Attribute names from Python ones: ``stroke_width``, and ``class_``."""
-    return {name.rstrip("_").replace("_", "-"): value for name, value in style.items()}
-
-
-def _text_width_px(words: str, size_px: float = _FONT_PX) -> float:
-    """An upper estimate: the fonts at hand differ."""
-    return 0.62 * size_px * len(words)
-
-
-def _hatch(root: ET.Element) -> None:
-    attributes = {"id": "hatch", "width": "5", "height": "5", "patternUnits": "userSpaceOnUse"}
-    pattern = ET.SubElement(ET.SubElement(root, "defs"), "pattern", attributes)
-    _rect(pattern, 0, 0, 5, 5, fill="#fbd9b5")
-    ET.SubElement(pattern, "path", {"d": "M-1,1 l2,-2 M0,5 l5,-5 M4,6 l2,-2", "stroke": "#c05621"})
-
-
-def _titles(root: ET.Element, shown: Timeline) -> None:
-    on = shown.arena.target
-    title = f"Tensor arena on {on.name}, {on.kernels} kernels: {shown.arena_bytes:,} B"
-    ET.SubElement(root, "title").text = title
-    _text(root, 16, 24, title, 15, font_weight="bold")
-    _text(root, 16, 42, _subtitle(shown), fill=_QUIET)
-
-
-def _subtitle(shown: Timeline) -> str:
-    peak = f"peak: {shown.lower_bound_bytes:,} B live {_peak_words(shown)}"
-    if shown.arena.minimum_bytes is None:
-        return f"{peak}; head and tail of a recording interpreter"
-    return f"{peak}; the size is decided by {shown.arena.minimum_cause}"
-
-
-def _y_axis(root: ET.Element, scale: _Scale) -> None:
+def _y_axis(picture: Picture, scale: _Scale) -> None:
     tick = _tick_bytes(scale.arena_bytes)
     unit, unit_bytes = ("KiB", 1024) if tick >= 1024 else ("B", 1)
     for offset in range(0, scale.arena_bytes + 1, tick):
         y = scale.y(offset)
-        _line(root, _LEFT_PX, y, scale.right_px, y, stroke="#e4e7eb")
-        _text(root, _LEFT_PX - 8, y + 4, f"{offset // unit_bytes:,}", text_anchor="end")
+        picture.line(_LEFT_PX, y, scale.right_px, y, stroke=GRID)
+        picture.text(_LEFT_PX - 8, y + 4, f"{offset // unit_bytes:,}", text_anchor="end")
     middle = _TOP_PX + _PLOT_HEIGHT_PX / 2
-    turn = f"rotate(-90 18 {_px(middle)})"
-    _text(root, 18, middle, f"offset in the arena ({unit})", text_anchor="middle", transform=turn)
+    picture.turned_text(18, middle, f"offset in the arena ({unit})", text_anchor="middle")
 
 
 def _tick_bytes(arena_bytes: int) -> int:
@@ -339,35 +99,37 @@ def _tick_bytes(arena_bytes: int) -> int:
     return tick
 
 
-def _x_axis(root: ET.Element, shown: Timeline, scale: _Scale) -> None:
-    base = _TOP_PX + _PLOT_HEIGHT_PX
-    peak_step = shown.arena.head_peak.op_index + 1
-    names = {-1: "unused", 0: "input"} | {r.op_index + 1: f"{r.op_index} {r.kind}" for r in shown.rows}
+def _x_axis(picture: Picture, shown: Timeline, scale: _Scale) -> None:
+    names = {-1: "unused", 0: "input"}
+    names |= {row.op_index + 1: f"{row.op_index} {row.kind}" for row in shown.rows}
     for step in range(scale.first_step, scale.first_step + scale.columns):
-        x, y = scale.x(step) + scale.step_px / 2 + 3, base + 6
-        weight = "bold" if step == peak_step else "normal"
-        turn = f"rotate(-90 {_px(x)} {_px(y)})"
-        _text(root, x, y, names[step], _SMALL_PX, text_anchor="end", transform=turn, font_weight=weight)
-    _line(root, _LEFT_PX, base, scale.right_px, base, stroke=_INK)
-    _line(root, _LEFT_PX, _TOP_PX, _LEFT_PX, base, stroke=_INK)
+        x = scale.x(step) + scale.step_px / 2 + 3
+        weight = "bold" if step == shown.peak.step else "normal"
+        picture.turned_text(x, _BASE_PX + 6, names[step], _SMALL_PX, text_anchor="end", font_weight=weight)
+    picture.line(_LEFT_PX, _BASE_PX, scale.right_px, _BASE_PX, stroke=INK)
+    picture.line(_LEFT_PX, _TOP_PX, _LEFT_PX, _BASE_PX, stroke=INK)
 
 
-def _buffers(root: ET.Element, shown: Timeline, scale: _Scale) -> None:
-    group = ET.SubElement(root, "g", {"stroke": "#1a4971", "stroke-width": "0.5"})
-    at_peak = set(_live_at_peak(shown))
+def _peak(picture: Picture, shown: Timeline, scale: _Scale) -> None:
+    """A band behind the buffers of the step at the peak, and a bar on the axis below it."""
+    x, top = scale.x(shown.peak.step), scale.y(shown.head_bytes)
+    picture.rect(x, top, scale.step_px, _BASE_PX - top, class_="peak", fill="#fbd5d5")
+    picture.rect(x, _BASE_PX, scale.step_px, 4, fill=_WARNING)
+
+
+def _buffers(picture: Picture, shown: Timeline, scale: _Scale, scratch_fill: str) -> None:
+    group = picture.group(stroke="#1a4971", stroke_width=0.5)
+    at_peak = set(shown.live_at_peak)
     for buffer in shown.buffers:
-        kind = "scratch" if buffer.tensor is None else "tensor"
-        fill = _FILLS["at-peak" if kind == "tensor" and buffer in at_peak else kind]
+        colour = _AT_PEAK if buffer in at_peak else _TENSOR
+        kind, fill = ("scratch", scratch_fill) if buffer.is_scratch else ("tensor", colour)
         x, top = scale.x(buffer.first_step), scale.y(buffer.offset_bytes + buffer.bytes)
         width, height = scale.x(buffer.last_step + 1) - x, scale.y(buffer.offset_bytes) - top
-        rect = _rect(group, x, top, width, height, class_=kind, fill=fill)
-        ET.SubElement(rect, "title").text = _tooltip(buffer)
-        words = "" if buffer.tensor is None else f"{buffer.bytes:,} B"
-        if words and height >= _FONT_PX + 3 and width >= _text_width_px(words, _SMALL_PX):
-            colour = _PAPER if buffer in at_peak else _INK
-            y = top + height / 2 + 3
-            centre = x + width / 2
-            _text(group, centre, y, words, _SMALL_PX, text_anchor="middle", fill=colour, stroke="none")
+        group.rect(x, top, width, height, tooltip=_tooltip(buffer), class_=kind, fill=fill)
+        words = "" if buffer.is_scratch else f"{buffer.bytes:,} B"
+        if words and height >= FONT_PX + 3 and width >= text_width_px(words, _SMALL_PX):
+            centred = {"text_anchor": "middle", "stroke": "none", "fill": PAPER if buffer in at_peak else INK}
+            group.text(x + width / 2, top + height / 2 + 3, words, _SMALL_PX, **centred)
 
 
 def _tooltip(buffer: PlacedBuffer) -> str:
@@ -376,60 +138,59 @@ def _tooltip(buffer: PlacedBuffer) -> str:
     return f"{buffer.what}: {buffer.bytes:,} B at offset {buffer.offset_bytes:,}, {when}"
 
 
-def _tail(root: ET.Element, shown: Timeline, scale: _Scale) -> None:
-    """Bands from the top of the arena downward, as TFLM allocates them."""
-    group = ET.SubElement(root, "g", {"class": "tail"})
+def _tail(picture: Picture, shown: Timeline, scale: _Scale) -> None:
+    """Bands from the top of the arena downward, as they are allocated."""
+    if not shown.persistent:
+        return
+    group = picture.group(class_="tail")
     end = scale.arena_bytes
-    sizes = [(name, size) for name, size in shown.arena.breakdown.items() if name != "head" and size]
-    for i, (name, size) in enumerate(sizes):
+    for i, (name, size) in enumerate((name, size) for name, size in shown.persistent if size):
         top, height = scale.y(end), scale.y(end - size) - scale.y(end)
-        rect = _rect(group, _LEFT_PX, top, scale.right_px - _LEFT_PX, height, fill=_TAIL_FILLS[i % 2])
-        ET.SubElement(rect, "title").text = f"tail, {name}: {size:,} B"
-        if height >= _FONT_PX + 1:
-            _text(group, _LEFT_PX + 6, top + height / 2 + 3, f"{name} {size:,} B", _SMALL_PX)
+        width, tooltip = scale.right_px - _LEFT_PX, f"tail, {name}: {size:,} B"
+        group.rect(_LEFT_PX, top, width, height, tooltip=tooltip, fill=_TAIL_FILLS[i % 2])
+        if height >= FONT_PX + 1:
+            group.text(_LEFT_PX + 6, top + height / 2 + 3, f"{name} {size:,} B", _SMALL_PX)
         end -= size
     y = scale.y(end)
-    _line(root, _LEFT_PX, y, scale.right_px, y, stroke=_INK)
+    picture.line(_LEFT_PX, y, scale.right_px, y, stroke=INK)
 
 
-def _peak(root: ET.Element, shown: Timeline, scale: _Scale) -> None:
-    """A band behind the buffers of the step at the peak, and a bar on the axis below it."""
-    x, base = scale.x(shown.arena.head_peak.op_index + 1), _TOP_PX + _PLOT_HEIGHT_PX
-    top = scale.y(shown.arena.head_bytes)
-    _rect(root, x, top, scale.step_px, base - top, class_="peak", fill="#fbd5d5")
-    _rect(root, x, base, scale.step_px, 4, fill=_WARNING)
-
-
-def _right_labels(root: ET.Element, shown: Timeline, scale: _Scale) -> None:
+def _right_labels(picture: Picture, shown: Timeline, scale: _Scale) -> None:
     """Names of the heights, pushed apart where they would overlap."""
-    arena = shown.arena
-    tail_start = scale.arena_bytes - shown.tail_bytes
-    labels = [(scale.y(tail_start + shown.tail_bytes / 2), f"tail {shown.tail_bytes:,} B", _INK)]
-    if tail_start - arena.head_bytes >= 16:
-        between = (tail_start + arena.head_bytes) / 2
-        labels.append((scale.y(between), f"only at start-up {tail_start - arena.head_bytes:,} B", _QUIET))
-    labels.append((scale.y(arena.head_bytes), f"head {arena.head_bytes:,} B", _INK))
-    if shown.lower_bound_bytes < arena.head_bytes:
-        labels.append(
-            (scale.y(shown.lower_bound_bytes), f"lower bound {shown.lower_bound_bytes:,} B", _WARNING)
-        )
     text_y = 0.0
-    for y, words, colour in labels:
-        text_y = max(y, text_y + _FONT_PX + 3)
-        _line(root, scale.right_px, y, scale.right_px + 14, text_y, stroke=colour)
-        _text(root, scale.right_px + 18, text_y + 4, words, fill=colour)
-    for offset, colour in {shown.lower_bound_bytes: _WARNING, arena.head_bytes: _INK}.items():
+    for offset, words, colour in _heights(shown, scale):
         y = scale.y(offset)
-        _line(root, _LEFT_PX, y, scale.right_px, y, stroke=colour, stroke_dasharray="4 3")
+        text_y = max(y, text_y + FONT_PX + 3)
+        picture.line(scale.right_px, y, scale.right_px + 14, text_y, stroke=colour)
+        picture.text(scale.right_px + 18, text_y + 4, words, fill=colour)
+    for offset, colour in {shown.lower_bound_bytes: _WARNING, shown.head_bytes: INK}.items():
+        y = scale.y(offset)
+        picture.line(_LEFT_PX, y, scale.right_px, y, stroke=colour, stroke_dasharray="4 3")
 
 
-def _legend(root: ET.Element, shown: Timeline, height: float) -> None:
-    x, y = float(_LEFT_PX), height - 16
-    entries = [("tensor live at the peak", _FILLS["at-peak"]), ("other tensors", _FILLS["tensor"])]
-    if any(b.tensor is None for b in shown.buffers):
-        entries.append(("scratch of one op", _FILLS["scratch"]))
-    entries.append(("tail: persistent", _TAIL_FILLS[0]))
+def _heights(shown: Timeline, scale: _Scale) -> list[tuple[float, str, str]]:
+    """(Offset, words, colour) from the top downward."""
+    head, bound, tail = shown.head_bytes, shown.lower_bound_bytes, shown.tail_bytes
+    tail_start = scale.arena_bytes - tail
+    labels: list[tuple[float, str, str]] = []
+    if tail:
+        labels.append((tail_start + tail / 2, f"tail {tail:,} B", INK))
+    if tail_start - head >= 16:
+        labels.append(((tail_start + head) / 2, f"only at start-up {tail_start - head:,} B", QUIET))
+    labels.append((head, f"head {head:,} B", INK))
+    if bound < head:
+        labels.append((bound, f"lower bound {bound:,} B", _WARNING))
+    return labels
+
+
+def _legend(picture: Picture, shown: Timeline, y: float, scratch_fill: str) -> None:
+    entries = [("tensor live at the peak", _AT_PEAK), ("other tensors", _TENSOR)]
+    if any(buffer.is_scratch for buffer in shown.buffers):
+        entries.append(("scratch of one op", scratch_fill))
+    if shown.persistent:
+        entries.append(("tail: persistent", _TAIL_FILLS[0]))
+    x = float(_LEFT_PX)
     for words, fill in entries:
-        _rect(root, x, y - 9, 12, 10, fill=fill, stroke=_QUIET, stroke_width="0.5")
-        _text(root, x + 18, y, words)
-        x += 34 + _text_width_px(words)
+        picture.rect(x, y - 9, 12, 10, fill=fill, stroke=QUIET, stroke_width=0.5)
+        picture.text(x + 18, y, words)
+        x += 34 + text_width_px(words)

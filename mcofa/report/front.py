@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from mcofa.draw.front import TITLES
 from mcofa.errors import McofaError
 from mcofa.runs.run import Run
-from mcofa.search.front_files import TITLES, as_svg
+from mcofa.search.front_files import as_svg, svg_of_csv
 from mcofa.search.recorded_front import recorded_front
 
 _SECONDS = 5.0
@@ -15,18 +16,19 @@ _SECONDS = 5.0
 
 @dataclass(frozen=True)
 class PageFront:
-    """A picture, empty where none can be drawn, and what to say of it."""
+    """A picture drawn here, empty where none can be drawn, and what to say of it."""
 
     svg: str
     words: str
 
 
 def page_front(run: Run, searched: dict[str, Any]) -> PageFront:
-    """Return the front that the search wrote; else a quick one; else why there is none."""
+    """Return the front that the search wrote, drawn anew; else a quick one; else why there is none."""
     try:
         if "pareto" in searched:
-            measures = searched["pareto"]["measures"]
-            svg = run.read(searched["pareto"]["svg"], "search").decode()
+            measures, file = searched["pareto"]["measures"], searched["pareto"]["csv"]
+            text = run.read(file, "search").decode(errors="replace")
+            svg = svg_of_csv(text, measures, searched["predicted"], f"{run.folder / file['file']}")
         else:
             front, chosen = recorded_front(searched, f"{run.folder}/manifest.json", _SECONDS)
             measures, svg = front.measures, as_svg(front, chosen)

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from mcofa.cost.arch_cost import op_macs
-from mcofa.draw.timeline import Timeline, as_svg, timeline
-from mcofa.engines.tflm import Target
+from mcofa.draw.timeline import timeline_svg
 from mcofa.errors import FileFormatError
 from mcofa.graph import Graph
+from mcofa.memory.timeline import Timeline
 from mcofa.report.accuracy import accuracy_steps
 from mcofa.report.front import PageFront
 from mcofa.runs.searched_space import searched_space
@@ -60,11 +60,13 @@ class OpRow:
     at_peak: bool
 
 
-def report_page(folder: Path, manifest: dict[str, Any], graph: Graph, on: Target, front: PageFront) -> str:
+def report_page(
+    folder: Path, manifest: dict[str, Any], graph: Graph, memory: Timeline, front: PageFront
+) -> str:
     """Return the page for the run in ``folder``.
 
-    ``graph`` is the network as exported, or as predicted before the export; ``on`` the target
-    for which its memory is drawn.
+    ``graph`` is the network as exported, or as predicted before the export; ``memory`` is where the
+    run's engine keeps it.
     """
     import jinja2
 
@@ -78,7 +80,6 @@ def report_page(folder: Path, manifest: dict[str, Any], graph: Graph, on: Target
     searched = manifest["search"]
     source = f"{folder}/manifest.json"
     arch = arch_from_json(searched["arch"], source)
-    memory = timeline(graph, on)
     commands, unrecorded = _commands(manifest)
     ops = op_rows(graph, memory)
     return environment.get_template(_TEMPLATE).render(
@@ -89,9 +90,7 @@ def report_page(folder: Path, manifest: dict[str, Any], graph: Graph, on: Target
         budgets=_budgets(searched),
         front=front,
         memory=memory,
-        target=on,
-        peak=memory.arena.head_peak,
-        timeline_svg=as_svg(memory),
+        timeline_svg=timeline_svg(memory),
         ops=ops,
         macs=sum(op.macs for op in ops),
         sizes=_sizes(manifest),
@@ -119,7 +118,7 @@ def op_rows(graph: Graph, memory: Timeline) -> tuple[OpRow, ...]:
                 live_bytes=memory.rows[i].live_bytes,
                 macs=macs[i],
                 macs_percent=100 * macs[i] / total,
-                at_peak=i == memory.arena.head_peak.op_index,
+                at_peak=i == memory.peak_op,
             )
         )
     return tuple(rows)

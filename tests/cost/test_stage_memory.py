@@ -15,13 +15,12 @@ from mcofa.cost.stages import (
     MemoryProfile,
     StageMemory,
     arena_profile,
-    as_svg,
     block_memories,
     combined,
     memory_profile,
     peak_items_profile,
-    text_bars,
 )
+from mcofa.draw.stages import stages_svg, text_bars
 from mcofa.engines.tflm import account, op_memory, planned_buffers, target
 from mcofa.engines.tflm.model_file import model_file_bytes
 from mcofa.lowering import HEAD, STEM, lower
@@ -143,7 +142,7 @@ def rectangles(svg: str) -> list[dict[str, float]]:
 
 def test_svg_heights_are_proportional_and_inside_the_page() -> None:
     rows = (StageMemory("stem", 500, 0), StageMemory("stage 1", 1000, 1000), StageMemory("head", 250, 0))
-    page, stem, peak, tail, head, *_ = rectangles(as_svg([MemoryProfile("one", "arena", "B", rows)]))
+    page, stem, peak, tail, head, *_ = rectangles(stages_svg([MemoryProfile("one", "arena", "B", rows)]))
     assert peak["height"] == tail["height"] == 2 * stem["height"] == 4 * head["height"]
     assert tail["y"] + tail["height"] == pytest.approx(peak["y"])
     for box in (stem, peak, tail, head):
@@ -153,5 +152,5 @@ def test_svg_heights_are_proportional_and_inside_the_page() -> None:
 
 def test_the_picture_in_docs_is_up_to_date() -> None:
     """Made by: mcofa spaces draw ofa mcofa-v1 mcofa-v3 ofa-micro mcofa-micro --out docs/stage-memory.svg."""
-    drawn = as_svg([memory_profile(load_space(name)) for name in PICTURED])
+    drawn = stages_svg([memory_profile(load_space(name)) for name in PICTURED])
     assert PICTURE.read_text(encoding="utf-8").splitlines() == drawn.splitlines(), os.fspath(PICTURE)

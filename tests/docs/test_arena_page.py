@@ -17,9 +17,11 @@ from test_tflm import KERNELS, TARGETS, chain
 
 from mcofa.boards import load_board
 from mcofa.cost.arch_cost import cost
-from mcofa.draw.timeline import as_svg, as_text, timeline
+from mcofa.draw.timeline import timeline_svg
+from mcofa.draw.timeline_text import timeline_text
 from mcofa.engines.tflm import account, constants, structs, target
 from mcofa.engines.tflm.latency import COEFFICIENTS_FILE
+from mcofa.engines.tflm.timeline import tflm_timeline
 from mcofa.graph import Graph, OpKind
 from mcofa.lowering import lower
 from mcofa.memory.plan import aligned
@@ -53,7 +55,7 @@ def op_counts() -> str:
 
 
 def command_output() -> str:
-    return as_text(timeline(example(), M7), COLUMNS).rstrip()
+    return timeline_text(tflm_timeline(example(), M7), COLUMNS).rstrip()
 
 
 def summary() -> str:
@@ -73,7 +75,7 @@ def buffers() -> str:
             spaced(buffer.bytes),
             spaced(buffer.offset_bytes),
         )
-        for buffer in timeline(example(), M7).buffers
+        for buffer in tflm_timeline(example(), M7).buffers
     )
 
 
@@ -113,7 +115,7 @@ def test_blocks_are_what_is_computed(block: Callable[[], str]) -> None:
 
 def test_the_drawing_is_what_is_computed() -> None:
     drawing = (FOLDER / "arena-timeline.svg").read_text(encoding="utf-8")
-    assert drawing == as_svg(timeline(example(), M7))
+    assert drawing == timeline_svg(tflm_timeline(example(), M7))
     assert "](arena-timeline.svg)" in PAGE
 
 
@@ -172,7 +174,7 @@ def test_every_other_number_is_a_fact() -> None:
 def facts() -> set[int | None]:
     """Every number over 16 that the page states outside blocks and equations."""
     space, board = load_space("mcofa-micro"), load_board(BOARD)
-    graph, shown, on_board = example(), timeline(example(), M7), cost(space, space.smallest(), board)
+    graph, shown, on_board = example(), tflm_timeline(example(), M7), cost(space, space.smallest(), board)
     arena, host = on_board.arena, account(graph, X86)
     wide = account(
         chain(
@@ -189,7 +191,7 @@ def facts() -> set[int | None]:
         COLUMNS,
         *(len(graph.tensors), len(graph.ops), convolutions, len(shown.buffers)),
         sum(not tensor.constant for tensor in graph.tensors),
-        *(buffer.tensor for buffer in shown.buffers),
+        *(tensor for buffer in shown.buffers for tensor in buffer.tensors),
         *(buffer.bytes for buffer in shown.buffers),
         *(buffer.offset_bytes for buffer in shown.buffers),
         *(record.tflm.builtin_data.arm32[0] for record in OPERATORS.values()),

@@ -159,11 +159,10 @@ def test_the_figure_has_a_bar_of_two_standard_errors_for_each_pick_within_the_co
     titles = [element.text for element in root if element.tag.endswith("text")]
     assert {"MIT OFA", "MC-OFA"} <= set(titles)
     assert "CompOFA" not in titles
-    paths = [element.attrib["points"].split() for element in root if element.tag.endswith("polyline")]
-    bars = [path for path in paths if len(path) == 2 and path[0].split(",")[0] == path[1].split(",")[0]]
-    ticks = {path[0].split(",")[1] for path in paths if path[0].startswith("60.0,")}
-    heights = sorted(map(float, ticks))
+    lines = [element.attrib for element in root if element.tag.endswith("line") and "x1" in element.attrib]
+    bars = [line for line in lines if line["x1"] == line["x2"]]
+    heights = sorted({float(line["y1"]) for line in lines if line["x1"] == "60"})
     point_px = (heights[-1] - heights[0]) / (len(heights) - 1)
-    long_px = [abs(float(low.split(",")[1]) - float(high.split(",")[1])) for low, high in bars]
+    long_px = [abs(float(bar["y1"]) - float(bar["y2"])) for bar in bars]
     for top1, px in zip((0.88, 0.88, 0.89, 0.90), long_px, strict=True):
         assert px == pytest.approx(2 * point_px * math.sqrt(top1 * (1 - top1)), abs=0.11)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mcofa.errors import DiskWriteError, FileFormatError
-from mcofa.supernet.training.curve_svg import curves_svg
+from mcofa.supernet.training.curve_picture import curve_picture
 from mcofa.supernet.training.curves import Curves, Point
 
 pytestmark = pytest.mark.torch
@@ -67,7 +67,7 @@ def test_a_folder_that_cannot_be_made_is_a_disk_error(tmp_path: Path) -> None:
 
 
 def test_the_picture_shows_every_curve_within_its_frame() -> None:
-    root = ET.fromstring(curves_svg("tiny on stripes", POINTS))
+    root = ET.fromstring(curve_picture("tiny on stripes", POINTS))
     lines = [element for element in root if element.tag.endswith("polyline")]
     assert len(lines) == 4
     width, height = (float(root.attrib[key]) for key in ("width", "height"))
@@ -81,5 +81,5 @@ def test_the_picture_shows_every_curve_within_its_frame() -> None:
 
 
 def test_no_points_give_an_empty_picture() -> None:
-    root = ET.fromstring(curves_svg("nothing", []))
+    root = ET.fromstring(curve_picture("nothing", []))
     assert not [element for element in root if element.tag.endswith("polyline")]

@@ -7,10 +7,16 @@ import numpy as np
 import pytest
 
 from export.tflite.parse import parse_tflite
-from mcofa.draw.timeline import Timeline, as_svg, as_text, timeline
+from mcofa.draw.timeline import timeline_svg
+from mcofa.draw.timeline_text import timeline_text
+from mcofa.engines.aot.arena import aot_arena_bytes, storages
+from mcofa.engines.aot.timeline import aot_timeline
 from mcofa.engines.tflm import Target, account, target
+from mcofa.engines.tflm.timeline import tflm_timeline
 from mcofa.graph import DType, Graph, Op, OpKind, Tensor
 from mcofa.lowering import lower
+from mcofa.memory.plan import Buffer, Plan, validate
+from mcofa.memory.timeline import Timeline
 from mcofa.space.search_space import load_space
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -47,30 +53,32 @@ def rectangles(svg: str, kind: str) -> list[ET.Element]:
 
 def check_against_account(shown: Timeline, graph: Graph, on: Target) -> None:
     arena = account(graph, on)
-    assert shown.arena == arena
     assert max(row.live_bytes for row in shown.rows) == arena.head_peak.live_bytes == shown.lower_bound_bytes
-    peak = shown.rows[arena.head_peak.op_index]
+    peak = shown.rows[shown.peak_op]
+    assert shown.peak_op == arena.head_peak.op_index
+    assert peak.buffers == shown.live_at_peak
     assert peak.live_bytes == arena.head_peak.live_bytes
     assert peak.scratch_bytes == arena.head_peak.scratch_bytes
-    assert tuple(buffer.tensor for buffer in peak.tensors) == arena.head_peak.tensors
-    assert max(buffer.offset_bytes + buffer.bytes for buffer in shown.buffers) == arena.head_bytes
-    assert shown.arena_bytes >= arena.head_bytes + shown.tail_bytes
+    assert tuple(b.tensors for b in peak.buffers if b.tensors) == tuple((t,) for t in arena.head_peak.tensors)
+    assert max(b.offset_bytes + b.bytes for b in shown.buffers) == arena.head_bytes == shown.head_bytes
+    assert shown.tail_bytes == (arena.tail_bytes or arena.recording_tail_bytes)
+    assert shown.arena_bytes == (arena.minimum_bytes or arena.head_bytes + arena.recording_tail_bytes)
 
 
 def test_rows_of_a_tiny_graph() -> None:
-    shown = timeline(tiny(), M7)
+    shown = tflm_timeline(tiny(), M7)
     # Tensors are 128 B, the convolution's scratch is 4·up4(3·3·8) = 288 B.
     assert [(row.kind, row.live_bytes, row.scratch_bytes) for row in shown.rows] == [
         ("CONV_2D", 544, 288),
         ("HARD_SWISH", 256, 0),
         ("ADD", 384, 0),
     ]
-    assert [buffer.tensor for buffer in shown.rows[2].tensors] == [3, 4, 5]
+    assert [buffer.tensors for buffer in shown.rows[2].buffers] == [(3,), (4,), (5,)]
     check_against_account(shown, tiny(), M7)
 
 
 def test_text_of_a_tiny_graph() -> None:
-    lines = as_text(timeline(tiny(), M7), width=60).splitlines()
+    lines = timeline_text(tflm_timeline(tiny(), M7), width=60).splitlines()
     assert lines[:3] == [
         "0 CONV_2D     544 B  ███████████████▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒ ◄ peak",
         "1 HARD_SWISH  256 B  ███████████████",
@@ -85,16 +93,39 @@ def test_text_of_a_tiny_graph() -> None:
 @pytest.mark.parametrize("on", [M7, target("cortex-m55", "cmsis-nn"), target("x86-64", "reference")])
 @pytest.mark.parametrize("seed", range(3))
 def test_totals_are_those_of_account(seed: int, on: Target) -> None:
-    check_against_account(timeline(micro(seed), on), micro(seed), on)
+    check_against_account(tflm_timeline(micro(seed), on), micro(seed), on)
+
+
+@pytest.mark.parametrize("on", [M7, target("cortex-m55", "cmsis-nn"), target("cortex-m0plus", "reference")])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_generated_c_has_a_plan_of_its_own(seed: int, on: Target) -> None:
+    graph = micro(seed)
+    shown = aot_timeline(graph, on)
+    assert shown.arena_bytes == shown.head_bytes == aot_arena_bytes(graph, on)
+    buffers = [Buffer(b.bytes, b.first_step, b.last_step) for b in shown.buffers]
+    validate(buffers, Plan(tuple(b.offset_bytes for b in shown.buffers), shown.head_bytes))
+    assert [b.tensors for b in shown.buffers] == [storage.tensors for storage in storages(graph, on)]
+    assert shown.tail_bytes == 0
+    text, svg = timeline_text(shown), timeline_svg(shown)
+    assert "tail" not in text + svg
+    assert len(rectangles(svg, "tensor") + rectangles(svg, "scratch")) == len(shown.buffers)
+
+
+def test_what_works_in_place_is_named() -> None:
+    first, _, last, *scratch = aot_timeline(tiny(), M7).buffers
+    assert first.what == "tensor 0, 1×4×4×8 int8"
+    assert last.tensors == (4, 5)
+    assert last.what.endswith(", then 5 in its place")
+    assert [b.what for b in scratch] == ["scratch of op 0 CONV_2D"]
 
 
 @pytest.mark.parametrize("graph", [tiny(), micro(0)])
 def test_svg_draws_every_planned_buffer_once(graph: Graph) -> None:
-    shown = timeline(graph, M7)
-    svg = as_svg(shown)
+    shown = tflm_timeline(graph, M7)
+    svg = timeline_svg(shown)
     for kind, expected in (
-        ("tensor", [b for b in shown.buffers if b.tensor is not None]),
-        ("scratch", [b for b in shown.buffers if b.tensor is None]),
+        ("tensor", [b for b in shown.buffers if not b.is_scratch]),
+        ("scratch", [b for b in shown.buffers if b.is_scratch]),
     ):
         tooltips = [rect.findtext(f"{SVG}title", "") for rect in rectangles(svg, kind)]
         assert len(tooltips) == len(expected)
@@ -106,7 +137,7 @@ def test_svg_draws_every_planned_buffer_once(graph: Graph) -> None:
 
 
 def test_svg_rectangles_overlap_nowhere() -> None:
-    svg = as_svg(timeline(micro(1), M7))
+    svg = timeline_svg(tflm_timeline(micro(1), M7))
     boxes = [
         tuple(float(rect.get(side, "nan")) for side in ("x", "y", "width", "height"))
         for kind in ("tensor", "scratch")
@@ -121,24 +152,26 @@ def test_svg_rectangles_overlap_nowhere() -> None:
 
 
 def test_svg_needs_nothing_else_and_is_the_same_each_time() -> None:
-    svg = as_svg(timeline(micro(2), M7))
-    assert svg == as_svg(timeline(micro(2), M7))
+    svg = timeline_svg(tflm_timeline(micro(2), M7))
+    assert svg == timeline_svg(tflm_timeline(micro(2), M7))
     assert "href" not in svg
     assert svg.count("http") == 1
 
 
 def test_a_graph_without_ops_has_its_peak_before_the_first_op() -> None:
     graph = Graph((Tensor((1, 16)),), (), (0,), (0,))
-    shown = timeline(graph, M7)
-    assert "peak     16 B live before the first op:" in as_text(shown).splitlines()
-    assert len(rectangles(as_svg(shown), "tensor")) == 1
+    shown = tflm_timeline(graph, M7)
+    assert "peak     16 B live before the first op:" in timeline_text(shown).splitlines()
+    assert len(rectangles(timeline_svg(shown), "tensor")) == 1
 
 
 def test_loss_of_the_planner_and_cause_of_the_minimum(shared_data: Path) -> None:
     folder = shared_data / "tflm_arena"
 
     def lines(model: str) -> list[str]:
-        return as_text(timeline(parse_tflite((folder / model).read_bytes(), model), M7)).splitlines()
+        return timeline_text(
+            tflm_timeline(parse_tflite((folder / model).read_bytes(), model), M7)
+        ).splitlines()
 
     head = "head     73,728 B planned, 18,432 B (25.0 %) above the lower bound of 55,296 B"
     assert head in lines("mlpt_vww96.tflite")

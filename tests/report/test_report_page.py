@@ -16,8 +16,8 @@ from mcofa.cli import main
 from mcofa.cli.options import open_run
 from mcofa.cli.search import search
 from mcofa.cost.arch_cost import cost, graph_macs
-from mcofa.draw.timeline import timeline
 from mcofa.engines.tflm import target
+from mcofa.engines.tflm.timeline import tflm_timeline
 from mcofa.files.resources import data_folder
 from mcofa.lowering import lower
 from mcofa.report.front import PageFront
@@ -89,7 +89,8 @@ def _searched(arch: Arch) -> dict[str, Any]:
 
 def _page(arch: Arch, **sections: Any) -> _Page:
     manifest = {"mcofa_version": "0", "search": _searched(arch), **sections}
-    page = _Page(report_page(Path("runs/x"), manifest, lower(SPACE, arch), ON, FRONT))
+    graph = lower(SPACE, arch)
+    page = _Page(report_page(Path("runs/x"), manifest, graph, tflm_timeline(graph, ON), FRONT))
     assert page.open == []
     assert all(reference.startswith("#") for reference in page.references)
     return page
@@ -159,13 +160,13 @@ def test_later_commands_add_their_parts() -> None:
 def test_the_ops_add_up() -> None:
     arch = SPACE.largest()
     graph = lower(SPACE, arch)
-    memory = timeline(graph, ON)
+    memory = tflm_timeline(graph, ON)
     rows = op_rows(graph, memory)
     assert sum(row.macs for row in rows) == graph_macs(graph)
     assert sum(row.macs_percent for row in rows) == pytest.approx(100)
     assert sum(row.constant_bytes for row in rows) == sum(t.bytes for t in graph.tensors if t.constant)
     (peak,) = (row for row in rows if row.at_peak)
-    assert peak.live_bytes == max(row.live_bytes for row in rows) == memory.arena.head_peak.live_bytes
+    assert peak.live_bytes == max(row.live_bytes for row in rows) == memory.lower_bound_bytes
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +184,8 @@ def _zoo_copy(folder: Path) -> Path:
 
 def test_names_are_escaped() -> None:
     manifest = {"mcofa_version": "<b>", "search": _searched(SPACE.smallest())}
-    html = report_page(Path("<script>"), manifest, lower(SPACE, SPACE.smallest()), ON, FRONT)
+    graph = lower(SPACE, SPACE.smallest())
+    html = report_page(Path("<script>"), manifest, graph, tflm_timeline(graph, ON), FRONT)
     assert "<script>" not in html
     assert "mcofa &lt;b&gt;" in html
 
@@ -317,3 +319,43 @@ def test_a_folder_without_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(["report", str(tmp_path)]) == 1
     assert "mcofa search" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_front_is_drawn_anew_and_never_taken_from_a_picture(tmp_path: Path) -> None:
+    """A run from elsewhere may hold any SVG: none of it reaches the page."""
+    run = tmp_path / "run"
+    options = ["--board", "stm32f746", "--pareto", "arena_bytes,latency_ms,top1_percent"]
+    assert main(["search", *options, "--time-limit", "1", "--out", str(run)]) == 0
+    searched = Run(run).section("search")
+    script = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
+    searched["pareto"]["svg"] = Run(run).write("pareto.svg", script)
+    Run(run).record("search", searched)
+    assert main(["report", str(run)]) == 0
+    html = (run / "report.html").read_text()
+    assert "alert(1)" not in html
+    points = len((run / "pareto.csv").read_text().splitlines()) - 1
+    assert points > 10
+    assert html.count('r="3"') + html.count('r="6"') in (points, points + 1)
+
+
+@pytest.mark.parametrize("cell", ["<script>alert(1)</script>", "nan", "inf", ""])
+def test_a_front_file_that_holds_no_numbers_is_not_drawn(cell: str, tmp_path: Path) -> None:
+    options = ["--board", "stm32f103", "--pareto", "arena_bytes,top1_percent"]
+    assert main(["search", *options, "--time-limit", "1", "--out", str(tmp_path)]) == 0
+    searched = Run(tmp_path).section("search")
+    table = f"arena_bytes,top1_percent,arch\n{cell},90,<script>\n"
+    searched["pareto"]["csv"] = Run(tmp_path).write("pareto.csv", table.encode())
+    Run(tmp_path).record("search", searched)
+    assert main(["report", str(tmp_path)]) == 0
+    page = (tmp_path / "report.html").read_text()
+    assert "pareto.csv: holds no Pareto front." in page
+    assert "<script" not in page
+
+
+def test_an_aot_run_shows_the_memory_of_the_generated_c(tmp_path: Path) -> None:
+    assert main(["search", "--board", "stm32f103", "--engine", "aot", "--out", str(tmp_path)]) == 0
+    assert main(["report", str(tmp_path)]) == 0
+    arena_bytes = Run(tmp_path).section("search")["predicted"]["arena_bytes"]
+    text = _Page((tmp_path / "report.html").read_text()).text
+    assert f"Activations and scratch take {arena_bytes:,} B" in text
+    assert "The generated C keeps nothing besides." in text

@@ -21,7 +21,7 @@ from mcofa.supernet.data.batches import check_batches
 from mcofa.supernet.data.datasets import ImageData, load_data_for
 from mcofa.supernet.network.checkpoint import Header
 from mcofa.supernet.training.config import TrainConfig
-from mcofa.supernet.training.curve_svg import curves_svg
+from mcofa.supernet.training.curve_picture import curve_picture
 from mcofa.supernet.training.curves import CSV, CURVE_SUFFIXES, SVG, Curves, Point
 from mcofa.supernet.training.distributed import ALONE, World
 from mcofa.supernet.training.phase_run import PhaseRun
@@ -220,5 +220,5 @@ class _Watch:
         self.run.check_weights()
         measured = self._measure()
         title = f"{self.run.space.name} on {self.run.data.name}, {self.run.phase.name}"
-        write_atomic(self.run.path.with_suffix(SVG), curves_svg(title, self.curves.points).encode())
+        write_atomic(self.run.path.with_suffix(SVG), curve_picture(title, self.curves.points).encode())
         return self.save(measured)
