@@ -25,7 +25,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from export.firmware.tflm_engine import TFLM_COMMIT
-from mcofa.boards import Core
 from mcofa.engines.tflm.runtime_code import TABLE_FILE, runtime_code_bytes
 from mcofa.files.atomic import write_atomic
 from mcofa.graph import OpKind
@@ -33,7 +32,7 @@ from mcofa.lowering import lower
 from mcofa.ops import OPERATORS
 from mcofa.space.search_space import load_space
 
-FLAGS: dict[Core, str] = {
+FLAGS: dict[str, str] = {
     "cortex-m0plus": "-mfloat-abi=soft",
     "cortex-m3": "-mfloat-abi=soft",
     "cortex-m4": "-mfloat-abi=hard -mfpu=fpv4-sp-d16",

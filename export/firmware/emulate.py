@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from export.firmware.project import PROGRAM
-from mcofa.boards import Board, Emulation, board_names, load_board
+from mcofa.boards import Board, board_names, load_board
 from mcofa.errors import McofaError
 
 EMULATION_SECONDS = 900.0
@@ -62,7 +62,8 @@ def emulate(project: Path, board: Board, timeout_seconds: float = EMULATION_SECO
             printed something else (a fault, for instance).
         McofaError: QEMU is not installed.
     """
-    command = emulator(board).command_for(project / PROGRAM.with_suffix(".elf"))
+    check_emulated(board)
+    command = board.emulator_command(project / PROGRAM.with_suffix(".elf"))
     try:
         done = subprocess.run(
             command,
@@ -82,8 +83,8 @@ def emulate(project: Path, board: Board, timeout_seconds: float = EMULATION_SECO
     return boot_report(done.stdout, f"exit status {done.returncode}: {done.stderr.strip()[:200]}")
 
 
-def emulator(board: Board) -> Emulation:
-    """Return the machine that stands in for ``board``.
+def check_emulated(board: Board) -> None:
+    """Do nothing if there is a machine that stands in for ``board``.
 
     Raises:
         EmulationError: there is none.
@@ -93,7 +94,6 @@ def emulator(board: Board) -> Emulation:
         raise EmulationError(
             f"QEMU does not have {board.title}", f"choose an emulated board: {', '.join(emulated)}"
         )
-    return board.emulate
 
 
 def boot_report(text: str, otherwise: str) -> BootReport:

@@ -90,7 +90,7 @@ def pixel_table(model: DeployedModel) -> list[Int8Array]:
 
 def _project_contents(board: Board, engine: Engine, images: DeviceImages) -> dict[str, bytes]:
     model = engine.model
-    emulate = _make_recipe(board.emulate.command_for(PROGRAM.with_suffix(".elf"))) if board.emulate else ""
+    emulate = _make_recipe(board.emulator_command(PROGRAM.with_suffix(".elf")))
     values: dict[str, object] = {
         "board": board,
         "model": model,

@@ -64,9 +64,9 @@ def firmware(
     else:
         run = open_run(subject)
     if emulated:
-        from export.firmware.emulate import emulate, emulator, enforce_report
+        from export.firmware.emulate import check_emulated, emulate, enforce_report
 
-        emulator(board)
+        check_emulated(board)
     from export.firmware.device_images import device_images
     from export.firmware.engines import check_fits
     from export.firmware.prepare_engine import prepare_engine

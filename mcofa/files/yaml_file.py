@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import reprlib
 from collections.abc import Callable, Sequence
 from inspect import isclass
@@ -20,23 +21,35 @@ if TYPE_CHECKING:
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 Document = dict[Any, Any]
 
+_LARGEST_BYTES = 1 << 20
+_LARGEST_INTEGER = (1 << 63) - 1
+_MOST_DIGITS = 100
 _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
 
 
 def read_yaml(path: Path, next_step: str) -> Document:
     """Return the keys and values of a YAML file; an empty one has none.
 
+    Values are those of JSON: text, numbers, true, false, null, lists and mappings.
+
     Raises:
         FileNotFoundError: there is no such file.
-        FileFormatError: it cannot be read, is not YAML, holds no keys, or one twice.
+        FileFormatError: it cannot be read, is not YAML, holds no keys, or one twice, or is larger or
+            nested deeper than a file that somebody wrote.
     """
     try:
-        document = yaml.load(path.read_bytes(), _Loader)
+        with path.open("rb") as file:
+            text = file.read(_LARGEST_BYTES + 1)
+        if len(text) > _LARGEST_BYTES:
+            raise _RefusedError(f"has more than {_LARGEST_BYTES:,} bytes")
+        document = yaml.load(text, _Loader)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise FileFormatError(path, f"cannot be read: {error.strerror or error}", next_step) from error
-    except _DuplicateKeyError as error:
+    except RecursionError as error:
+        raise FileFormatError(path, "lists and mappings are nested too deeply", next_step) from error
+    except _RefusedError as error:
         raise FileFormatError(path, str(error), next_step) from error
     except (yaml.YAMLError, ValueError) as error:
         raise FileFormatError(path, f"not YAML: {' '.join(str(error).split())}", next_step) from error
@@ -108,18 +121,60 @@ def _keys_of(model: type[pydantic.BaseModel], place: Sequence[int | str]) -> lis
     return list(model.model_fields)
 
 
-class _DuplicateKeyError(yaml.YAMLError):
-    """A mapping that has a key twice, of which YAML's own loader keeps the last."""
+class _RefusedError(yaml.YAMLError):
+    """What YAML allows and these files may not hold."""
 
 
 class _Loader(yaml.SafeLoader):
+    """YAML with the values of JSON: what has a tag of its own, or stands for something else, is refused."""
+
+    def compose_node(self, parent: Any, index: Any) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        line = event.start_mark.line + 1
+        if isinstance(event, yaml.AliasEvent):
+            raise _RefusedError(f"line {line} refers to an anchor (*{event.anchor}); write the value out")
+        if getattr(event, "tag", None) is not None:
+            raise _RefusedError(f"line {line} has a tag ({event.tag}); leave it out")
+        return super().compose_node(parent, index)
+
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
-        lines: dict[tuple[str, str], int] = {}
+        lines: dict[str, int] = {}
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                line = key.start_mark.line + 1
-                first = lines.setdefault((key.tag, key.value), line)
-                if first != line:
-                    raise _DuplicateKeyError(f"key {key.value!r} is in line {first} and again in line {line}")
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise _RefusedError(f"the key in line {line} is a list or a mapping; a key is text")
+            first = lines.setdefault(key.value, line)
+            if first != line:
+                raise _RefusedError(f"key {key.value!r} is in line {first} and again in line {line}")
         return node
+
+    def construct_scalar(self, node: Any) -> Any:
+        text = super().construct_scalar(node)
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise _RefusedError(f"line {node.start_mark.line + 1} holds half a character (a lone surrogate)")
+        return text
+
+    def construct_integer(self, node: Any) -> int:
+        # Python refuses to convert some thousand digits.
+        number: int | None = self.construct_yaml_int(node) if len(node.value) <= _MOST_DIGITS else None
+        if number is None or abs(number) > _LARGEST_INTEGER:
+            raise _RefusedError(f"line {node.start_mark.line + 1} holds a number beyond 64 bits")
+        return number
+
+    def construct_number(self, node: Any) -> float:
+        number: float = self.construct_yaml_float(node)
+        if not math.isfinite(number):
+            raise _RefusedError(
+                f"line {node.start_mark.line + 1} holds {node.value}, which is no finite number"
+            )
+        return number
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_integer)
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_number)
+# Dates stay text, and no key merges another mapping in.
+_Loader.yaml_implicit_resolvers = {
+    first: [entry for entry in resolvers if entry[0].rpartition(":")[2] not in ("timestamp", "merge")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}

@@ -14,14 +14,14 @@ from collections.abc import Hashable, Iterable
 from functools import cache
 from pathlib import Path
 
-from mcofa.boards import Core, Kernels
+from mcofa.boards import core_named
 from mcofa.errors import UnsupportedOpError
 from mcofa.graph import OpKind
 
 TABLE_FILE = Path(__file__).with_name("runtime_code.json")
 
 
-def runtime_code_bytes(kinds: Iterable[OpKind], core: Core, kernels: Kernels) -> int:
+def runtime_code_bytes(kinds: Iterable[OpKind], core: str, kernels: str) -> int:
     """Return the flash that TFLM takes with registrations for ``kinds``.
 
     Raises:
@@ -31,12 +31,12 @@ def runtime_code_bytes(kinds: Iterable[OpKind], core: Core, kernels: Kernels) ->
     return always_linked_bytes(core, kernels) + sum(parts.values())
 
 
-def always_linked_bytes(core: Core, kernels: Kernels) -> int:
+def always_linked_bytes(core: str, kernels: str) -> int:
     """Return the flash that TFLM takes before any op is registered."""
     return _groups(core, kernels)[""]
 
 
-def code_parts(kind: OpKind, core: Core, kernels: Kernels) -> dict[Hashable, int]:
+def code_parts(kind: OpKind, core: str, kernels: str) -> dict[Hashable, int]:
     """Return the parts, and their bytes, that an op of ``kind`` links; ops may share them.
 
     Raises:
@@ -53,7 +53,6 @@ def code_parts(kind: OpKind, core: Core, kernels: Kernels) -> dict[Hashable, int
 
 
 @cache
-def _groups(core: Core, kernels: Kernels) -> dict[str, int]:
+def _groups(core: str, kernels: str) -> dict[str, int]:
     tables: dict[str, dict[str, dict[str, int]]] = json.loads(TABLE_FILE.read_text())["cores"]
-    # The Cortex-M0 has the instructions of the M0+.
-    return tables["cortex-m0plus" if core == "cortex-m0" else core][kernels]
+    return tables[core_named(core).measured_as.tflm_code][kernels]

@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import yaml
@@ -17,43 +16,107 @@ from hypothesis import strategies as st
 from mcofa.boards import (
     ARENA_GUARD_BYTES,
     Board,
-    Core,
     MemoryRegion,
     Reserved,
+    Use,
     board_names,
+    core_names,
     load_board,
 )
 from mcofa.engines.tflm import target
 from mcofa.errors import FileFormatError, MissingFileError, UnknownNameError
 
-INVALID_FILES = sorted((Path(__file__).parent / "data" / "boards").glob("invalid_*.yaml"))
+INVALID_FILES = sorted((Path(__file__).parents[1] / "data" / "boards").glob("invalid_*.yaml"))
 
 # What the message must name: the key, its value and, where there is one, the limit.
 INVALID: dict[str, tuple[str, ...]] = {
     "address_not_a_number": ("memories.1.address", "'0x20000000'", "integer"),
     "address_too_large": ("memories.1", "address 0xfffff000", "32-bit"),
+    "alias": ("line 21", "*a", "write the value out"),
     "arena_in_flash": ("memories.0", "good_for", "'arena'", "ram"),
+    "boot_word_too_large": ("boot_words", "4294967296", "0xffffffff"),
+    "bytes_absurd": ("memories.1", "99,999,999,999,999", "32-bit"),
+    "clock_absurd": ("clock_hz is 64000000000", "at most 2000000000"),
     "clock_not_whole": ("clock_hz", "64.5", "integer"),
     "clock_zero": ("clock_hz", "is 0", "at least 1"),
+    "code_misaligned": ("memories", "0x4040", "vector table", "cortex-m4", "multiple of 128"),
     "empty": ("empty", "'name'"),
+    "emulate_machine": ("emulate", "machine", "dumpdtb=escaped"),
+    "emulate_option": ("emulate", "'-drive'"),
+    "emulate_serial_to_a_file": ("emulate", "'file:escaped'", "-serial"),
+    "emulate_value_missing": ("emulate", "''", "-serial"),
+    "flag_dumps": ("toolchain", "compiler_flags holds", "'-fdump-tree-all=/tmp/escaped'"),
+    "flag_other_tools": ("toolchain", "compiler_flags holds", "'-B/tmp'"),
+    "flag_plugin": ("toolchain", "compiler_flags holds", "'-fplugin=./escaped.so'"),
+    "flag_reads_flags_of_a_file": ("toolchain", "compiler_flags holds", "'@flags'"),
+    "flag_redefines_a_word": ("toolchain", "compiler_flags holds", "'-Dmain=escaped'"),
+    "flag_specs": ("toolchain", "compiler_flags holds", "'-specs=./escaped.specs'"),
+    "flag_twice": ("toolchain", "compiler_flags holds", "-mcpu 2 times"),
+    "flag_with_a_command": ("toolchain", "compiler_flags holds", "'-DNAME=$(touch escaped)'"),
+    "flag_with_a_space": ("toolchain", "compiler_flags holds", "'-mthumb -o escaped'"),
+    "flag_wrapper": ("toolchain", "compiler_flags holds", "'-wrapper'"),
+    "flag_writes_a_file": ("toolchain", "compiler_flags holds", "'-o'"),
     "flags_for_another_core": ("toolchain.compiler_flags", "-mcpu=cortex-m4"),
     "flags_without_fpu": ("toolchain.compiler_flags", "-mfpu=fpv4-sp-d16"),
+    "flash_absolute_path": ("flash", "'/etc/passwd'", "st-flash"),
+    "flash_command_of_openocd": ("flash", "exec touch escaped", "openocd"),
+    "flash_install_has_a_newline": ("flash", "install", "'\\n'"),
+    "flash_other_program": ("flash", "command starts with 'rm'", "openocd"),
+    "flash_path_of_a_program": ("flash", "command starts with './openocd'"),
+    "flash_script": ("flash", "'../escaped.cfg'", "openocd"),
+    "flash_word_with_a_newline": ("flash", "touch escaped", "st-flash"),
+    "fpu_of_another_core": ("fpu is 'fpv5-d16'", "cortex-m4", "fpv4-sp-d16"),
+    "key_is_a_list": ("line 22", "a key is text"),
+    "laughs": ("line 2", "*a"),
     "list_at_top": ("list", "mapping"),
+    "lone_surrogate": ("line 2", "surrogate"),
     "memories_not_a_list": ("memories", "65536", "array"),
-    "misaligned_arena": ("memories", "arena", "0x20000004", "16"),
+    "memory_name_is_a_path": ("memories.1", "name is '../ram'"),
+    "memory_name_is_empty": ("memories.1", "name is ''"),
     "missing_arena": ("memories", "0 regions", "'arena'", "exactly 1"),
     "missing_key": ("missing key 'clock_hz'",),
     "missing_memory": ("memories", "0 regions", "'arena'"),
+    "name_escapes": ("name is '../../../escaped'", "1 to 64 letters"),
+    "name_has_300_characters": ("name is 'aaaa", "1 to 64 letters"),
+    "name_has_a_newline": ("name is 'sample\\n'",),
+    "name_has_a_nul": ("name is 'sam\\x00ple'",),
+    "name_is_a_command": ("name is '$(touch escaped)'",),
+    "name_is_empty": ("name is ''", "1 to 64 letters"),
+    "name_is_two_points": ("name is '..'", "first a letter or digit"),
+    "name_turns_the_text": ("name is 'sam\\u202eple'",),
     "negative_bytes": ("memories.1", "bytes is -65536", "at least 1"),
     "negative_reserved": ("reserved", "stack_bytes is -1", "at least 0"),
+    "nested_deeply": ("nested too deeply",),
     "no_elf": ("flash", "command", "{elf}"),
     "no_source": ("sources", "at least one"),
     "no_way_to_run": ("flash", "emulate"),
+    "not_a_number": ("line 5", ".nan", "finite"),
+    "not_utf8": ("not YAML", "#x00f6"),
     "not_yaml": ("not YAML", "line 8"),
+    "notes_have_a_nul": ("notes", "'\\x00'"),
+    "number_beyond_64_bits": ("line 5", "64 bits"),
+    "number_of_5000_digits": ("line 5", "64 bits"),
     "overlap": ("memories", "'flash'", "'ram'", "overlap by 4,096 B"),
     "reserved_too_large": ("reserved", "72,048 B", "'ram'", "65,536 B"),
     "same_name": ("memories", "2 regions named 'ram'"),
+    "start_nrf51_pin_too_large": ("start", "settings.tx_pin is 32", "0 to 31"),
+    "start_pin_too_large": ("start", "settings.tx_pin is 64", "0 to 63"),
+    "start_setting_missing": ("start", "missing key 'settings.tx_pin'", "nrf52"),
+    "start_setting_not_whole": ("start.settings.tx_pin", "'six'", "integer"),
+    "start_setting_unknown": ("start", "settings.rx_pinn", "did you mean 'tx_pin'"),
+    "start_stm32f7_address_misaligned": ("start", "settings.gpio_address", "multiple of 4"),
+    "start_stm32f7_pin_too_large": ("start", "settings.pin is 16", "0 to 15"),
+    "start_stm32f7_without_alternate_function": ("missing key 'settings.alternate_function'", "stm32f7"),
+    "start_unknown": ("start", "'nrf99'", "nrf52"),
+    "start_without_uart": ("start.code cmsdk", "uart.address"),
+    "tag": ("line 2", "tag", "binary"),
+    "title_has_a_newline": ("title", "'\\n'", "printable"),
+    "title_has_an_escape": ("title", "'\\x1b'", "printable"),
+    "title_too_long": ("title", "249", "200"),
+    "title_turns_the_text": ("title", "'\\u202e'", "printable"),
     "two_arenas": ("memories", "2 regions", "'arena'", "ram, ram2"),
+    "uart_address_misaligned": ("uart", "0x40002001", "multiple of 4"),
+    "uart_text_has_a_newline": ("uart", "tx_pin", "'\\n'"),
     "unknown_core": ("core", "'cortex-m99'", "cortex-m55"),
     "unknown_key": ("unknown key 'clock_hertz'", "did you mean 'clock_hz'", "toolchain"),
     "unknown_memory_key": ("unknown key 'memories.1.adress'", "did you mean 'address'", "good_for"),
@@ -152,7 +215,7 @@ def test_board_names_are_the_shipped_profiles() -> None:
 def test_every_core_is_there() -> None:
     boards = [load_board(name) for name in board_names()]
     assert len(boards) >= 24
-    assert {board.core for board in boards} == set(get_args(Core))
+    assert {board.core for board in boards} == set(core_names())
     emulated = {board.name for board in boards if board.emulate}
     assert {
         "netduinoplus2",
@@ -217,8 +280,7 @@ def test_flash_command_holds_the_path_in_the_format_of_the_tool() -> None:
 
 def test_emulation_command_runs_the_program() -> None:
     board = load_board("mps2-an500")
-    assert board.emulate is not None
-    command = board.emulate.command_for(Path("firmware.elf"))
+    command = board.emulator_command(Path("firmware.elf"))
     assert command[:3] == ["qemu-system-arm", "-machine", "mps2-an500"]
     assert command[-2:] == ["-kernel", "firmware.elf"]
 
@@ -251,9 +313,8 @@ def test_bytes_that_are_not_text(tmp_path: Path) -> None:
 
 
 def test_loads_from_a_path(tmp_path: Path) -> None:
-    document = {**_plain(load_board("nrf52840")), "name": "mine"}
     path = tmp_path / "mine.yaml"
-    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    path.write_text(yaml.safe_dump({**load_board("nrf52840").to_json(), "name": "mine"}), encoding="utf-8")
     assert load_board(str(path)) == dataclasses.replace(load_board("nrf52840"), name="mine")
 
 
@@ -314,7 +375,47 @@ def _with_ram(*ram: MemoryRegion, reserved: Reserved | None = None) -> Board:
     )
 
 
-def _plain(board: Board) -> dict[str, object]:
-    """Return the board as YAML knows it: lists for tuples, no keys that are unset."""
-    document: dict[str, object] = json.loads(json.dumps(dataclasses.asdict(board)))
-    return {key: value for key, value in document.items() if value is not None}
+def test_a_board_goes_through_json_unchanged() -> None:
+    for name in board_names():
+        board = load_board(name)
+        assert Board.from_json(json.loads(json.dumps(board.to_json())), "here") == board
+
+
+def test_json_that_is_no_board_says_where_it_was_found() -> None:
+    document = {**load_board("nrf52840").to_json(), "clock_hz": "fast"}
+    with pytest.raises(FileFormatError, match=r"^manifest\.json, board: clock_hz is 'fast'"):
+        Board.from_json(document, "manifest.json, board")
+
+
+@pytest.mark.parametrize("suffix", [".yaml", ".yml", ".YAML", ""])
+def test_a_path_is_a_board_whatever_it_ends_in(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"mine{suffix}"
+    path.write_text(yaml.safe_dump(load_board("nrf52840").to_json()), encoding="utf-8")
+    assert load_board(str(path)) == load_board("nrf52840")
+
+
+@pytest.mark.parametrize("path", ["no/such/board", "./nosuch", "nosuch.yml", "nosuch.YAML"])
+def test_a_path_that_leads_nowhere_is_no_unknown_name(path: str) -> None:
+    with pytest.raises(MissingFileError, match="board file not found"):
+        load_board(path)
+
+
+def test_a_date_is_text(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        yaml.safe_dump({**load_board("nrf52840").to_json(), "title": "DAY"}).replace("DAY", "2026-01-01")
+    )
+    assert load_board(str(path)).title == "2026-01-01"
+
+
+@pytest.mark.parametrize("offset", range(16))
+@pytest.mark.parametrize("uses", [("arena",), ("arena", "data", "stack")])
+def test_the_arena_starts_at_the_first_multiple_of_16(offset: int, uses: tuple[Use, ...]) -> None:
+    ram = MemoryRegion("ram", "ram", 0x20000000 + offset, 4096 - offset, uses)
+    rest = () if "data" in uses else (MemoryRegion("other", "ram", 0x10000000, 1024, ("data", "stack")),)
+    board = _with_ram(ram, *rest, reserved=Reserved(64, 96, 0))
+    taken_bytes = 64 + 96 if "data" in uses else ARENA_GUARD_BYTES
+    first = 0x20000000 + offset
+    while first % 16:
+        first += 1
+    assert board.arena_budget_bytes == (ram.end - first - taken_bytes) // 16 * 16

@@ -1,0 +1,124 @@
+"""What is known of each processor core: one entry in ``cores.json``, read by everything that asks.
+
+A family shares a toolchain, an emulator and the rules by which a compiler lays out structs; a core
+adds its instructions, its start-up and the measurements that hold for it.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Extension = Literal["none", "dsp", "mve"]
+
+_TABLE_FILE = Path(__file__).with_name("cores.json")
+
+
+@dataclass(frozen=True)
+class Family:
+    """Cores that are compiled for and emulated alike.
+
+    ``toolchain`` is the prefix of its programs and ``toolchain_packages`` the Debian packages they
+    come in; ``struct_sizes`` names the sizes of TFLM's structs; ``kernels`` are the kernel sets that
+    TFLM has for it. Without ``has_start_code`` no firmware can be rendered.
+    """
+
+    toolchain: str
+    toolchain_packages: tuple[str, ...]
+    emulator: str
+    struct_sizes: str
+    kernels: tuple[str, ...]
+    has_start_code: bool
+
+
+@dataclass(frozen=True)
+class VectorTable:
+    """Where the table of exception vectors may lie; without a ``register`` it is where reset finds it."""
+
+    alignment_bytes: int
+    register: bool
+
+
+@dataclass(frozen=True)
+class StartUp:
+    """Which registers there are: a limit of the stack, the kind of a fault, a counter of cycles."""
+
+    stack_limit: bool
+    fault_status: bool
+    cycle_counter: bool
+
+
+@dataclass(frozen=True)
+class MeasuredAs:
+    """The cores whose measurements hold for a core, its own name where it was measured itself.
+
+    ``tflm_code`` and ``aot_code`` are sizes of code, ``latency`` instructions by kernel set.
+    """
+
+    tflm_code: str
+    aot_code: str
+    latency: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Core:
+    """One core: its instruction-set extension, what a compiler must be told, and its FPUs."""
+
+    name: str
+    family: Family
+    extension: Extension
+    compiler_flags: tuple[str, ...]
+    fpus: tuple[str, ...]
+    vector_table: VectorTable
+    start_up: StartUp
+    measured_as: MeasuredAs
+
+
+def core_names() -> tuple[str, ...]:
+    """Return the names of all cores."""
+    return tuple(_table())
+
+
+def core_named(name: str) -> Core:
+    """Return the core of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found = _table().get(name)
+    if found is None:
+        raise ValueError(f"core is {name!r}; it must be one of {', '.join(core_names())}")
+    return found
+
+
+@functools.cache
+def _table() -> dict[str, Core]:
+    document = json.loads(_TABLE_FILE.read_text(encoding="utf-8"))
+    families = {
+        name: Family(
+            **{
+                **entry,
+                "toolchain_packages": tuple(entry["toolchain_packages"]),
+                "kernels": tuple(entry["kernels"]),
+            }
+        )
+        for name, entry in document["families"].items()
+    }
+    return {name: _core(name, entry, families) for name, entry in document["cores"].items()}
+
+
+def _core(name: str, entry: dict[str, Any], families: Mapping[str, Family]) -> Core:
+    return Core(
+        name=name,
+        family=families[entry["family"]],
+        extension=entry["extension"],
+        compiler_flags=tuple(entry["compiler_flags"]),
+        fpus=tuple(entry["fpus"]),
+        vector_table=VectorTable(**entry["vector_table"]),
+        start_up=StartUp(**entry["start_up"]),
+        measured_as=MeasuredAs(**entry["measured_as"]),
+    )
