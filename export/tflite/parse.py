@@ -9,16 +9,18 @@ garbage becomes one ``FileFormatError``.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
 from mcofa.engines.tflm import ONLINE, raise_unsupported
 from mcofa.errors import FileFormatError
+from mcofa.files.tflite_layout import IDENTIFIER
 from mcofa.graph import DType, Graph, Op, OpKind, Tensor
+from mcofa.ops import OPERATORS
+from mcofa.ops.options import is_required, op_attributes
 
-_IDENTIFIER = b"TFL3"
 _NEXT_STEP = "check that the file is whole and is an int8 .tflite; mcofa export writes such files"
 _SMALLEST_FILE_BYTES = 16
 _SMALLEST_TABLE_BYTES = 4
@@ -26,7 +28,6 @@ _INT32_BYTES = 4
 _HIGHEST_RANK = 6
 _LARGEST_DIMENSION = 1 << 24
 _LARGEST_TENSOR_BYTES = 1 << 30
-_LARGEST_STEP = 1 << 16
 _LARGEST_OFFSET_BYTES = 1 << 30
 _COMPRESSION = b"COMPRESSION_METADATA"
 OFFLINE_PLAN = b"OfflineMemoryAllocation"
@@ -87,7 +88,7 @@ def parse_tflite(data: bytes, name: str) -> Graph:
 
 
 def _root(data: bytes) -> Any:
-    if len(data) < _SMALLEST_FILE_BYTES or data[4:8] != _IDENTIFIER:
+    if len(data) < _SMALLEST_FILE_BYTES or data[4:8] != IDENTIFIER:
         raise _MalformedError(f"not a .tflite file: {len(data)} bytes without the identifier TFL3")
     return schema.Model.GetRootAs(data, 0)
 
@@ -257,30 +258,6 @@ def _indices(item: Callable[[int], int], length: int, tensors: int, what: str) -
     return found
 
 
-_INPUT_COUNTS = {
-    OpKind.CONV_2D: (2, 3),
-    OpKind.DEPTHWISE_CONV_2D: (2, 3),
-    OpKind.FULLY_CONNECTED: (2, 3),
-    OpKind.ADD: (2, 2),
-    OpKind.SUB: (2, 2),
-    OpKind.MUL: (2, 2),
-    OpKind.MEAN: (2, 2),
-    OpKind.SUM: (2, 2),
-    OpKind.RESHAPE: (1, 2),
-    OpKind.PAD: (2, 2),
-    OpKind.TRANSPOSE: (2, 2),
-}
-"""Fewest and most inputs of an op; every other kind has exactly one. All have one output."""
-
-_RANKS = {
-    OpKind.CONV_2D: (4, 4, 4),
-    OpKind.DEPTHWISE_CONV_2D: (4, 4, 4),
-    OpKind.AVERAGE_POOL_2D: (4, 4),
-    OpKind.MAX_POOL_2D: (4, 4),
-}
-"""Ranks of the first inputs, then of the output, where TFLM demands them."""
-
-
 def _ops(
     subgraph: Any, kinds: list[OpKind], tensors: tuple[Tensor, ...]
 ) -> tuple[tuple[Tensor, ...], tuple[Op, ...]]:
@@ -304,7 +281,7 @@ def _ops(
 
 def _op(table: Any, kind: OpKind, position: int, tensors: int) -> Op:
     what = f"op {position} ({kind})"
-    fewest, most = _INPUT_COUNTS.get(kind, (1, 1))
+    fewest, most = OPERATORS[kind].inputs
     if not fewest <= table.InputsLength() <= most or table.OutputsLength() != 1:
         raise _MalformedError(
             f"{what} has {table.InputsLength()} inputs and {table.OutputsLength()} outputs, "
@@ -328,65 +305,28 @@ def _resolve(source: Tensor, output: Tensor, position: int) -> Tensor:
 
 
 def _check_ranks(op: Op, tensors: list[Tensor], position: int) -> None:
-    """Check the ranks that the accounting relies on; FULLY_CONNECTED has 2 or more."""
-    what = f"op {position} ({op.kind})"
-    ranks = _RANKS.get(op.kind, ())
-    used = [*op.inputs[: max(len(ranks) - 1, 0)], *op.outputs]
-    found = tuple(len(tensors[index].shape) for index in used)
-    if ranks and found != ranks:
-        raise _MalformedError(f"{what} has tensors of ranks {found}, not {ranks}")
-    if op.kind is OpKind.FULLY_CONNECTED and (len(tensors[op.inputs[1]].shape) != 2 or found[0] < 1):
-        raise _MalformedError(f"{what} has a filter of shape {tensors[op.inputs[1]].shape}, not of rank 2")
+    """Check the ranks that the accounting relies on."""
+    ranks = OPERATORS[op.kind].ranks
+    used = [*op.inputs[: len(ranks) - 1], *op.outputs] if ranks else []
+    found = [len(tensors[index].shape) for index in used]
+    if any(rank < 1 if wanted is None else rank != wanted for rank, wanted in zip(found, ranks, strict=True)):
+        wanted = ["1 or more" if rank is None else rank for rank in ranks]
+        raise _MalformedError(f"op {position} ({op.kind}) has tensors of ranks {found}, not {wanted}")
 
 
 def _options(table: Any, kind: OpKind, what: str) -> dict[str, Any]:
     """Return the fields of ``Op`` that the op's builtin options hold."""
-    option_class = _OPTION_CLASSES.get(kind)
-    if option_class is None:
+    layout = OPERATORS[kind].options
+    if layout is None:
         return {}
     union = table.BuiltinOptions()
-    expected = getattr(schema.BuiltinOptions, option_class)
-    if union is None or table.BuiltinOptionsType() != expected:
-        if kind in _WINDOWED:
-            raise _MalformedError(f"corrupt .tflite: {what} has no {option_class}")
+    if union is None or table.BuiltinOptionsType() != layout.option_code:
+        if is_required(layout):
+            raise _MalformedError(f"corrupt .tflite: {what} has no {layout.name}")
         return {}
-    options = getattr(schema, option_class)()
+    options = getattr(schema, layout.name)()
     options.Init(union.Bytes, union.Pos)
-    fields = dict(_window_fields(options, kind, what)) if kind in _WINDOWED else {}
-    activation = _enum_name(schema.ActivationFunctionType, options.FusedActivationFunction())
-    if not activation:
-        raise _MalformedError(f"corrupt .tflite: {what} has activation {options.FusedActivationFunction()}")
-    return {**fields, "activation": activation}
-
-
-_POOLS = frozenset({OpKind.AVERAGE_POOL_2D, OpKind.MAX_POOL_2D})
-_WINDOWED = frozenset({OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D}) | _POOLS
-_OPTION_CLASSES = {
-    OpKind.CONV_2D: "Conv2DOptions",
-    OpKind.DEPTHWISE_CONV_2D: "DepthwiseConv2DOptions",
-    OpKind.AVERAGE_POOL_2D: "Pool2DOptions",
-    OpKind.MAX_POOL_2D: "Pool2DOptions",
-    OpKind.FULLY_CONNECTED: "FullyConnectedOptions",
-    OpKind.ADD: "AddOptions",
-    OpKind.SUB: "SubOptions",
-    OpKind.MUL: "MulOptions",
-}
-
-
-def _window_fields(options: Any, kind: OpKind, what: str) -> Iterator[tuple[str, Any]]:
-    padding = _enum_name(schema.Padding, options.Padding())
-    if not padding:
-        raise _MalformedError(f"corrupt .tflite: {what} has padding {options.Padding()}")
-    yield "padding", padding
-    yield "stride", _pair(options.StrideH(), options.StrideW(), f"stride of {what}")
-    if kind in _POOLS:
-        yield "window", _pair(options.FilterHeight(), options.FilterWidth(), f"window of {what}")
-    else:
-        dilation = options.DilationHFactor(), options.DilationWFactor()
-        yield "dilation", _pair(*dilation, f"dilation of {what}")
-
-
-def _pair(height: int, width: int, what: str) -> tuple[int, int]:
-    if not (1 <= height <= _LARGEST_STEP and 1 <= width <= _LARGEST_STEP):
-        raise _MalformedError(f"corrupt .tflite: {what} is {height}×{width}")
-    return int(height), int(width)
+    try:
+        return op_attributes({field.name: int(getattr(options, field.name)()) for field in layout.fields})
+    except ValueError as error:
+        raise _MalformedError(f"corrupt .tflite: {what} has {error}") from None

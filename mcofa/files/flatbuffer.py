@@ -44,6 +44,15 @@ class Table:
     fields: tuple[Field, ...]
     option_code: int = 0
 
+    @property
+    def slots(self) -> int:
+        """How many slots the vtable has when all fields are present."""
+        return 1 + max(field.slot for field in self.fields)
+
+    def without(self, *names: str) -> tuple[Field, ...]:
+        """Return the fields but those of these names."""
+        return tuple(field for field in self.fields if field.name not in names)
+
     def present(self, values: Mapping[str, int]) -> tuple[Field, ...]:
         """Return the fields that are written for ``values``, by name: those not at their default."""
         return tuple(field for field in self.fields if values.get(field.name, field.default) != field.default)

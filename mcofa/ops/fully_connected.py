@@ -79,6 +79,7 @@ FULLY_CONNECTED = Operator(
     kind=OpKind.FULLY_CONNECTED,
     code=9,
     inputs=(2, 3),
+    ranks=(None, 2, None),
     options=options.FULLY_CONNECTED,
     constraints=(int8_to_int8,),
     macs=_macs,

@@ -9,6 +9,7 @@ Source: tensorflow/compiler/mlir/lite/schema/schema.fbs, version 3.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from mcofa.files.flatbuffer import Field, Table
 from mcofa.graph import Op
@@ -56,6 +57,43 @@ _VALUES: Mapping[str, Callable[[Op], int]] = {
 }
 
 
+_PAIRS = {
+    "stride": ("StrideH", "StrideW"),
+    "window": ("FilterHeight", "FilterWidth"),
+    "dilation": ("DilationHFactor", "DilationWFactor"),
+}
+_LARGEST_STEP = 1 << 16
+
+
+def is_required(table: Table) -> bool:
+    """Return whether no op can be without these options: they say how a window slides."""
+    return _WINDOW[0] in table.fields
+
+
 def option_values(table: Table, op: Op) -> dict[str, int]:
     """Return the value of each field of an op's option table, by name."""
     return {field.name: _VALUES[field.name](op) for field in table.fields}
+
+
+def op_attributes(values: Mapping[str, int]) -> dict[str, Any]:
+    """Return the attributes of an op that hold ``values``, which were read from its option table.
+
+    Raises:
+        ValueError: a value that no op can have; says which.
+    """
+    found: dict[str, Any] = {}
+    for attribute, field, names in (
+        ("padding", "Padding", PADDINGS),
+        ("activation", "FusedActivationFunction", ACTIVATIONS),
+    ):
+        if field in values:
+            if not 0 <= values[field] < len(names):
+                raise ValueError(f"{attribute} {values[field]}")
+            found[attribute] = names[values[field]]
+    for attribute, (height, width) in _PAIRS.items():
+        if height in values:
+            pair = values[height], values[width]
+            if not all(1 <= step <= _LARGEST_STEP for step in pair):
+                raise ValueError(f"{attribute} {pair[0]}×{pair[1]}")
+            found[attribute] = pair
+    return found

@@ -147,10 +147,10 @@ class Operator:
     """Everything that is known of one kind of op before anything is built.
 
     ``inputs`` are the fewest and the most inputs; the output is one. ``ranks`` are those of the
-    first inputs, then of the output, where TFLM demands them. ``options`` is the table that a
-    .tflite file holds for the op, with what ``mcofa.ops.options`` reads of it; ``version`` the first
-    version of the op that takes int8 (None: the exporter writes no such op) and ``code`` its number,
-    both those of the TensorFlow Lite schema. ``constraints`` hold for every engine.
+    first inputs, then of the output, where TFLM demands them (None: 1 or more). ``options`` is the
+    table that a .tflite file holds for the op, with what ``mcofa.ops.options`` reads of it; ``code``
+    its number in the TensorFlow Lite schema, and ``version`` the first version of the op that takes int8
+    (None: the exporter writes no such op). ``constraints`` hold for every engine.
     """
 
     kind: OpKind
@@ -160,7 +160,7 @@ class Operator:
     constraints: tuple[Constraint, ...]
     version: int | None = None
     inputs: tuple[int, int] = (1, 1)
-    ranks: tuple[int, ...] = ()
+    ranks: tuple[int | None, ...] = ()
     options: Table | None = None
     macs: Count = none
     work: Work = other_elements

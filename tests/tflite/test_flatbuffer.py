@@ -12,6 +12,7 @@ from ai_edge_litert import schema_py_generated as schema
 from export.tflite.parse import parse_tflite
 from export.tflite.quantization import Quantization
 from export.tflite.write import QuantizedGraph, write_tflite
+from mcofa.errors import UnsupportedOpError
 from mcofa.graph import DType, Graph, Op, OpKind, Tensor
 
 
@@ -147,5 +148,5 @@ def test_a_shared_quantization_is_written_once() -> None:
 def test_an_op_that_the_exporter_never_writes_is_refused() -> None:
     graph = Graph((Tensor((1, 4)), Tensor((1, 4))), (Op(OpKind.SOFTMAX, (0,), (1,)),), (0,), (1,))
     quantization = Quantization((1.0,))
-    with pytest.raises(KeyError, match="SOFTMAX"):
+    with pytest.raises(UnsupportedOpError, match="SOFTMAX"):
         write_tflite(QuantizedGraph(graph, (quantization, quantization), {}))
