@@ -111,8 +111,9 @@ def design_space(
 ) -> None:
     """Derive a space whose stages take equal shares of a board's arena, and write it to a file."""
     from mcofa.boards import load_board
-    from mcofa.design.design_space import DataShape, write_space
-    from mcofa.design.design_space import design_space as design
+    from mcofa.design.designer import design_space as design
+    from mcofa.design.skeleton import DataShape
+    from mcofa.design.space_file import write_space
 
     try:
         data = DataShape.parse(data_shape)

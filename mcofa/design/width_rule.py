@@ -4,7 +4,7 @@ Memory is counted in items as the paper does: a layer holds its input, its outpu
 weights. A stage is as full as the fuller of its depthwise convolution and its expansion,
 both at the stage's own side; the next stage, whose image has a quarter of the pixels, gets
 the width at which its layers are as full. The shortcut's input is not counted.
-``mcofa.design.design_space`` does the same with the arena of a board instead of items.
+``mcofa.design.designer`` does the same with the arena of a board instead of items.
 """
 
 from __future__ import annotations
