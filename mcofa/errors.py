@@ -103,3 +103,7 @@ class LostProcessError(McofaError):
 
 class DivergedError(SharedError):
     """A training whose loss or weights are no longer finite."""
+
+
+class McofaWarning(UserWarning):
+    """What a user should know, and what stops nothing; the command line prints it on stderr."""

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from export.runtimes import float_onnx, litert
 from export.runtimes import tflm as arena
 from mcofa.runs.run import Run
-from mcofa.supernet.data.datasets import Preprocessing, load_test_split
+from mcofa.supernet.data.datasets import load_test_split
+from mcofa.supernet.data.splits import Preprocessing
 
 TFLM_IMAGES = 1_000
 
@@ -29,22 +30,27 @@ def evaluate_run(run: Run, report: Callable[[str], None] = lambda _: None) -> di
     """
     exported = run.section("export")
     split = load_test_split(exported["data"], exported["resolution"], exported["channels"])
-    normalised = Preprocessing(**exported["preprocessing"]).normalise(split.images).numpy()
+    preprocessing = Preprocessing(**exported["preprocessing"])
     targets = split.targets.numpy()
-    quantized = quantize_images(normalised, exported["input"])
-    tflite = run.read(exported["tflite"])
+    onnx_model, tflite = run.read(exported["onnx"]), run.read(exported["tflite"])
 
-    report(f"float model (ONNX) on {len(targets):,} test images")
-    float_classes = float_onnx.logits(run.read(exported["onnx"]), normalised).argmax(1)
-    report(f"int8 model (LiteRT, reference kernels) on {len(targets):,} test images")
-    litert_outputs = litert.invoke(tflite, quantized)
+    float_classes, outputs = [], []
+    first: list[npt.NDArray[np.int8]] = []
+    report(f"float (ONNX) and int8 model (LiteRT, reference kernels) on {len(targets):,} test images")
+    for chunk in split.chunks():
+        normalised = preprocessing.normalise(chunk.images).numpy()
+        quantized = quantize_images(normalised, exported["input"])
+        float_classes.append(float_onnx.logits(onnx_model, normalised).argmax(1))
+        outputs.append(litert.invoke(tflite, quantized))
+        first.append(quantized[: TFLM_IMAGES - sum(len(some) for some in first)])
+    litert_outputs = np.concatenate(outputs)
     report(f"int8 model (TFLM) on {min(TFLM_IMAGES, len(targets)):,} test images")
-    tflm_outputs = arena.invoke(tflite, quantized[:TFLM_IMAGES])
+    tflm_outputs = arena.invoke(tflite, np.concatenate(first))
 
     section = {
         "data": exported["data"],
         "test_images": len(targets),
-        "float_top1_percent": _top1_percent(float_classes, targets),
+        "float_top1_percent": _top1_percent(np.concatenate(float_classes), targets),
         "int8_top1_percent": _top1_percent(litert_outputs.argmax(1), targets),
         "tflm_images": len(tflm_outputs),
         "tflm_top1_percent": _top1_percent(tflm_outputs.argmax(1), targets[:TFLM_IMAGES]),

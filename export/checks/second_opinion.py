@@ -23,7 +23,8 @@ from mcofa.errors import McofaError
 from mcofa.graph import Graph, OpKind
 from mcofa.runs.run import Run
 from mcofa.space.search_space import GlobalAverage
-from mcofa.supernet.data.datasets import Preprocessing, Split, load_data
+from mcofa.supernet.data.datasets import load_data
+from mcofa.supernet.data.splits import Preprocessing, Split
 
 FILE = "network_tensorflow.tflite"
 _IMAGES = 1_000

@@ -212,6 +212,8 @@ def _int8_top1_percent(subnet: Subnet, data: ImageData, global_average: GlobalAv
         "zero_point": model.input_quantization.zero_point,
         "rotate_180": model.rotate_180,
     }
-    validation = data.preprocessing.normalise(data.validation.images).numpy()
-    classes = litert.invoke(model.data, quantize_images(validation, source)).argmax(1)
-    return 100 * float((classes == data.validation.targets.numpy()).mean())
+    right = 0
+    for chunk in data.validation.chunks():
+        quantized = quantize_images(data.preprocessing.normalise(chunk.images).numpy(), source)
+        right += int((litert.invoke(model.data, quantized).argmax(1) == chunk.targets.numpy()).sum())
+    return 100 * (right / len(data.validation))

@@ -23,7 +23,8 @@ from mcofa.errors import ArenaCheckError
 from mcofa.lowering import lower
 from mcofa.runs.run import Run, RunError
 from mcofa.search import Budget
-from mcofa.supernet.data.datasets import ImageData, Split
+from mcofa.supernet.data.datasets import ImageData
+from mcofa.supernet.data.splits import Split
 from mcofa.supernet.measure.evaluate import logits
 
 MODEL_NAME = "network"

@@ -7,7 +7,8 @@ from typing import Any
 from export.checks.evaluate import quantize_images
 from export.firmware.device_images import EMULATED_IMAGES
 from export.runtimes.litert import Int8Array
-from mcofa.supernet.data.datasets import Preprocessing, load_test_split
+from mcofa.supernet.data.datasets import load_test_split
+from mcofa.supernet.data.splits import Preprocessing
 
 
 def run_images(exported: dict[str, Any]) -> Int8Array:

@@ -6,14 +6,18 @@ Results go to stdout (one JSON document with ``--json``), progress and messages 
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import TextIO
 
 import click
 
 from mcofa import __version__
 from mcofa.cli import arena, boards, cost, export, finetune, firmware, predict, report, search, spaces, train
-from mcofa.errors import McofaError
+from mcofa.errors import McofaError, McofaWarning
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -30,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code: 0 done, 1 failed, 2 usage."""
     typed = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        result = cli.main(typed, prog_name="mcofa", standalone_mode=False, obj=typed)
+        with _warnings_shown():
+            result = cli.main(typed, prog_name="mcofa", standalone_mode=False, obj=typed)
     except McofaError as error:
         click.echo(f"error: {error}", err=True)
         return 1
@@ -48,6 +53,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 1
     return result if isinstance(result, int) else 0
+
+
+@contextlib.contextmanager
+def _warnings_shown() -> Iterator[None]:
+    """Print our own warnings on stderr, each once and by the first process alone."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", McofaWarning)
+        said: set[str] = set()
+        show_other = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if not issubclass(category, McofaWarning):
+                show_other(message, category, filename, lineno, file, line)
+            elif os.environ.get("RANK", "0") == "0" and str(message) not in said:
+                said.add(str(message))
+                click.echo(f"warning: {message}", err=True)
+
+        warnings.showwarning = show
+        yield
 
 
 for _command in (

@@ -18,11 +18,18 @@ from torchvision.datasets import CIFAR10
 
 from mcofa.errors import FileFormatError, MissingFileError
 from mcofa.supernet.data import datasets as data_module
-from mcofa.supernet.data.datasets import ImageData, Preprocessing, load_data, load_test_split
+from mcofa.supernet.data import published
+from mcofa.supernet.data.datasets import ImageData, load_data, load_test_split
+from mcofa.supernet.data.splits import Preprocessing, Split
 
 pytestmark = pytest.mark.torch
 
 PARTS = {"train": ("train", 36), "test": ("t10k", 12)}
+
+
+def all_test_images(name: str, size: int, channels: int) -> Split:
+    source = load_test_split(name, size, channels)
+    return source.spread(len(source))
 
 
 def test_preprocessing_is_its_formula() -> None:
@@ -40,9 +47,9 @@ def test_preprocessing_is_its_formula() -> None:
 
 @pytest.fixture(autouse=True)
 def _forget_the_folder() -> Iterator[None]:
-    data_module._find_fashion_mnist.cache_clear()
+    published._find_fashion_mnist.cache_clear()
     yield
-    data_module._find_fashion_mnist.cache_clear()
+    published._find_fashion_mnist.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +61,7 @@ def fashion() -> ImageData:
 
 
 def original(name: str, header_bytes: int) -> npt.NDArray[np.uint8]:
-    folder = data_module._find_fashion_mnist()
+    folder = published._find_fashion_mnist()
     zipped = folder / f"{name}.gz"
     content = gzip.decompress(zipped.read_bytes()) if zipped.exists() else (folder / name).read_bytes()
     return np.frombuffer(content, np.uint8, offset=header_bytes)
@@ -77,7 +84,7 @@ def test_every_twelfth_training_image_of_fashion_mnist_validates(fashion: ImageD
 
 
 def test_fashion_mnist_is_tested_on_its_own_10_000_images(fashion: ImageData) -> None:
-    test = load_test_split("fashion-mnist", 28, 1)
+    test = all_test_images("fashion-mnist", 28, 1)
     images = original("t10k-images-idx3-ubyte", 16).reshape(10_000, 1, 28, 28)
     np.testing.assert_array_equal(test.images.numpy(), images)
     assert test.targets.bincount().tolist() == [1_000] * 10
@@ -91,7 +98,7 @@ def idx_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     for part, (prefix, count) in PARTS.items():
         names = (f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte")
-        monkeypatch.setitem(data_module._FASHION_FILES, part, (*names, count))
+        monkeypatch.setitem(published._FASHION_FILES, part, (*names, count))
         write_idx(folder / f"{names[0]}.gz", idx_images(count))
         write_idx(folder / names[1], (np.arange(count) % 10).astype(np.uint8))
     monkeypatch.setenv("MCOFA_DATASETS", str(tmp_path))
@@ -117,7 +124,7 @@ def test_idx_files_are_read_from_mcofa_datasets(
     np.testing.assert_array_equal(data.validation.images[:, 0].numpy(), idx_images(36)[[11, 23, 35]])
     assert data.validation.targets.tolist() == [1, 3, 5]
     assert len(data.train) == 33
-    test = load_test_split("fashion-mnist", 28, 1)
+    test = all_test_images("fashion-mnist", 28, 1)
     np.testing.assert_array_equal(test.images[:, 0].numpy(), idx_images(12))
 
 
@@ -196,7 +203,7 @@ def test_without_package_and_network_the_error_is_the_same(
 
     monkeypatch.delenv("MCOFA_DATASETS", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(data_module, "_DEBIAN_FOLDER", tmp_path / "nosuch")
+    monkeypatch.setattr(published, "_DEBIAN_FOLDER", tmp_path / "nosuch")
     monkeypatch.setattr("torchvision.datasets.FashionMNIST", offline)
     with pytest.raises(MissingFileError, match="Fashion-MNIST not found: ") as caught:
         load_data("fashion-mnist", 28, 1)
@@ -227,7 +234,7 @@ def brightness(images: torch.Tensor) -> list[int]:
 def test_a_folder_without_parts_is_split(tmp_path: Path) -> None:
     fill(tmp_path, 24)
     data = load_data(str(tmp_path), 8, 1)
-    test = load_test_split(str(tmp_path), 8, 1)
+    test = all_test_images(str(tmp_path), 8, 1)
     everything = [50 * number + index for number in range(3) for index in range(24)]
     for_training = [value for index, value in enumerate(everything) if index % 6]
     assert brightness(test.images) == everything[::6]
@@ -254,7 +261,7 @@ def test_a_folder_with_parts_is_taken_as_it_is(tmp_path: Path, part: str) -> Non
     fill(tmp_path / part, 2)
     data = load_data(str(tmp_path), 8, 1)
     assert (len(data.train), len(data.validation)) == (22, 2)
-    assert brightness(load_test_split(str(tmp_path), 8, 1).images) == [0, 1, 50, 51, 100, 101]
+    assert brightness(all_test_images(str(tmp_path), 8, 1).images) == [0, 1, 50, 51, 100, 101]
 
 
 def test_parts_with_different_classes_are_refused(tmp_path: Path) -> None:

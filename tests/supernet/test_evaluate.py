@@ -12,7 +12,7 @@ from tiny_training import CLASSES, SIDE, config, header, randomised, tiny_space,
 from torch import Tensor, nn
 
 from mcofa.errors import FileFormatError, InvalidArchError, MissingFileError
-from mcofa.supernet.data.datasets import Preprocessing, Split
+from mcofa.supernet.data.splits import Preprocessing, Split
 from mcofa.supernet.measure.evaluate import calibrate, top1_percent
 from mcofa.supernet.measure.evaluate_checkpoint import evaluate_checkpoint
 from mcofa.supernet.network.checkpoint import save_checkpoint

@@ -168,7 +168,7 @@ def test_test_images_are_never_read(checkpoint: Path, tmp_path: Path) -> None:
     section = finetune(searched_run(tmp_path), path, FinetuneSettings(epochs=1, qat=True, batch_size=16))
     assert section["validation_images"] == 15
     with pytest.raises(FileFormatError, match="cannot be read as"):
-        load_test_split(section["data"], 12, 1)
+        load_test_split(section["data"], 12, 1).spread(1)
 
 
 def interrupt_at(step: int) -> Callable[[Progress], None]:

@@ -31,7 +31,8 @@ from mcofa.boards import load_board
 from mcofa.errors import DiskWriteError, FileFormatError, MissingFileError
 from mcofa.runs.run import Run
 from mcofa.space.arch_table import Measured, read_measured
-from mcofa.supernet.data.datasets import Preprocessing, Split, load_data
+from mcofa.supernet.data.datasets import load_data
+from mcofa.supernet.data.splits import Preprocessing, Split
 from mcofa.supernet.finetune.finetune import FinetuneSettings, finetune
 from mcofa.supernet.measure.evaluate import top1_percent
 from mcofa.supernet.measure.measure import measure as measure_archs

@@ -31,11 +31,3 @@ def augment(images: Tensor, generator: torch.Generator, *, flip: bool, shift_pix
     index = torch.arange(count, device=images.device)[:, None, None]
     padded = functional.pad(images, (shift_pixels,) * 4).permute(0, 2, 3, 1)
     return padded[index, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
-
-
-def scaled_to(images: Tensor, side: int) -> Tensor:
-    """Return float images (n, channels, h, w) ``side`` pixels high and wide, channels last in memory."""
-    if images.shape[-1] == side:
-        return images
-    scaled = functional.interpolate(images, size=(side, side), mode="bilinear", antialias=True)
-    return scaled.contiguous(memory_format=torch.channels_last)

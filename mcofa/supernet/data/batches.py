@@ -17,7 +17,8 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from mcofa.errors import FileFormatError
 from mcofa.supernet.data.augment import augment, seeded
 from mcofa.supernet.data.datasets import ImageData
-from mcofa.supernet.data.image_folder import ImageFiles, colours, read_image
+from mcofa.supernet.data.image_file import pillow_warnings_ignored, read_image
+from mcofa.supernet.data.image_folder import ImageFiles
 from mcofa.supernet.training.config import TrainConfig
 from mcofa.supernet.training.distributed import World
 from mcofa.supernet.training.schedule import Schedule
@@ -160,13 +161,12 @@ class _Crops(Dataset[Batch | FileFormatError]):
         from torchvision.transforms import v2
 
         assert config.crop_area is not None
-        channels, resolution, _ = shape
-        colour = [v2.ColorJitter(_BRIGHTNESS, saturation=_SATURATION)] if channels == 3 else []
+        self._channels, height, width = shape
+        colour = [v2.ColorJitter(_BRIGHTNESS, saturation=_SATURATION)] if self._channels == 3 else []
         self._seed, self._files = config.seed, files
         self._transform = v2.Compose(
             [
-                colours(channels),
-                v2.RandomResizedCrop(resolution, scale=(config.crop_area, 1.0)),
+                v2.RandomResizedCrop((height, width), scale=(config.crop_area, 1.0)),
                 *([v2.RandomHorizontalFlip()] if config.flip else []),
                 *colour,
                 v2.PILToTensor(),
@@ -175,7 +175,8 @@ class _Crops(Dataset[Batch | FileFormatError]):
 
     def __getitem__(self, key: tuple[int, int, int]) -> Batch | FileFormatError:
         try:
-            image = read_image(self._files.paths[key[0]])
+            with pillow_warnings_ignored():
+                image = read_image(self._files.paths[key[0]], self._channels)
         except FileFormatError as error:
             return error
         with torch.random.fork_rng(devices=[]):

@@ -1,89 +1,32 @@
 """Image data sets as tensors: Fashion-MNIST, CIFAR-10, or any folder of images.
 
-Splits are fixed. Of the training images every twelfth (indices 11, 23, …) is the
-validation split, of more than 120,000 one in so many that about 10,000 are; the test
+Splits are fixed. A folder may name its validation split; otherwise every twelfth training image
+(indices 11, 23, …) validates, of more than 120,000 one in so many that about 10,000 do. The test
 split is read by ``mcofa evaluate`` alone.
 """
 
 from __future__ import annotations
 
-import functools
-import gzip
 import hashlib
-import os
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from mcofa.errors import FileFormatError, MissingFileError
+from mcofa.errors import FileFormatError
 from mcofa.space.search_space import SearchSpace
-from mcofa.supernet.data.image_folder import ImageFiles, list_images
+from mcofa.supernet.data.image_folder import ImageFiles, ImageFolder, Part
+from mcofa.supernet.data.published import PUBLISHED
+from mcofa.supernet.data.size import Size, height_and_width
+from mcofa.supernet.data.splits import Preprocessing, Split, chunk_slices, resized, spread_index
 
-_DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
-_FASHION_LABELS = (
-    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
-)  # fmt: skip
-_FASHION_FILES = {
-    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", 60_000),
-    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", 10_000),
-}
 _VALIDATION_PERIOD = 12
 _MOST_VALIDATION_IMAGES = 10_000
 # Of a folder with more bytes than this only some images are kept in memory.
 _LARGEST_BYTES_IN_MEMORY = 4 * 2**30
 _SAMPLED_IMAGES = 2_048
-_RESIZED_AT_ONCE = 1_024
-
-
-@dataclass(frozen=True)
-class Split:
-    """Images as uint8, (n, channels, side, side), and their class indices as int64, (n,)."""
-
-    images: Tensor
-    targets: Tensor
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def take(self, index: Tensor | slice) -> Split:
-        """Return the chosen images."""
-        return Split(self.images[index], self.targets[index])
-
-    def to(self, device: torch.device) -> Split:
-        """Return the split on a device."""
-        return Split(self.images.to(device), self.targets.to(device))
-
-    def resized(self, side: int) -> Split:
-        """Return the split with all images ``side`` pixels high and wide."""
-        return Split(_resize(self.images, side), self.targets)
-
-    def spread(self, count: int) -> Split:
-        """Return ``count`` images (or all, if there are fewer) evenly spread over the split."""
-        return self.take(torch.linspace(0, len(self) - 1, min(count, len(self))).long())
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """A pixel becomes ``(pixel / 255 - mean) / std``, the same for every channel."""
-
-    mean: float
-    std: float
-
-    def normalise(self, images: Tensor) -> Tensor:
-        """Map uint8 images to float32, in channels-last memory order."""
-        return (
-            images.to(torch.float32)
-            .div_(255 * self.std)
-            .sub_(self.mean / self.std)
-            .contiguous(memory_format=torch.channels_last)
-        )
 
 
 @dataclass(frozen=True)
@@ -103,57 +46,70 @@ class ImageData:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the validation split, at the resolution it has, and of the class labels."""
+        """A hash of the validation split, at the size it has, and of the class labels."""
         found = hashlib.sha256(repr((self.labels, self.validation.images.shape)).encode())
         found.update(self.validation.images.contiguous().numpy().data)
         found.update(self.validation.targets.contiguous().numpy().data)
         return found.hexdigest()[:16]
 
-    def at(self, resolution: int) -> ImageData:
-        """Return the data set at another resolution, preprocessing unchanged."""
-        return replace(
-            self, train=self.train.resized(resolution), validation=self.validation.resized(resolution)
-        )
+    def at(self, size: Size) -> ImageData:
+        """Return the data set at another size, preprocessing unchanged."""
+        return replace(self, train=self.train.resized(size), validation=self.validation.resized(size))
 
 
 @dataclass(frozen=True)
-class _Part:
-    """The training or the test images of a data set; ``read`` gives the chosen ones as uint8."""
+class ImageSource:
+    """Images of one size and their class indices, int64, (n,); the images are read when they are needed."""
 
     labels: tuple[str, ...]
     targets: Tensor
     read: Callable[[Tensor], Tensor]
+    bytes_each: int
     files: ImageFiles | None = None
 
+    def __len__(self) -> int:
+        return len(self.targets)
 
-def load_data(name: str, resolution: int, channels: int) -> ImageData:
-    """Load the training and validation splits.
+    def take(self, index: Tensor) -> Split:
+        """Read the chosen images."""
+        return Split(self.read(index), self.targets[index])
 
-    ``name`` is ``fashion-mnist``, ``cifar-10`` or the path of a folder with one subfolder of images
-    a class (or with such folders in ``train`` and ``test`` or ``val``, as ImageNet has).
+    def spread(self, count: int) -> Split:
+        """Read ``count`` images (or all, if there are fewer) evenly spread over the source."""
+        return self.take(spread_index(len(self), count))
+
+    def chunks(self) -> Iterator[Split]:
+        """Read the images in pieces of 16 MiB of pixels, or of one image where that is larger."""
+        order = torch.arange(len(self))
+        return (self.take(order[piece]) for piece in chunk_slices(len(self), self.bytes_each))
+
+
+def load_data(name: str, size: Size, channels: int) -> ImageData:
+    """Load the training and validation splits, every image ``size`` (height and width) large.
+
+    ``name`` is ``fashion-mnist``, ``cifar-10`` or the path of a folder of images (see ``image_folder``
+    for its layouts). Images of another shape are scaled to cover ``size`` and cut at the centre.
 
     Raises:
         MissingFileError: the data is not there.
-        FileFormatError: a file is damaged, or too few images.
+        FileFormatError: a file is damaged, there are too few images, or a class has none to train on.
     """
-    part = _open_part(name, "train", resolution, channels)
-    count = len(part.targets)
-    period = max(_VALIDATION_PERIOD, count // _MOST_VALIDATION_IMAGES)
-    held_out = torch.arange(count) % period == period - 1
-    if not held_out.any():
-        raise FileFormatError(
-            name, f"{count} training images, at least {_VALIDATION_PERIOD} needed", "add images"
-        )
-    files = None if part.files is None else part.files.take((~held_out).nonzero()[:, 0])
-    kept = (~held_out).nonzero()[:, 0]
-    if len(kept) * channels * resolution**2 > _LARGEST_BYTES_IN_MEMORY:
-        kept = kept[torch.linspace(0, len(kept) - 1, _SAMPLED_IMAGES).long()]
-    train, validation = (
-        Split(part.read(index), part.targets[index]) for index in (kept, held_out.nonzero()[:, 0])
-    )
-    pixels = train.images.to(torch.float32) / 255
-    preprocessing = Preprocessing(round(pixels.mean().item(), 4), round(max(pixels.std().item(), 1e-3), 4))
-    return ImageData(name, part.labels, train, validation, preprocessing, files)
+    folder = None if name in PUBLISHED else ImageFolder(Path(name))
+    source = _open(name, folder, "train", size, channels)
+    held_out = torch.zeros(len(source), dtype=torch.bool)
+    if folder is None or not folder.has_validation:
+        held_out = _validating(name, len(source))
+    kept, validating = (~held_out).nonzero()[:, 0], held_out.nonzero()[:, 0]
+    _check_every_class_trains(name, source, kept)
+    files = None if source.files is None else source.files.take(kept)
+    if len(kept) * source.bytes_each > _LARGEST_BYTES_IN_MEMORY:
+        kept = kept[spread_index(len(kept), _SAMPLED_IMAGES)]
+    train = source.take(kept)
+    if folder is None or not folder.has_validation:
+        validation = source.take(validating)
+    else:
+        validation = _open(name, folder, "validation", size, channels).spread(_MOST_VALIDATION_IMAGES)
+    return ImageData(name, source.labels, train, validation, Preprocessing.of(train), files)
 
 
 def load_data_for(space: SearchSpace, name: str) -> ImageData:
@@ -174,127 +130,61 @@ def load_data_for(space: SearchSpace, name: str) -> ImageData:
     return data
 
 
-def load_test_split(name: str, resolution: int, channels: int) -> Split:
-    """Load the test split; for ``mcofa evaluate`` only.
+def load_test_split(name: str, size: Size, channels: int) -> ImageSource:
+    """Open the test split; for ``mcofa evaluate`` only.
 
     Raises:
         MissingFileError: the data is not there.
-        FileFormatError: a file is damaged.
+        FileFormatError: a file is damaged; an image, when it is read.
     """
-    part = _open_part(name, "test", resolution, channels)
-    return Split(part.read(torch.arange(len(part.targets))), part.targets)
+    folder = None if name in PUBLISHED else ImageFolder(Path(name))
+    return _open(name, folder, "test", size, channels)
 
 
-def _open_part(name: str, part: Literal["train", "test"], resolution: int, channels: int) -> _Part:
-    if name not in _IN_MEMORY:
-        labels, files = list_images(Path(name), part)
-        return _Part(labels, files.targets, lambda index: files.read(index, resolution, channels), files)
-    labels, images, targets = _IN_MEMORY[name](part)
-    if images.shape[1] != channels:
-        raise FileFormatError(
-            name,
-            f"images have {images.shape[1]} channel(s), the search space takes {channels}",
-            f"set `input_channels: {images.shape[1]}` in a copy of the space's file, or make a space for "
-            "your data with `mcofa design-space`",
+def _open(name: str, folder: ImageFolder | None, part: Part, size: Size, channels: int) -> ImageSource:
+    height, width = height_and_width(size)
+    bytes_each = channels * height * width
+    if folder is not None:
+        if channels not in (1, 3):
+            raise _other_channels(name, "are read as grey (1 channel) or in colour (3)", channels, "1 or 3")
+        files = folder.files(part)
+        return ImageSource(
+            folder.labels, files.targets, lambda index: files.read(index, size, channels), bytes_each, files
         )
-    return _Part(labels, targets, lambda index: _resize(images[index], resolution))
+    assert part != "validation"
+    labels, images, targets = PUBLISHED[name](part)
+    if images.shape[1] != channels:
+        found = f"have {images.shape[1]} channel(s)"
+        raise _other_channels(name, found, channels, str(images.shape[1]))
+    return ImageSource(labels, targets, lambda index: resized(images[index], size), bytes_each)
 
 
-def _resize(images: Tensor, side: int) -> Tensor:
-    """Return uint8 images (n, channels, h, w) ``side`` pixels high and wide."""
-    if images.shape[-1] == side:
-        return images
-    resized = [
-        functional.interpolate(some.to(torch.float32), size=(side, side), mode="bilinear", antialias=True)
-        .round_()
-        .clamp_(0, 255)
-        .to(torch.uint8)
-        for some in images.split(_RESIZED_AT_ONCE)
-    ]
-    return torch.cat(resized)
-
-
-def _read_fashion_mnist(part: Literal["train", "test"]) -> tuple[tuple[str, ...], Tensor, Tensor]:
-    folder = _find_fashion_mnist()
-    images_name, targets_name, count = _FASHION_FILES[part]
-    images = _read_idx(folder, images_name, (count, 28, 28))
-    targets = _read_idx(folder, targets_name, (count,))
-    return _FASHION_LABELS, torch.from_numpy(images).unsqueeze(1), torch.from_numpy(targets).long()
-
-
-@functools.cache
-def _find_fashion_mnist() -> Path:
-    wanted = _FASHION_FILES["train"][0]
-    chosen = os.environ.get("MCOFA_DATASETS")
-    if chosen is not None:
-        candidates = [Path(chosen) / "fashion-mnist", Path(chosen)]
-    else:
-        candidates = [_DEBIAN_FOLDER, _cache_folder() / "FashionMNIST" / "raw"]
-    for folder in candidates:
-        if _idx_file(folder, wanted) is not None:
-            return folder
-    if chosen is None and _download(_cache_folder()):
-        return candidates[-1]
-    raise MissingFileError(
-        " or ".join(str(folder / wanted) for folder in candidates),
-        "Fashion-MNIST",
-        "install the Debian package dataset-fashion-mnist, or put its four IDX files into a folder "
-        "fashion-mnist and set MCOFA_DATASETS to the folder above it",
+def _other_channels(name: str, found: str, channels: int, fitting: str) -> FileFormatError:
+    return FileFormatError(
+        name,
+        f"images {found}, the search space takes {channels}",
+        f"set `input_channels: {fitting}` in a copy of the space's file, or make a space for "
+        "your data with `mcofa design-space`",
     )
 
 
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mcofa"
-
-
-def _download(folder: Path) -> bool:
-    from torchvision.datasets import FashionMNIST
-
-    try:
-        FashionMNIST(str(folder), download=True)
-    except (OSError, RuntimeError):
-        return False
-    return True
-
-
-def _idx_file(folder: Path, name: str) -> Path | None:
-    return next((p for p in (folder / f"{name}.gz", folder / name) if p.is_file()), None)
-
-
-def _read_idx(folder: Path, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Read one IDX file of bytes (format: big-endian magic 0x08NN, NN dimension sizes, data)."""
-    path = _idx_file(folder, name)
-    step = "install the Debian package dataset-fashion-mnist again, or point MCOFA_DATASETS to a whole copy"
-    if path is None:
-        raise MissingFileError(folder / name, "Fashion-MNIST file", step)
-    try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise FileFormatError(path, f"damaged: {error}", step) from error
-    header = np.array([0x0800 + len(shape), *shape], ">u4").tobytes()
-    if not raw.startswith(header) or len(raw) != len(header) + int(np.prod(shape)):
+def _validating(name: str, count: int) -> Tensor:
+    """Return which of ``count`` training images validate."""
+    period = max(_VALIDATION_PERIOD, count // _MOST_VALIDATION_IMAGES)
+    held_out = torch.arange(count) % period == period - 1
+    if not held_out.any():
         raise FileFormatError(
-            path, f"not an IDX file of {'×'.join(map(str, shape))} bytes ({len(raw)} bytes found)", step
+            name, f"{count} training images, at least {_VALIDATION_PERIOD} needed", "add images"
         )
-    return np.frombuffer(raw, np.uint8, offset=len(header)).reshape(shape).copy()
+    return held_out
 
 
-def _read_cifar_10(part: Literal["train", "test"]) -> tuple[tuple[str, ...], Tensor, Tensor]:
-    from torchvision.datasets import CIFAR10
-
-    chosen = os.environ.get("MCOFA_DATASETS")
-    root = _cache_folder() if chosen is None else Path(chosen)
-    try:
-        found = CIFAR10(str(root), train=part == "train", download=chosen is None)
-    except (OSError, RuntimeError) as error:
-        raise MissingFileError(
-            root / CIFAR10.base_folder,
-            "CIFAR-10",
-            "unpack cifar-10-python.tar.gz and set MCOFA_DATASETS to the folder that holds "
-            f"{CIFAR10.base_folder}",
-        ) from error
-    images = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()
-    return tuple(found.classes), images, torch.tensor(found.targets)
-
-
-_IN_MEMORY = {"fashion-mnist": _read_fashion_mnist, "cifar-10": _read_cifar_10}
+def _check_every_class_trains(name: str, source: ImageSource, kept: Tensor) -> None:
+    trained = source.targets[kept].bincount(minlength=len(source.labels))
+    missing = [label for label, count in zip(source.labels, trained.tolist(), strict=True) if not count]
+    if missing:
+        raise FileFormatError(
+            name,
+            f"no training image is left of class {', '.join(missing)}: other images test and validate",
+            "add images, at least 3 a class; or leave the class out",
+        )

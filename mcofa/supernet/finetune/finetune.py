@@ -24,9 +24,9 @@ from torch.nn import functional
 from mcofa.errors import FileFormatError, McofaError
 from mcofa.runs.run import Run
 from mcofa.space.arch import Arch
-from mcofa.supernet.data.augment import scaled_to
 from mcofa.supernet.data.batches import Batches, train_images
 from mcofa.supernet.data.datasets import ImageData, load_data_for
+from mcofa.supernet.data.splits import scaled_to
 from mcofa.supernet.finetune.finetuned import FILE_NAME, FinetunedHeader, to_bytes
 from mcofa.supernet.finetune.searched import load_searched
 from mcofa.supernet.measure.evaluate import calibrate, top1_percent

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from mcofa.supernet.data.datasets import Preprocessing, Split
+from mcofa.supernet.data.splits import Preprocessing, Split
 from mcofa.supernet.network.subnet import Subnet
 
 CALIBRATION_IMAGES = 2_048
@@ -32,11 +32,16 @@ def calibrate(subnet: Subnet, train: Split, preprocessing: Preprocessing) -> Sub
 
 def top1_percent(network: nn.Module, split: Split, preprocessing: Preprocessing) -> float:
     """Return the share of images whose largest logit is the right class, in percent."""
-    correct = 0
+    return 100 * correct(network, split, preprocessing) / len(split)
+
+
+def correct(network: nn.Module, split: Split, preprocessing: Preprocessing) -> int:
+    """Return the number of images whose largest logit is the right class."""
+    found = 0
     with torch.inference_mode():
         for images, targets in zip(split.images.split(_BATCH), split.targets.split(_BATCH), strict=True):
-            correct += int((network(preprocessing.normalise(images)).argmax(1) == targets).sum())
-    return 100 * correct / len(split)
+            found += int((network(preprocessing.normalise(images)).argmax(1) == targets).sum())
+    return found
 
 
 def logits(subnet: Subnet, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -18,7 +18,8 @@ from mcofa.errors import FileFormatError
 from mcofa.space.arch import Arch
 from mcofa.space.arch_table import Measured, read_measured, write_measured
 from mcofa.space.search_space import Genomes, SearchSpace
-from mcofa.supernet.data.datasets import ImageData, Split, load_data_for
+from mcofa.supernet.data.datasets import ImageData, load_data_for
+from mcofa.supernet.data.splits import Split
 from mcofa.supernet.finetune.finetune import FinetuneSettings, finetuned_top1_percent
 from mcofa.supernet.measure.evaluate import CALIBRATION_IMAGES, calibrate, top1_percent
 from mcofa.supernet.network.checkpoint import Header, load_supernet

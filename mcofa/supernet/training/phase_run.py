@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from mcofa.errors import DivergedError
 from mcofa.space.arch import Arch
-from mcofa.supernet.data.augment import scaled_to
 from mcofa.supernet.data.batches import Batches, train_images
 from mcofa.supernet.data.datasets import ImageData
+from mcofa.supernet.data.splits import scaled_to
 from mcofa.supernet.measure.evaluate import CALIBRATION_IMAGES, calibrate, top1_percent
 from mcofa.supernet.network.checkpoint import MOMENTUM, Header, save_checkpoint, weights_of
 from mcofa.supernet.network.sort_channels import sort_channels

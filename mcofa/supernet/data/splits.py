@@ -1,0 +1,123 @@
+"""Images and their classes in memory, how pixels become numbers, and the statistics of pixels.
+
+Whatever works on a whole split does so in chunks of 16 MiB of pixels, so that it takes little memory
+beside the split itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mcofa.supernet.data.size import Size, centre, covering, height_and_width
+
+_CHUNK_BYTES = 1 << 24
+_SMALLEST_STD = 1e-3
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images as uint8, (n, channels, height, width), and their class indices as int64, (n,)."""
+
+    images: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def take(self, index: Tensor | slice) -> Split:
+        """Return the chosen images."""
+        return Split(self.images[index], self.targets[index])
+
+    def to(self, device: torch.device) -> Split:
+        """Return the split on a device."""
+        return Split(self.images.to(device), self.targets.to(device))
+
+    def resized(self, size: Size) -> Split:
+        """Return the split with all images of a size; what has another shape is cut at the centre."""
+        return Split(resized(self.images, size), self.targets)
+
+    def spread(self, count: int) -> Split:
+        """Return ``count`` images (or all, if there are fewer) evenly spread over the split."""
+        return self.take(spread_index(len(self), count))
+
+    def chunks(self) -> Iterator[Split]:
+        """Yield the split in pieces of 16 MiB of pixels, or of one image where that is larger."""
+        return (self.take(piece) for piece in chunk_slices(len(self), self.images.shape[1:].numel()))
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """A pixel becomes ``(pixel / 255 - mean) / std``, the same for every channel."""
+
+    mean: float
+    std: float
+
+    @classmethod
+    def of(cls, split: Split) -> Preprocessing:
+        """Return what gives the pixels of a split mean 0 and standard deviation 1, to 4 digits.
+
+        Sums are of integers, so that neither chunks nor their order matter.
+        """
+        counts = np.zeros(256, np.int64)
+        for chunk in split.chunks():
+            counts += np.bincount(chunk.images.flatten().numpy(), minlength=256)
+        levels = list(enumerate(counts.tolist()))
+        pixels = sum(count for _, count in levels)
+        total = sum(level * count for level, count in levels)
+        squares = sum(level**2 * count for level, count in levels)
+        variance = (pixels * squares - total**2) / (pixels * (pixels - 1))
+        return cls(
+            round(total / (255 * pixels), 4), round(max(float(np.sqrt(variance)) / 255, _SMALLEST_STD), 4)
+        )
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Map uint8 images to float32, in channels-last memory order."""
+        return (
+            images.to(torch.float32)
+            .div_(255 * self.std)
+            .sub_(self.mean / self.std)
+            .contiguous(memory_format=torch.channels_last)
+        )
+
+
+def spread_index(of: int, count: int) -> Tensor:
+    """Return ``count`` indices (or all, if there are fewer) evenly spread over ``of``."""
+    return torch.linspace(0, of - 1, min(count, of)).long()
+
+
+def chunk_slices(count: int, bytes_each: int) -> Iterator[slice]:
+    """Yield slices of ``count`` images that hold 16 MiB each, or one image where that is larger."""
+    step = max(1, _CHUNK_BYTES // bytes_each)
+    return (slice(start, start + step) for start in range(0, count, step))
+
+
+def resized(images: Tensor, size: Size) -> Tensor:
+    """Return uint8 images (n, channels, h, w) of a size: scaled to cover it, and cut at the centre."""
+    height, width = height_and_width(size)
+    if images.shape[2:] == (height, width):
+        return images
+    result = torch.empty(*images.shape[:2], height, width, dtype=torch.uint8)
+    bytes_each = max(images.shape[1:].numel(), result.shape[1:].numel())
+    for piece in chunk_slices(len(images), bytes_each):
+        scaled = scaled_to(images[piece].to(torch.float32), size)
+        result[piece] = scaled.round_().clamp_(0, 255).to(torch.uint8)
+    return result
+
+
+def scaled_to(images: Tensor, size: Size) -> Tensor:
+    """Return float images (n, channels, h, w) as ``resized`` does, channels last in memory."""
+    wanted = height, width = height_and_width(size)
+    found = images.shape[2], images.shape[3]
+    if found == wanted:
+        return images
+    covered = covering(found, wanted)
+    scaled = functional.interpolate(images, size=covered, mode="bilinear", antialias=True)
+    top, left = centre(covered, wanted)
+    cut = scaled[:, :, top : top + height, left : left + width]
+    return cut.contiguous(memory_format=torch.channels_last)
