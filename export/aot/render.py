@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from export.aot.lowering import Call, Value, lower_op
 from export.aot.network import Network, read_network
-from export.convert.to_c import c_float, render_template
+from export.templates.c_numbers import c_float
+from export.templates.render import render_template
 from mcofa.engines.aot.arena import Storage, kernel, storages
 from mcofa.files.resources import data_folder
 from mcofa.graph import DType

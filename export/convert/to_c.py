@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
-import shlex
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
+from export.templates.render import render_template
 from mcofa.errors import FileFormatError, McofaError
-from mcofa.files.resources import data_folder
-
-BYTES_PER_LINE = 12
-NUMBERS_PER_LINE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,66 +128,11 @@ def read_c_array(source: str) -> bytes:
     return data
 
 
-def render_template(template: str, **values: object) -> bytes:
-    """Fill ``template``, a path under ``firmware_templates/``, with ``values``.
-
-    Raises:
-        jinja2.UndefinedError: the template names a value that was not given.
-    """
-    environment = Environment(
-        loader=FileSystemLoader(data_folder("firmware_templates")),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters.update(
-        c_float=c_float,
-        c_string=c_string,
-        c_bytes=c_byte_lines,
-        c_numbers=c_number_lines,
-        shell_quote=shlex.quote,
-        product=math.prod,
-    )
-    return environment.get_template(template).render(values).encode()
-
-
-def c_float(value: float) -> str:
-    """Return a C ``float`` literal; nine significant digits identify every float32."""
-    digits = f"{value:.9g}"
-    return f"{digits}f" if re.search(r"[.e]", digits) else f"{digits}.0f"
-
-
-def c_string(text: str) -> str:
-    """Return a C string literal of the UTF-8 bytes of ``text``, in plain ASCII."""
-    return '"' + "".join(map(_c_character, text.encode())) + '"'
-
-
-def c_byte_lines(data: bytes) -> Iterable[str]:
-    """Yield the lines of an array initialiser, each with at most ``BYTES_PER_LINE`` bytes."""
-    for start in range(0, len(data), BYTES_PER_LINE):
-        yield " ".join(f"0x{byte:02x}," for byte in data[start : start + BYTES_PER_LINE])
-
-
-def c_number_lines(numbers: Iterable[int]) -> Iterable[str]:
-    """Yield the lines of an array initialiser of small integers."""
-    texts = [f"{number}," for number in numbers]
-    for start in range(0, len(texts), NUMBERS_PER_LINE):
-        yield " ".join(texts[start : start + NUMBERS_PER_LINE])
-
-
 def _is_c_text(text: str) -> bool:
     try:
         return 0 not in text.encode()
     except UnicodeEncodeError:  # A lone surrogate, as in a file name that is not UTF-8.
         return False
-
-
-def _c_character(byte: int) -> str:
-    """A question mark is escaped so that no trigraph appears; octal escapes have a fixed width."""
-    if chr(byte) in '"\\?':
-        return "\\" + chr(byte)
-    return chr(byte) if 0x20 <= byte < 0x7F else f"\\{byte:03o}"
 
 
 def _bad_source(detail: str) -> FileFormatError:

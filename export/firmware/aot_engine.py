@@ -6,8 +6,9 @@ import dataclasses
 
 from export.aot.cmsis_nn import cmsis_nn
 from export.aot.render import generate
-from export.convert.to_c import DeployedModel, render_template
+from export.convert.to_c import DeployedModel
 from export.firmware.engines import Engine
+from export.templates.render import render_template
 from export.tflite.parse import parse_tflite
 from mcofa.boards import Board
 from mcofa.cost.arch_cost import board_target

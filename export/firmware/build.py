@@ -11,12 +11,12 @@ from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 
 from export.firmware.project import PROGRAM
+from mcofa.boards import families
 from mcofa.errors import McofaError, MissingFileError
 
 _TEST_IMAGES = ".test_images"
 _SHOWN_LINES = 20
 _TFLM = "TFLM_DIR"
-PACKAGES = "make gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib"
 
 
 class FirmwareBuildError(McofaError):
@@ -54,7 +54,7 @@ def build(project: Path) -> LinkedSizes:
             check=False,
         )
     except FileNotFoundError as error:
-        raise McofaError("make is not installed", f"sudo apt-get install {PACKAGES}") from error
+        raise McofaError("make is not installed", "sudo apt-get install make") from error
     if done.returncode:
         lines = done.stderr.strip().splitlines()
         told = [line for line in lines if not line.startswith("make: ***")] or lines
@@ -95,8 +95,9 @@ def _next_step(said: str, project: Path) -> str:
         return "choose a smaller network (`mcofa search`) or a board with more memory (`mcofa boards`)"
     if f"set {_TFLM}" in said:
         return "export TFLM_DIR=/path/to/tflite-micro, or use `--engine aot`"
-    if "not found" in said and "arm-none-eabi" in said:
-        return f"sudo apt-get install {PACKAGES}"
+    missing = (family for family in families() if "not found" in said and f"{family.toolchain}-" in said)
+    for family in missing:
+        return f"sudo apt-get install {' '.join(family.toolchain_packages)}"
     return f"see all of it with `make -C {project}`"
 
 

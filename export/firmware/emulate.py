@@ -74,7 +74,8 @@ def emulate(project: Path, board: Board, timeout_seconds: float = EMULATION_SECO
             check=False,
         )
     except FileNotFoundError as error:
-        raise McofaError(f"{command[0]} is not installed", "sudo apt-get install qemu-system-arm") from error
+        step = f"sudo apt-get install {board.core_facts.family.emulator_package}"
+        raise McofaError(f"{command[0]} is not installed", step) from error
     except subprocess.TimeoutExpired as error:
         raise EmulationError(
             f"the firmware in {project} did not finish within {timeout_seconds:g} s",

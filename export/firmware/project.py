@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from export.convert.to_c import DeployedModel, render_template, to_c
+from export.convert.to_c import DeployedModel, to_c
 from export.firmware.device_images import DeviceImages
 from export.firmware.engines import Engine
 from export.firmware.tflm_engine import TFLM_COMMIT
 from export.runtimes.litert import Int8Array
-from mcofa.boards import Board, MemoryRegion
+from export.templates.render import render_template
+from mcofa.boards import Board
 from mcofa.errors import DiskWriteError, McofaError
 
 MARKER = ".mcofa-firmware"
@@ -90,7 +90,7 @@ def pixel_table(model: DeployedModel) -> list[Int8Array]:
 
 def _project_contents(board: Board, engine: Engine, images: DeviceImages) -> dict[str, bytes]:
     model = engine.model
-    emulate = _make_recipe(board.emulator_command(PROGRAM.with_suffix(".elf")))
+    core = board.core_facts
     values: dict[str, object] = {
         "board": board,
         "model": model,
@@ -99,25 +99,10 @@ def _project_contents(board: Board, engine: Engine, images: DeviceImages) -> dic
         "model_sha256": hashlib.sha256(model.data).hexdigest(),
         "test_images": images,
         "pixel_table": pixel_table(model),
-        "counter": "systick" if board.emulate or board.core in ("cortex-m0", "cortex-m0plus") else "dwt",
-        "regions": [
-            {
-                "name": _linker_name(region),
-                "attributes": "rx" if region.kind == "flash" else "rw",
-                "address": region.address,
-                "bytes": region.bytes,
-            }
-            for region in board.memories
-        ],
-        "boot": _linker_name(board.boot_region) if board.boot_region else "",
-        "code": _linker_name(board.code_region),
-        "model_memory": _linker_name(board.flash_region),
-        "image_memory": _linker_name(board.images_region),
-        "stack": _linker_name(board.stack_region),
-        "data": _linker_name(board.data_region),
-        "arena": _linker_name(board.arena_region),
-        "flash_command": _make_recipe(board.flash.command_for(PROGRAM)) if board.flash else "",
-        "emulate_command": emulate,
+        "core": core,
+        "counter": "dwt" if core.start_up.cycle_counter and not board.emulate else "systick",
+        "flash_command": board.flash.command_for(PROGRAM) if board.flash else [],
+        "emulate_command": board.emulator_command(PROGRAM.with_suffix(".elf")),
         "tflm_commit": TFLM_COMMIT,
     }
     contents = {name: render_template(f"project/{name}.jinja", **values) for name in _PROJECT_FILES}
@@ -127,16 +112,6 @@ def _project_contents(board: Board, engine: Engine, images: DeviceImages) -> dic
     contents[f"src/{header}"] = to_c(model)[header]
     contents[MARKER] = f"rendered by mcofa firmware: {model.name}, {engine.name}, {board.name}\n".encode()
     return contents | dict(engine.files)
-
-
-def _make_recipe(command: list[str]) -> str:
-    """The argument list as one line of a Makefile recipe."""
-    return shlex.join(command).replace("$", "$$")
-
-
-def _linker_name(region: MemoryRegion) -> str:
-    """The region's name as a symbol of the linker script."""
-    return "".join(character if character.isalnum() else "_" for character in region.name.upper())
 
 
 def _refuse_foreign_folder(destination: Path) -> None:

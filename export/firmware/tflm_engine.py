@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from export.convert.to_c import DeployedModel, render_template, to_c
+from export.convert.to_c import DeployedModel, to_c
 from export.firmware.engines import Engine
+from export.templates.render import render_template
 from export.tflite.parse import parse_tflite
 from mcofa.boards import Board
 from mcofa.cost.arch_cost import board_target, graph_code_bytes
@@ -67,12 +68,8 @@ def op_registrations(op_kinds: tuple[str, ...]) -> list[Registration]:
 
 
 def _target_arch(board: Board) -> str:
-    """TFLM's name of the core; of these two it has parts with and without an FPU.
-
-    Source: tensorflow/lite/micro/tools/make/targets/cortex_m_generic_makefile.inc at TFLM_COMMIT.
-    """
-    has_variants = board.core in ("cortex-m4", "cortex-m7")
-    return f"{board.core}+fp" if has_variants and board.fpu != "none" else board.core
+    arch = board.core_facts.tflm_arch
+    return arch.without_fpu if board.fpu == "none" else arch.with_fpu
 
 
 def _library_arguments(board: Board) -> str:

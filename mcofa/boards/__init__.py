@@ -1,7 +1,7 @@
 """Boards: memories, core, toolchain, and what is left for a network."""
 
 from mcofa.boards.commands import Emulation, Flash, Toolchain
-from mcofa.boards.cores import Core, Extension, core_named, core_names
+from mcofa.boards.cores import Core, Extension, core_named, core_names, families
 from mcofa.boards.load import board_names, load_board
 from mcofa.boards.memories import ARENA_ALIGNMENT_BYTES, ARENA_GUARD_BYTES, MemoryRegion, Reserved, Use
 from mcofa.boards.profile import Board, Kernels, Source, Uart
@@ -27,5 +27,6 @@ __all__ = [
     "board_names",
     "core_named",
     "core_names",
+    "families",
     "load_board",
 ]

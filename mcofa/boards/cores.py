@@ -23,13 +23,15 @@ class Family:
     """Cores that are compiled for and emulated alike.
 
     ``toolchain`` is the prefix of its programs and ``toolchain_packages`` the Debian packages they
-    come in; ``struct_sizes`` names the sizes of TFLM's structs; ``kernels`` are the kernel sets that
-    TFLM has for it. Without ``has_start_code`` no firmware can be rendered.
+    come in, ``emulator_package`` that of ``emulator``; ``struct_sizes`` names the sizes of TFLM's
+    structs; ``kernels`` are the kernel sets that TFLM has for it. Without ``has_start_code`` no
+    firmware can be rendered.
     """
 
     toolchain: str
     toolchain_packages: tuple[str, ...]
     emulator: str
+    emulator_package: str
     struct_sizes: str
     kernels: tuple[str, ...]
     has_start_code: bool
@@ -53,6 +55,17 @@ class StartUp:
 
 
 @dataclass(frozen=True)
+class TflmArch:
+    """What TFLM's makefiles call a core, where they tell one with an FPU apart.
+
+    Source: tensorflow/lite/micro/tools/make/targets/cortex_m_generic_makefile.inc at 90b983c2b3f1.
+    """
+
+    without_fpu: str
+    with_fpu: str
+
+
+@dataclass(frozen=True)
 class MeasuredAs:
     """The cores whose measurements hold for a core, its own name where it was measured itself.
 
@@ -70,6 +83,7 @@ class Core:
 
     name: str
     family: Family
+    tflm_arch: TflmArch
     extension: Extension
     compiler_flags: tuple[str, ...]
     fpus: tuple[str, ...]
@@ -95,10 +109,15 @@ def core_named(name: str) -> Core:
     return found
 
 
+def families() -> list[Family]:
+    """Return all families, each once."""
+    return list({core.family.toolchain: core.family for core in _table().values()}.values())
+
+
 @functools.cache
 def _table() -> dict[str, Core]:
     document = json.loads(_TABLE_FILE.read_text(encoding="utf-8"))
-    families = {
+    by_name = {
         name: Family(
             **{
                 **entry,
@@ -108,13 +127,14 @@ def _table() -> dict[str, Core]:
         )
         for name, entry in document["families"].items()
     }
-    return {name: _core(name, entry, families) for name, entry in document["cores"].items()}
+    return {name: _core(name, entry, by_name) for name, entry in document["cores"].items()}
 
 
 def _core(name: str, entry: dict[str, Any], families: Mapping[str, Family]) -> Core:
     return Core(
         name=name,
         family=families[entry["family"]],
+        tflm_arch=TflmArch(**entry["tflm_arch"]),
         extension=entry["extension"],
         compiler_flags=tuple(entry["compiler_flags"]),
         fpus=tuple(entry["fpus"]),

@@ -15,7 +15,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from export.convert.to_c import DeployedModel, c_float, c_string, read_c_array, to_c
+from export.convert.to_c import DeployedModel, read_c_array, to_c
+from export.templates.c_numbers import c_float
+from export.templates.escape import c_string
 from mcofa.errors import FileFormatError, McofaError
 
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Werror")

@@ -150,7 +150,7 @@ def test_an_arena_over_budget_does_not_link(tmp_path: Path) -> None:
     board = load_board("netduinoplus2")
     model = dataclasses.replace(MODEL, arena_bytes=131_072)
     render_firmware(board, copy_engine(model=model), copied_images(board), tmp_path / "project")
-    with pytest.raises(FirmwareBuildError, match="region `SRAM' overflowed by") as raised:
+    with pytest.raises(FirmwareBuildError, match="region `memory_sram' overflowed by") as raised:
         build(tmp_path / "project")
     assert "mcofa search" in raised.value.next_step
 

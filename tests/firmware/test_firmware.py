@@ -142,7 +142,7 @@ def test_what_overflows_a_memory_is_named(tmp_path: Path) -> None:
     cross_tool("gcc")
     board = load_board("stm32f103")
     render(board, tmp_path / "ram", dataclasses.replace(MODEL, arena_bytes=20_480))
-    with pytest.raises(FirmwareBuildError, match=r"region `RAM' overflowed by \d+ bytes") as raised:
+    with pytest.raises(FirmwareBuildError, match=r"region `memory_ram' overflowed by \d+ bytes") as raised:
         build(tmp_path / "ram")
     assert "mcofa search" in raised.value.next_step
     render(board, tmp_path / "flash")
@@ -150,7 +150,7 @@ def test_what_overflows_a_memory_is_named(tmp_path: Path) -> None:
         "const char big[131072] = {1};\nextern const char *volatile seen;\nconst char *volatile seen = big;\n"
         "__attribute__((constructor)) static void see(void) { seen = big; }\n"
     )
-    with pytest.raises(FirmwareBuildError, match=r"region `FLASH' overflowed by \d+ bytes"):
+    with pytest.raises(FirmwareBuildError, match=r"region `memory_flash' overflowed by \d+ bytes"):
         build(tmp_path / "flash")
 
 

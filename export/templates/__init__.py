@@ -1,0 +1,1 @@
+"""Generated files: templates, and how text from elsewhere is written in each of their languages."""
