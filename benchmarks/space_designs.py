@@ -23,6 +23,7 @@ from mcofa.cost.arch_cost import cost
 from mcofa.cost.peak_items import params
 from mcofa.cost.population import PopulationCosts
 from mcofa.errors import McofaError
+from mcofa.space.blocks import hidden_width
 from mcofa.space.search_space import Genomes, SearchSpace, load_space
 
 Integers = npt.NDArray[np.int64]
@@ -39,7 +40,7 @@ def hidden_channels(space: SearchSpace, genomes: Genomes) -> Integers:
     inputs = space.stem.first_block_width
     for s, stage in enumerate(space.stages):
         for block in range(space.depths[-1]):
-            options = np.array([space.hidden_width(inputs, ratio) for ratio in space.expand_ratios])
+            options = np.array([hidden_width(inputs, ratio) for ratio in space.expand_ratios])
             channels += options[expands[:, s, block]] * active[:, s, block]
             inputs = stage.width
     return channels

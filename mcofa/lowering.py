@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
 from mcofa.graph import MEAN_AXES, DType, Graph, Op, OpKind, Tensor
 from mcofa.space.arch import Arch
-from mcofa.space.search_space import Activation, GlobalAverage, SearchSpace, squeeze_width
-
-BlockKey = tuple[int, int]
-STEM: BlockKey = (-1, 0)
-HEAD: BlockKey = (1_000, 0)
+from mcofa.space.blocks import Average, Convolution, Layer, SqueezeExcite
+from mcofa.space.resolution import size_of
+from mcofa.space.search_space import GlobalAverage, SearchSpace
+from mcofa.space.topology import Block, Part, describe
 
 GLOBAL_AVERAGES: Mapping[GlobalAverage, OpKind] = {
     "average_pool": OpKind.AVERAGE_POOL_2D,
@@ -32,44 +32,22 @@ def lower(space: SearchSpace, arch: Arch) -> Graph:
     return graph
 
 
-def lower_with_blocks(space: SearchSpace, arch: Arch) -> tuple[Graph, dict[BlockKey, range]]:
-    """Return the graph and which ops each block became.
-
-    A key is (stage, block), both from 0; everything before the stages is ``STEM`` and
-    everything after them ``HEAD``.
+def lower_with_blocks(space: SearchSpace, arch: Arch) -> tuple[Graph, dict[Part, range]]:
+    """Return the graph and which ops each part became.
 
     Raises:
         InvalidArchError: the arch is not in the space.
     """
     space.check(arch)
-    net = _Builder((1, arch.resolution, arch.resolution, space.input_channels), space.global_average)
-    blocks: dict[BlockKey, range] = {}
-
-    stem = space.stem
-    x = net.activate(*net.conv(0, stem.width, 3, stem.stride, stem.activation))
-    width = stem.first_block_width
-    x = net.inverted_residual(x, stem.width, width, 3, 1, stem.first_block_activation, False)
-    blocks[STEM] = range(len(net.ops))
-
-    for s, stage in enumerate(space.stages):
-        for b, (kernel, expand) in enumerate(zip(arch.kernel_sizes[s], arch.expand_ratios[s], strict=True)):
-            first_op = len(net.ops)
-            hidden = space.hidden_width(width, expand)
-            stride = stage.stride if b == 0 else 1
-            x = net.inverted_residual(
-                x, hidden, stage.width, kernel, stride, stage.activation, stage.squeeze_excite
-            )
-            width = stage.width
-            blocks[s, b] = range(first_op, len(net.ops))
-
-    first_op = len(net.ops)
-    head = space.head
-    x = net.activate(*net.conv(x, head.final_expand_width, activation=head.activation))
-    x = net.global_average(x)
-    x = net.activate(*net.conv(x, head.feature_width, activation=head.activation))
-    x, _ = net.conv(x, space.classes)
-    blocks[HEAD] = range(first_op, len(net.ops))
-    return Graph(tuple(net.tensors), tuple(net.ops), (0,), (x,)), blocks
+    net = _Builder((1, *size_of(arch.resolution), space.input_channels), space.global_average)
+    parts: dict[Part, range] = {}
+    output = 0
+    for part, blocks in itertools.groupby(describe(space, arch), key=lambda block: block.part):
+        first_op = len(net.ops)
+        for block in blocks:
+            output = net.block(block, output)
+        parts[part] = range(first_op, len(net.ops))
+    return Graph(tuple(net.tensors), tuple(net.ops), (0,), (output,)), parts
 
 
 class _Builder:
@@ -93,48 +71,48 @@ class _Builder:
         self.tensors.append(Tensor((width,), DType.INT32, constant=True, scales=0))
         return len(self.tensors) - 2, len(self.tensors) - 1
 
-    def conv(
-        self, x: int, width: int, kernel: int = 1, stride: int = 1, activation: Activation | None = None
-    ) -> tuple[int, Activation | None]:
-        """Add a convolution; return its output and the activation that is still to be applied."""
-        _, rows, columns, channels = self.tensors[x].shape
-        constants = self._constants((width, kernel, kernel, channels), width)
-        return self._convolution(OpKind.CONV_2D, x, constants, width, (rows, columns), stride, activation)
+    def block(self, block: Block, x: int) -> int:
+        """Add the ops of a block, which reads tensor ``x``; return its output."""
+        output = x
+        for layer in block.layers:
+            output = self._layer(layer, output)
+        return self.add_op(OpKind.ADD, (x, output), self.tensors[output].shape) if block.shortcut else output
 
-    def depthwise(
-        self, x: int, kernel: int, stride: int, activation: Activation
-    ) -> tuple[int, Activation | None]:
-        """Add a depthwise convolution; return as ``conv`` does."""
-        _, rows, columns, width = self.tensors[x].shape
-        constants = self._constants((1, kernel, kernel, width), width)
-        kind = OpKind.DEPTHWISE_CONV_2D
-        return self._convolution(kind, x, constants, width, (rows, columns), stride, activation)
+    def _layer(self, layer: Layer, x: int) -> int:
+        match layer:
+            case Convolution():
+                return self._convolution(layer, x)
+            case SqueezeExcite():
+                return self._squeeze_excite(layer, x)
+            case Average():
+                return self._global_average(x)
 
-    def _convolution(
-        self,
-        kind: OpKind,
-        x: int,
-        constants: tuple[int, int],
-        width: int,
-        side: tuple[int, int],
-        stride: int,
-        activation: Activation | None,
-    ) -> tuple[int, Activation | None]:
-        fused = activation == "relu"
+    def _convolution(self, layer: Convolution, x: int) -> int:
+        """Add a convolution, and behind it the activation that it cannot fuse."""
+        width, window, stride = layer.width, (layer.kernel, layer.kernel), (layer.stride, layer.stride)
+        kind = OpKind.DEPTHWISE_CONV_2D if layer.depthwise else OpKind.CONV_2D
+        filter_shape = (1, *window, width) if layer.depthwise else (width, *window, layer.input_width)
+        fused = layer.activation == "relu"
+        self.tensors.append(Tensor(filter_shape, constant=True, scales=width))
+        self.tensors.append(Tensor((width,), DType.INT32, constant=True, scales=0))
         output = self.add_op(
             kind,
-            (x, *constants),
-            (1, -(-side[0] // stride), -(-side[1] // stride), width),
-            stride=(stride, stride),
+            (x, len(self.tensors) - 2, len(self.tensors) - 1),
+            (1, *layer.output_size, width),
+            stride=stride,
             activation="RELU" if fused else "NONE",
         )
-        return output, None if fused else activation
+        if layer.activation is None or fused:
+            return output
+        return self.add_op(OpKind.HARD_SWISH, (output,), self.tensors[output].shape)
 
-    def activate(self, x: int, activation: Activation | None) -> int:
-        """Add the activation that a convolution could not fuse."""
-        return x if activation is None else self.add_op(OpKind.HARD_SWISH, (x,), self.tensors[x].shape)
+    def _squeeze_excite(self, layer: SqueezeExcite, x: int) -> int:
+        """Add the four ops of squeeze-excite; the int8 output's saturation is the gate's hard sigmoid."""
+        squeezed = self._convolution(layer.reduce, self._global_average(x))
+        gate = self._convolution(layer.expand, squeezed)
+        return self.add_op(OpKind.MUL, (x, gate), self.tensors[x].shape)
 
-    def global_average(self, x: int) -> int:
+    def _global_average(self, x: int) -> int:
         """Add the average over the whole image.
 
         MEAN is not the default: it saves 16 bytes of arena an average and takes 60 more in the file and
@@ -148,32 +126,3 @@ class _Builder:
             self.tensors.append(MEAN_AXES)
             return self.add_op(OpKind.MEAN, (x, len(self.tensors) - 1), shape)
         return self.add_op(self.average_kind, (x,), shape, window=(rows, columns), padding="VALID")
-
-    def inverted_residual(
-        self,
-        x: int,
-        hidden: int,
-        width: int,
-        kernel: int,
-        stride: int,
-        activation: Activation,
-        squeeze_excite: bool,
-    ) -> int:
-        """Add expand (absent when it would not widen), depthwise, squeeze-excite, project and shortcut."""
-        block_input, input_width = x, self.tensors[x].shape[3]
-        if hidden != input_width:
-            x = self.activate(*self.conv(x, hidden, activation=activation))
-        x = self.activate(*self.depthwise(x, kernel, stride, activation))
-        if squeeze_excite:
-            x = self.squeeze_excite(x)
-        x, _ = self.conv(x, width)
-        if stride == 1 and input_width == width:
-            x = self.add_op(OpKind.ADD, (block_input, x), self.tensors[x].shape)
-        return x
-
-    def squeeze_excite(self, x: int) -> int:
-        """Add the four ops of squeeze-excite; the int8 output's saturation is the gate's hard sigmoid."""
-        width = self.tensors[x].shape[3]
-        squeezed, _ = self.conv(self.global_average(x), squeeze_width(width), activation="relu")
-        gate, _ = self.conv(squeezed, width)
-        return self.add_op(OpKind.MUL, (x, gate), self.tensors[x].shape)

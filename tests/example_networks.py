@@ -76,7 +76,7 @@ def exported(arch: Arch) -> onnx.ModelProto:
 
 def _fit_classifier(subnet: Subnet, inputs: torch.Tensor, classes: torch.Tensor) -> None:
     found: list[torch.Tensor] = []
-    hook = subnet.feature_activation.register_forward_hook(lambda *call: found.append(call[2].flatten(1)))
+    hook = subnet.feature_mix.register_forward_hook(lambda *call: found.append(call[2].flatten(1)))
     with torch.inference_mode():
         subnet(inputs)
     hook.remove()

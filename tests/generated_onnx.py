@@ -12,7 +12,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from mcofa.space.arch import Arch
-from mcofa.space.search_space import Activation, SearchSpace, squeeze_width
+from mcofa.space.blocks import Activation, hidden_width, squeeze_width
+from mcofa.space.search_space import SearchSpace
 
 OPSET = 20
 
@@ -26,7 +27,7 @@ def generated_onnx(space: SearchSpace, arch: Arch, rng: np.random.Generator) -> 
     for stage, kernels, expands in zip(space.stages, arch.kernel_sizes, arch.expand_ratios, strict=True):
         for block, (kernel, expand) in enumerate(zip(kernels, expands, strict=True)):
             net.inverted_residual(
-                space.hidden_width(net.width, expand),
+                hidden_width(net.width, expand),
                 stage.width,
                 kernel,
                 stage.stride if block == 0 else 1,

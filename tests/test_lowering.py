@@ -9,9 +9,10 @@ import pytest
 from mcofa.cost.arch_cost import graph_macs, op_macs
 from mcofa.errors import InvalidArchError
 from mcofa.graph import DType, Graph, Op, OpKind
-from mcofa.lowering import HEAD, STEM, lower, lower_with_blocks
+from mcofa.lowering import lower, lower_with_blocks
 from mcofa.space.arch import Arch
 from mcofa.space.search_space import SearchSpace, load_space
+from mcofa.space.topology import HEAD, STEM
 
 CONVOLUTIONS = (OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D)
 

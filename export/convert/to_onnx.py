@@ -7,16 +7,17 @@ import warnings
 import onnx
 import torch
 
+from mcofa.space.resolution import Resolution, size_of
 from mcofa.supernet.network.subnet import Subnet
 
 OPSET = 20
 _BATCH = "n"
 
 
-def to_onnx(subnet: Subnet, resolution: int) -> onnx.ModelProto:
+def to_onnx(subnet: Subnet, resolution: Resolution) -> onnx.ModelProto:
     """Return the ONNX model of ``subnet``.
 
-    It maps ``images``, float32 (n, channels, resolution, resolution), to logits (n, classes),
+    It maps ``images``, float32 (n, channels, height, width), to logits (n, classes),
     for any n. Batch norm is folded into the convolutions and asymmetric SAME padding into
     their ``pads``; HardSwish and HardSigmoid stay single ops. Traces of the source code
     (file names, line numbers) are removed, so that equal subnets give equal models.
@@ -26,7 +27,8 @@ def to_onnx(subnet: Subnet, resolution: int) -> onnx.ModelProto:
     """
     if subnet.training:
         raise ValueError("the subnet is in training mode; calibrate it first")
-    images = torch.zeros(2, subnet.stem.conv.in_channels, resolution, resolution)
+    channels = next(subnet.parameters()).shape[1]
+    images = torch.zeros(2, channels, *size_of(resolution))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(

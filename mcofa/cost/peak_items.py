@@ -15,13 +15,18 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from mcofa.space.search_space import Genomes, SearchSpace, squeeze_width
+from mcofa.space.arch import Arch
+from mcofa.space.blocks import Average, Convolution, SqueezeExcite
+from mcofa.space.search_space import Genomes, SearchSpace
+from mcofa.space.topology import HEAD, STEM, Block, Part, describe
 
 Integers = npt.NDArray[np.int64]
 
@@ -50,7 +55,7 @@ def params(space: SearchSpace, genomes: Genomes) -> Integers:
     return _look_up(space, genomes, "params", np.add)
 
 
-class _Share(NamedTuple):
+class Share(NamedTuple):
     """What a part of a network contributes: the maximum counts of the first field, the sum of the others."""
 
     peak_items: int
@@ -72,94 +77,75 @@ class _Tables:
 
 @functools.lru_cache(maxsize=32)
 def _tables(space: SearchSpace) -> dict[str, _Tables]:
-    fixed = np.zeros((len(space.resolutions), len(_Share._fields)), np.int64)
+    fixed = np.zeros((len(space.resolutions), len(Share._fields)), np.int64)
     blocks = np.zeros(
         (
             *(len(space.stages), space.max_depth, len(space.resolutions), len(space.depths)),
-            *(len(space.kernel_sizes), len(space.expand_ratios), len(_Share._fields)),
+            *(len(space.kernel_sizes), len(space.expand_ratios), len(Share._fields)),
         ),
         np.int64,
     )
-    stem, head = space.stem, space.head
-    for r, resolution in enumerate(space.resolutions):
-        side = -(-resolution // stem.stride)
-        fixed_parts = [
-            _convolution(space.input_channels * resolution**2, side, stem.width, 9 * space.input_channels),
-            _block(side, 1, stem.width, stem.width, stem.first_block_width, 3, squeeze_excite=False),
-        ]
-        input_width = stem.first_block_width
-        for s, stage in enumerate(space.stages):
-            for b in range(space.max_depth):
-                stride = stage.stride if b == 0 else 1
-                active = np.array(space.depths) > b
-                for (k, kernel), (e, expand) in itertools.product(
-                    enumerate(space.kernel_sizes), enumerate(space.expand_ratios)
-                ):
-                    hidden = space.hidden_width(input_width, expand)
-                    blocks[s, b, r, active, k, e] = _block(
-                        side, stride, input_width, hidden, stage.width, kernel, stage.squeeze_excite
-                    )
-                side, input_width = -(-side // stride), stage.width
-        expanded, mixed = head.final_expand_width, head.feature_width
-        fixed_parts += [
-            _convolution(input_width * side**2, side, expanded, input_width),
-            _outside_the_peak(expanded * mixed + mixed * space.classes),
-        ]
-        fixed[r] = _together(fixed_parts)
+    depths = np.array(space.depths)
+    for (r, resolution), (k, kernel), (e, expand) in itertools.product(
+        enumerate(space.resolutions), enumerate(space.kernel_sizes), enumerate(space.expand_ratios)
+    ):
+        arch = space.uniform(resolution, space.max_depth, kernel, expand)
+        parts = part_shares(space, arch)
+        fixed[r] = _together([parts.pop(STEM), parts.pop(HEAD)])
+        for (s, b), share in parts.items():
+            blocks[s, b, r, depths > b, k, e] = share
     for axis in (4, 5):
         blocks = np.concatenate([blocks.min(axis, keepdims=True), blocks], axis)
     return {
         name: _Tables(fixed[..., i], np.ascontiguousarray(blocks[..., i]))
-        for i, name in enumerate(_Share._fields)
+        for i, name in enumerate(Share._fields)
     }
 
 
-def _block(
-    side: int,
-    stride: int,
-    input_width: int,
-    hidden_width: int,
-    width: int,
-    kernel_size: int,
-    squeeze_excite: bool,
-) -> _Share:
-    """Expand (absent when it would not widen), depthwise, squeeze-excite, project."""
-    input_items = input_width * side**2
-    output_side = -(-side // stride)
-    shortcut_items = input_items if stride == 1 and input_width == width else 0
-    parts = [
-        _convolution(hidden_width * side**2, output_side, hidden_width, kernel_size**2, shortcut_items),
-        _convolution(hidden_width * output_side**2, output_side, width, hidden_width),
-    ]
-    if hidden_width != input_width:
-        parts.append(_convolution(input_items, side, hidden_width, input_width))
-    if squeeze_excite:
-        parts.append(_outside_the_peak(2 * hidden_width * squeeze_width(hidden_width)))
-    return _together(parts)
+def part_shares(space: SearchSpace, arch: Arch) -> dict[Part, Share]:
+    """Return what each part of ``arch`` contributes; kernel sizes may be others than a stage's own."""
+    parts: dict[Part, list[Share]] = {}
+    for block in describe(space, arch):
+        parts.setdefault(block.part, []).extend(_shares(block))
+    return {part: _together(shares) for part, shares in parts.items()}
 
 
-def _convolution(
-    input_items: int, output_side: int, width: int, weights_per_channel: int, held_items: int = 0
-) -> _Share:
-    weights = weights_per_channel * width
-    return _Share(
-        peak_items=input_items + width * output_side**2 + weights + held_items,
-        macs=output_side**2 * weights,
-        params=weights,
+def _shares(block: Block) -> Iterator[Share]:
+    """Yield what each convolution of a block contributes."""
+    first = next(block.convolutions)
+    shortcut_items = math.prod(first.input_size) * first.input_width if block.shortcut else 0
+    averaged = False
+    for layer in block.layers:
+        match layer:
+            case Average():
+                averaged = True
+            case SqueezeExcite():
+                yield _outside_the_peak(layer.reduce)
+                yield _outside_the_peak(layer.expand)
+            case Convolution() if averaged:
+                yield _outside_the_peak(layer)
+            case Convolution():
+                yield _convolution(layer, shortcut_items if layer.depthwise else 0)
+
+
+def _convolution(layer: Convolution, held_items: int) -> Share:
+    input_items = math.prod(layer.input_size) * layer.input_width
+    pixels = math.prod(layer.output_size)
+    return Share(
+        peak_items=input_items + layer.width * pixels + layer.weights + held_items,
+        macs=pixels * layer.weights,
+        params=layer.weights,
     )
 
 
-def _outside_the_peak(weights: int) -> _Share:
-    """Convolutions of a single pixel, of which the metric takes no notice."""
-    return _Share(peak_items=0, macs=weights, params=weights)
+def _outside_the_peak(layer: Convolution) -> Share:
+    """A convolution of a single pixel, of which the metric takes no notice."""
+    return Share(peak_items=0, macs=layer.weights, params=layer.weights)
 
 
-def _together(parts: list[_Share]) -> _Share:
-    return _Share(
-        peak_items=max(part.peak_items for part in parts),
-        macs=sum(part.macs for part in parts),
-        params=sum(part.params for part in parts),
-    )
+def _together(shares: list[Share]) -> Share:
+    peaks, macs, params = zip(*shares, strict=True)
+    return Share(max(peaks), sum(macs), sum(params))
 
 
 def _look_up(space: SearchSpace, genomes: Genomes, metric: str, combine: np.ufunc) -> Integers:

@@ -37,10 +37,11 @@ from mcofa.engines.tflm.latency import op_instructions
 from mcofa.engines.tflm.model_file import OpBytes, file_bytes, op_bytes
 from mcofa.engines.tflm.runtime_code import always_linked_bytes, code_parts
 from mcofa.graph import Graph
-from mcofa.lowering import HEAD, STEM, BlockKey, lower_with_blocks
+from mcofa.lowering import lower_with_blocks
 from mcofa.memory.plan import Buffer, aligned
 from mcofa.memory.population import BlockBuffers, PopulationPlanner, block_buffers
 from mcofa.space.search_space import Genomes, SearchSpace
+from mcofa.space.topology import HEAD, STEM, Part
 
 Integers = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.intp]
@@ -297,7 +298,7 @@ def _chunks(genomes: Genomes) -> list[Genomes]:
 
 
 def _block_buffers(
-    tensors: Sequence[Buffer], scratch: Sequence[Buffer], blocks: dict[BlockKey, range]
+    tensors: Sequence[Buffer], scratch: Sequence[Buffer], blocks: dict[Part, range]
 ) -> list[BlockBuffers]:
     """The planned buffers of each block, in the order of ``blocks``, which is that of the network."""
     found = []
@@ -314,11 +315,11 @@ def _block_buffers(
 
 def _contributions(
     graph: Graph,
-    blocks: dict[BlockKey, range],
+    blocks: dict[Part, range],
     ops: list[OpMemory],
     planned: Sequence[Buffer],
     on: Target,
-) -> dict[BlockKey, tuple[_Block, dict[Hashable, int]]]:
+) -> dict[Part, tuple[_Block, dict[Hashable, int]]]:
     """For each block, what it contributes, and what its ops share with others in the model file."""
     file_ops = op_bytes(graph)
     live = np.zeros(len(ops) + 2, np.int64)

@@ -7,18 +7,20 @@ live while the stage runs (the head's share) and what TFLM keeps for its ops (th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from mcofa.cost.peak_items import part_shares
 from mcofa.engines.tflm import OpMemory, Target, op_memory, planned_buffers, structs, target
 from mcofa.engines.tflm.model_file import OpBytes, op_bytes
 from mcofa.graph import Graph
-from mcofa.lowering import HEAD, STEM, BlockKey, lower_with_blocks
+from mcofa.lowering import lower_with_blocks
 from mcofa.memory.plan import aligned
 from mcofa.space.arch import Arch
+from mcofa.space.resolution import resolution_text
 from mcofa.space.search_space import SearchSpace
+from mcofa.space.topology import HEAD, STEM, Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,8 @@ def memory_profile(space: SearchSpace) -> MemoryProfile:
 
 def peak_items_profile(space: SearchSpace) -> MemoryProfile:
     """Return peak items per stage of the largest subnet."""
-    measure = f"peak items, largest subnet at {space.resolutions[-1]} pixels"
-    rows = (StageMemory(name, items, 0) for name, items in _stage_peak_items(space, space.largest()))
+    measure = f"peak items, {_largest(space)}"
+    rows = (StageMemory(name, items, 0) for name, items in _stage_peak_items(space, space.largest()).items())
     return MemoryProfile(space.name, measure, "items", tuple(rows))
 
 
@@ -105,8 +107,12 @@ def arena_profile(space: SearchSpace, on: Target) -> MemoryProfile:
     for stage, blocks in parts.items():
         part = combined(blocks)
         rows.append(StageMemory(_part_name(stage), part.head_bytes, part.tail_bytes))
-    measure = f"arena on {on.name} ({on.kernels}), largest subnet at {space.resolutions[-1]} pixels"
+    measure = f"arena on {on.name} ({on.kernels}), {_largest(space)}"
     return MemoryProfile(space.name, measure, "B", tuple(rows))
+
+
+def _largest(space: SearchSpace) -> str:
+    return f"largest subnet at {resolution_text(space.resolutions[-1])} pixels"
 
 
 def _part_name(stage: int) -> str:
@@ -123,7 +129,7 @@ def combined(blocks: Iterable[BlockMemory]) -> BlockMemory:
     )
 
 
-def block_memories(space: SearchSpace, arch: Arch, on: Target) -> dict[BlockKey, BlockMemory]:
+def block_memories(space: SearchSpace, arch: Arch, on: Target) -> dict[Part, BlockMemory]:
     """Return what each block of ``arch`` takes; the keys are those of ``lower_with_blocks``.
 
     The head of the arena is as large as the largest head share, but for the planner's losses;
@@ -168,34 +174,13 @@ def _file_bytes(op: OpBytes) -> int:
     return op.operator_bytes + op.tensor_bytes + op.buffer_bytes
 
 
-def _stage_peak_items(space: SearchSpace, arch: Arch) -> list[tuple[str, int]]:
+def _stage_peak_items(space: SearchSpace, arch: Arch) -> dict[str, int]:
     """The paper's metric, stage by stage: the fullest of each block's layers.
 
     Source: Girard et al., arXiv 2409.05900, and its published implementation.
     """
-    stem, head = space.stem, space.head
-    side = math.ceil(arch.resolution / stem.stride)
-    stem_items = space.input_channels * (arch.resolution**2 + 9 * stem.width) + stem.width * side**2
-    first_items = _block_items(stem.width, stem.width, stem.first_block_width, 3, side, 1)
-    parts = [("stem", max(stem_items, first_items))]
-    width = stem.first_block_width
-    for s, stage in enumerate(space.stages):
-        fullest = 0
-        for b, (kernel, expand) in enumerate(zip(arch.kernel_sizes[s], arch.expand_ratios[s], strict=True)):
-            hidden, stride = space.hidden_width(width, expand), stage.stride if b == 0 else 1
-            fullest = max(fullest, _block_items(width, hidden, stage.width, kernel, side, stride))
-            width, side = stage.width, math.ceil(side / stride)
-        parts.append((_part_name(s), fullest))
-    expanded = head.final_expand_width
-    parts.append(("head", (width + expanded) * side**2 + width * expanded))
-    return parts
-
-
-def _block_items(input_width: int, hidden: int, width: int, kernel: int, side: int, stride: int) -> int:
-    """Items of the fullest layer of a block: expansion, depthwise (shortcut included), projection."""
-    pixels, output_pixels = side**2, math.ceil(side / stride) ** 2
-    shortcut = input_width * pixels if stride == 1 and input_width == width else 0
-    expansion = 0 if hidden == input_width else (input_width + hidden) * pixels + input_width * hidden
-    depthwise = hidden * (pixels + output_pixels + kernel**2) + shortcut
-    projection = (hidden + width) * output_pixels + hidden * width
-    return max(expansion, depthwise, projection)
+    fullest: dict[str, int] = {}
+    for (stage, _), share in part_shares(space, arch).items():
+        name = _part_name(stage)
+        fullest[name] = max(fullest.get(name, 0), share.peak_items)
+    return fullest

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mcofa.boards import Board
-from mcofa.space.search_space import Activation, Head, SearchSpace, Stage, Stem
+from mcofa.space.blocks import Activation
+from mcofa.space.search_space import SearchSpace
+from mcofa.space.stage_table import Head, Stage, Stem
 
 KERNEL_SIZES = (3, 5)
 EXPAND_RATIOS = (1, 2, 4)

@@ -7,7 +7,8 @@ import functools
 from mcofa.cost.stages import BlockMemory, block_memories, combined
 from mcofa.design.skeleton import DEPTHS, EXPAND_RATIOS, KERNEL_SIZES
 from mcofa.engines.tflm import Target
-from mcofa.space.search_space import Head, SearchSpace, Stage, Stem
+from mcofa.space.search_space import SearchSpace
+from mcofa.space.stage_table import Head, Stage, Stem
 
 
 @functools.lru_cache(maxsize=4096)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-from mcofa.space.search_space import round_width
+from mcofa.space.blocks import round_width
 
 
 def memory_constant_widths(

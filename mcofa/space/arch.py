@@ -6,6 +6,12 @@ import json
 from dataclasses import dataclass
 
 from mcofa.errors import FileFormatError
+from mcofa.space.resolution import (
+    Resolution,
+    resolution_from_json,
+    resolution_text,
+    resolution_to_json,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,10 +19,10 @@ class Arch:
     """Kernel size and expand ratio of every active block, and the input resolution.
 
     The outer tuples run over the stages, the inner ones over the blocks of a stage;
-    their lengths are the stage's depth.
+    their lengths are the stage's depth. A block that cannot expand has the ratio 1.
     """
 
-    resolution: int
+    resolution: Resolution
     kernel_sizes: tuple[tuple[int, ...], ...]
     expand_ratios: tuple[tuple[float, ...], ...]
 
@@ -28,7 +34,7 @@ class Arch:
     def to_json(self) -> dict[str, object]:
         """Return the arch as plain lists and numbers."""
         return {
-            "resolution": self.resolution,
+            "resolution": resolution_to_json(self.resolution),
             "kernel_sizes": [list(stage) for stage in self.kernel_sizes],
             "expand_ratios": [list(stage) for stage in self.expand_ratios],
         }
@@ -39,7 +45,7 @@ class Arch:
             " ".join(f"k{k}e{e:g}" for k, e in zip(kernels, expands, strict=True))
             for kernels, expands in zip(self.kernel_sizes, self.expand_ratios, strict=True)
         )
-        return f"r{self.resolution} | " + " | ".join(stages)
+        return f"r{resolution_text(self.resolution)} | " + " | ".join(stages)
 
 
 _EXAMPLE = '{"resolution": 28, "kernel_sizes": [[5, 3], [3]], "expand_ratios": [[4, 2], [1]]}'
@@ -61,11 +67,11 @@ def arch_from_json(data: object, source: str) -> Arch:
         )
     try:
         arch = Arch(
-            resolution=_whole(data["resolution"]),
+            resolution=resolution_from_json(data["resolution"]),
             kernel_sizes=tuple(tuple(map(_whole, stage)) for stage in _stages(data["kernel_sizes"])),
             expand_ratios=tuple(tuple(map(_number, stage)) for stage in _stages(data["expand_ratios"])),
         )
-    except (TypeError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise FileFormatError(source, f"not an arch: {error}", step) from error
     if arch.depths != tuple(len(stage) for stage in arch.expand_ratios):
         raise FileFormatError(source, "kernel_sizes and expand_ratios have different depths", step)
@@ -98,7 +104,7 @@ def parse_arch(text: str, source: str) -> Arch:
     """
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FileFormatError(
             source, f"not JSON: {error}", "write one with `mcofa search --out RUN`"
         ) from error

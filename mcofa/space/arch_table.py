@@ -2,7 +2,8 @@
 
 Columns: ``kernel_sizes`` and ``expand_ratios`` (one number a block of the largest
 network, apart by spaces, those of inactive blocks without meaning), ``depths`` (one
-a stage), ``image_size``; for measured archs ``top1_percent``, and where it is known the
+a stage), ``image_size`` (a side, or height x width as in ``40x24``); for measured archs
+``top1_percent``, and where it is known the
 ``measurement_batch`` (any label), the ``checkpoint`` (a hash of its file), the ``space_fingerprint``
 (``SearchSpace.fingerprint``), the ``data`` (``ImageData.fingerprint``), and after how many
 ``finetune_epochs`` of its own each arch was measured. Other columns are kept.
@@ -22,6 +23,7 @@ import numpy.typing as npt
 from mcofa.errors import FileFormatError, InvalidArchError, MissingFileError
 from mcofa.files.atomic import write_atomic
 from mcofa.space.arch import Arch
+from mcofa.space.resolution import Resolution, parse_resolution, resolution_text
 from mcofa.space.search_space import Genomes, SearchSpace
 
 _ARCH_COLUMNS = ("kernel_sizes", "expand_ratios", "depths", "image_size")
@@ -66,9 +68,14 @@ class Measured:
 def arch_cells(space: SearchSpace, genome: Genomes) -> dict[str, str]:
     """Return the cells that describe one genome, (genes,), by column."""
     kernels = [str(space.kernel_sizes[gene]) for gene in space.kernel_genes(genome[None]).flat]
-    expands = [f"{space.expand_ratios[gene]:g}" for gene in space.expand_genes(genome[None]).flat]
+    expands = [f"{ratio:g}" for ratio in space.expand_values(genome[None]).flat]
     depths = [str(space.depths[gene]) for gene in space.depth_genes(genome[None]).flat]
-    cells = " ".join(kernels), " ".join(expands), " ".join(depths), str(space.resolutions[genome[0]])
+    cells = (
+        " ".join(kernels),
+        " ".join(expands),
+        " ".join(depths),
+        resolution_text(space.resolutions[genome[0]]),
+    )
     return dict(zip(_ARCH_COLUMNS, cells, strict=True))
 
 
@@ -211,7 +218,7 @@ def _read_table(path: Path, space: SearchSpace, needed: tuple[str, ...], step: s
 
 def _genomes(table: _Table, space: SearchSpace) -> Genomes:
     by_block = (-1, len(space.stages), space.max_depth)
-    resolutions = _numbers(table, "image_size", 1)[:, 0]
+    resolutions = _resolutions(table)
     depths = _numbers(table, "depths", len(space.stages))
     kernels = _numbers(table, "kernel_sizes", space.blocks).reshape(by_block)
     expands = _numbers(table, "expand_ratios", space.blocks).reshape(by_block)
@@ -222,10 +229,10 @@ def _genomes(table: _Table, space: SearchSpace) -> Genomes:
         raise table.refused(row, f"stage {s + 1}: depth {depths[row, s]:g} is not in {space.name}; {options}")
     active = np.arange(space.max_depth) < depths[..., None]
     kernel_genes = np.where(active, _indices(kernels, space.kernel_sizes), 0)
-    expand_genes = np.where(active, _indices(expands, space.expand_ratios), 0)
+    expand_genes = np.where(active & space.expands[:, None], _indices(expands, space.expand_ratios), 0)
     genomes = np.concatenate(
         [
-            _indices(resolutions, space.resolutions)[:, None],
+            _resolution_genes(resolutions, space)[:, None],
             depth_genes,
             kernel_genes.reshape(-1, space.blocks),
             expand_genes.reshape(-1, space.blocks),
@@ -234,7 +241,7 @@ def _genomes(table: _Table, space: SearchSpace) -> Genomes:
     )
 
     fixed = np.array([stage.kernel_size or 0 for stage in space.stages])[:, None]
-    forbidden = (fixed != 0) & (kernels != fixed)
+    forbidden = (fixed != 0) & (kernels != fixed) | ~space.expands[:, None] & (expands != 1)
     if space.coupled:
         forbidden |= expand_genes != depth_genes[..., None]
     for row in np.flatnonzero((genomes < 0).any(1) | (forbidden & active).any((1, 2))).tolist():
@@ -243,6 +250,21 @@ def _genomes(table: _Table, space: SearchSpace) -> Genomes:
         except InvalidArchError as error:
             raise table.refused(row, error.problem) from error
     return genomes
+
+
+def _resolutions(table: _Table) -> list[Resolution]:
+    found = []
+    for number, row in enumerate(table.rows):
+        try:
+            found.append(parse_resolution(row["image_size"].strip()))
+        except ValueError as error:
+            raise table.refused(number, f"image_size {error}") from error
+    return found
+
+
+def _resolution_genes(resolutions: list[Resolution], space: SearchSpace) -> Genomes:
+    genes = {resolution: gene for gene, resolution in enumerate(space.resolutions)}
+    return np.array([genes.get(resolution, -1) for resolution in resolutions], np.int8)
 
 
 def _numbers(table: _Table, column: str, count: int) -> Floats:
@@ -268,9 +290,9 @@ def _indices(values: Floats, options: tuple[float, ...]) -> Genomes:
     return np.where(np.array(options)[nearest] == values, nearest, -1).astype(np.int8)
 
 
-def _arch(resolution: float, kernels: Floats, expands: Floats, active: npt.NDArray[np.bool_]) -> Arch:
+def _arch(resolution: Resolution, kernels: Floats, expands: Floats, active: npt.NDArray[np.bool_]) -> Arch:
     return Arch(
-        _plain(resolution),
+        resolution,
         tuple(tuple(map(_plain, stage[mask])) for stage, mask in zip(kernels, active, strict=True)),
         tuple(tuple(map(_plain, stage[mask])) for stage, mask in zip(expands, active, strict=True)),
     )

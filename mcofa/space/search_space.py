@@ -14,8 +14,9 @@ import hashlib
 import itertools
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,44 +26,29 @@ from mcofa.errors import InvalidArchError, MissingFileError, UnknownNameError
 from mcofa.files.named_file import file_of
 from mcofa.files.yaml_file import read_model
 from mcofa.space.arch import Arch
+from mcofa.space.resolution import Resolution, resolution_from_json, resolution_text, size_of
+from mcofa.space.stage_table import WIDEST, Head, Stage, Stem
 
 Genomes = npt.NDArray[np.int8]
-Activation = Literal["relu", "hard_swish"]
 GlobalAverage = Literal["average_pool", "mean"]
 
 _FOLDER = Path(__file__).parent / "named"
 _LARGEST_ENUMERATION = 2_000_000
+_MOST_CLASSES = 65_536
+_MOST_STAGES = 32
+_MOST_BLOCK_OPTIONS = 65_536
+"""What the tables of a search are filled for, one by one: about a minute's work."""
+_MOST_OPTIONS = np.iinfo(np.int8).max
+"""A gene is an index of 8 bits; wider ones would make a search slower for options that nobody has."""
+
+_KernelSize = Annotated[int, pydantic.Field(gt=0, le=31)]
+_ExpandRatio = Annotated[float, pydantic.Field(gt=0, le=16, allow_inf_nan=False)]
+_Depth = Annotated[int, pydantic.Field(gt=0, le=32)]
+_Resolution = Annotated[Resolution, pydantic.PlainValidator(resolution_from_json)]
 
 
-class Stage(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """One elastic stage: its width, the stride of its first block, and what its blocks use.
-
-    ``kernel_size`` fixes the kernel size of all its blocks; without it they are free.
-    """
-
-    width: int = pydantic.Field(gt=0)
-    stride: Literal[1, 2]
-    activation: Activation
-    squeeze_excite: bool
-    kernel_size: int | None = None
-
-
-class Stem(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """The fixed 3×3 convolution at the input and the fixed first block (k3, expand 1)."""
-
-    width: int = pydantic.Field(gt=0)
-    stride: Literal[1, 2]
-    activation: Activation
-    first_block_width: int = pydantic.Field(gt=0)
-    first_block_activation: Activation
-
-
-class Head(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """The fixed layers after the stages: final expand, global average, feature mix, classifier."""
-
-    final_expand_width: int = pydantic.Field(gt=0)
-    feature_width: int = pydantic.Field(gt=0)
-    activation: Activation
+def _options_field() -> Any:
+    return pydantic.Field(min_length=1, max_length=_MOST_OPTIONS)
 
 
 class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -72,29 +58,42 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
     symmetric kernel_size // 2. In a ``coupled`` space a stage of the n-th depth has the n-th
     expand ratio in all its blocks (CompOFA, Sahni et al., arXiv 2104.12642). ``global_average`` is
     the op that averages whole images on the device, AVERAGE_POOL_2D or MEAN; weights know nothing of it.
+    A resolution is a side or (height, width). Expand ratios are those of the stages whose blocks expand;
+    in others every ratio is 1.
     """
 
     name: str
     title: str
-    input_channels: int = pydantic.Field(gt=0)
-    classes: int = pydantic.Field(gt=1)
+    input_channels: int = pydantic.Field(gt=0, le=WIDEST)
+    classes: int = pydantic.Field(gt=1, le=_MOST_CLASSES)
     padding: Literal["same", "symmetric"]
     coupled: bool = False
     global_average: GlobalAverage = "average_pool"
-    resolutions: tuple[int, ...] = pydantic.Field(min_length=1)
-    kernel_sizes: tuple[int, ...] = pydantic.Field(min_length=1)
-    expand_ratios: tuple[float, ...] = pydantic.Field(min_length=1)
-    depths: tuple[int, ...] = pydantic.Field(min_length=1)
+    resolutions: tuple[_Resolution, ...] = _options_field()
+    kernel_sizes: tuple[_KernelSize, ...] = _options_field()
+    expand_ratios: tuple[_ExpandRatio, ...] = _options_field()
+    depths: tuple[_Depth, ...] = _options_field()
     stem: Stem
-    stages: tuple[Stage, ...] = pydantic.Field(min_length=1)
+    stages: tuple[Stage, ...] = pydantic.Field(min_length=1, max_length=_MOST_STAGES)
     head: Head
 
     @pydantic.model_validator(mode="after")
-    def _options_ascend(self) -> SearchSpace:
-        for field in ("resolutions", "kernel_sizes", "expand_ratios", "depths"):
+    def _options_are_usable(self) -> SearchSpace:
+        for field in ("kernel_sizes", "expand_ratios", "depths"):
             options = getattr(self, field)
-            if list(options) != sorted(set(options)) or options[0] <= 0:
-                raise ValueError(f"{field} must be positive and ascend without repetition, got {options}")
+            if list(options) != sorted(set(options)):
+                raise ValueError(f"{field} must ascend without repetition, got {options}")
+        for before, after in itertools.pairwise(map(size_of, self.resolutions)):
+            if before == after or before[0] > after[0] or before[1] > after[1]:
+                raise ValueError(
+                    f"resolutions must ascend in height and width without repetition, got {self.resolutions}"
+                )
+        block_options = len(self.resolutions) * len(self.kernel_sizes) * len(self.expand_ratios) * self.blocks
+        if block_options > _MOST_BLOCK_OPTIONS:
+            raise ValueError(
+                f"{block_options:,} options of blocks (resolutions × kernel sizes × expand ratios × stages × "
+                f"largest depth), at most {_MOST_BLOCK_OPTIONS:,} can be searched"
+            )
         if any(kernel % 2 == 0 for kernel in self.kernel_sizes):
             raise ValueError(f"kernel_sizes must be odd, got {self.kernel_sizes}")
         for number, stage in enumerate(self.stages, 1):
@@ -102,6 +101,8 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
                 raise ValueError(
                     f"stage {number}: kernel_size {stage.kernel_size} is not in {self.kernel_sizes}"
                 )
+        if self.coupled and not all(stage.expands for stage in self.stages):
+            raise ValueError("a coupled space couples expand ratios, which not all of its blocks have")
         if self.coupled and len(self.depths) != len(self.expand_ratios):
             raise ValueError(
                 f"a coupled space needs as many depths as expand ratios, "
@@ -147,12 +148,23 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
         depths = np.array(self.depths)[self.depth_genes(genomes)]
         return np.arange(self.max_depth) < depths[:, :, None]
 
+    @property
+    def expands(self) -> npt.NDArray[np.bool_]:
+        """Whether the blocks of each stage have an expand ratio to choose, (stages,)."""
+        return np.array([stage.expands for stage in self.stages])
+
+    def expand_values(self, genomes: Genomes) -> npt.NDArray[np.float64]:
+        """Expand ratios, (archs, stages, max_depth)."""
+        chosen = np.array(self.expand_ratios)[self.expand_genes(genomes)]
+        return np.where(self.expands[:, None], chosen, 1.0)
+
     def _canonical(self, genomes: Genomes) -> Genomes:
         for s, stage in enumerate(self.stages):
             if stage.kernel_size is not None:
                 self.kernel_genes(genomes)[:, s] = self.kernel_sizes.index(stage.kernel_size)
         if self.coupled:
             self.expand_genes(genomes)[:] = self.depth_genes(genomes)[..., None]
+        self.expand_genes(genomes)[:, ~self.expands] = 0
         inactive = ~self.active(genomes)
         self.kernel_genes(genomes)[inactive] = 0
         self.expand_genes(genomes)[inactive] = 0
@@ -213,7 +225,7 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
         """Yield the depth, kernel and expand genes of every choice for one stage."""
         kernels = [self.kernel_sizes.index(size) for size in self._kernel_options(stage)]
         for gene, depth in enumerate(self.depths):
-            expands = [self.expand_ratios.index(ratio) for ratio in self._expand_options(depth)]
+            expands = self._expand_gene_options(stage, gene)
             expand_choices = (
                 [tuple(expands * depth)] if self.coupled else list(itertools.product(expands, repeat=depth))
             )
@@ -226,15 +238,13 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
         row = genome[None]
         depths = [self.depths[i] for i in self.depth_genes(row)[0]]
         kernels = self.kernel_genes(row)[0]
-        expands = self.expand_genes(row)[0]
+        expands = self.expand_values(row)[0].tolist()
         return Arch(
             resolution=self.resolutions[genome[0]],
             kernel_sizes=tuple(
                 tuple(self.kernel_sizes[i] for i in kernels[s, :d]) for s, d in enumerate(depths)
             ),
-            expand_ratios=tuple(
-                tuple(self.expand_ratios[i] for i in expands[s, :d]) for s, d in enumerate(depths)
-            ),
+            expand_ratios=tuple(tuple(expands[s][:d]) for s, d in enumerate(depths)),
         )
 
     def encode(self, archs: list[Arch]) -> Genomes:
@@ -251,7 +261,9 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
                 genomes[row, 1 + s] = self.depths.index(depth)
                 for b in range(depth):
                     self.kernel_genes(genomes)[row, s, b] = self.kernel_sizes.index(arch.kernel_sizes[s][b])
-                    self.expand_genes(genomes)[row, s, b] = self.expand_ratios.index(arch.expand_ratios[s][b])
+                    if self.stages[s].expands:
+                        expand = self.expand_ratios.index(arch.expand_ratios[s][b])
+                        self.expand_genes(genomes)[row, s, b] = expand
         return genomes
 
     def check(self, arch: Arch) -> None:
@@ -271,7 +283,8 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
         if expand_depths != arch.depths:
             refuse("expand ratios per stage", expand_depths, [arch.depths])
         if arch.resolution not in self.resolutions:
-            refuse("resolution", arch.resolution, list(self.resolutions))
+            options = ", ".join(map(resolution_text, self.resolutions))
+            refuse("resolution", resolution_text(arch.resolution), f"[{options}]")
         for s, depth in enumerate(arch.depths):
             if depth not in self.depths:
                 refuse(f"stage {s + 1}: depth", depth, list(self.depths))
@@ -279,7 +292,7 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
             for kernel in arch.kernel_sizes[s]:
                 if kernel not in kernel_sizes:
                     refuse(f"stage {s + 1}: kernel size", kernel, list(kernel_sizes))
-            expand_ratios = self._expand_options(depth)
+            expand_ratios = self._expand_options(self.stages[s], depth)
             for expand in arch.expand_ratios[s]:
                 if expand not in expand_ratios:
                     refuse(f"stage {s + 1}: expand ratio", expand, list(expand_ratios))
@@ -287,16 +300,24 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
     def block_options(self, stage: int, depth_gene: int) -> list[tuple[int, int]]:
         """Return the (kernel, expand) genes that a block of a stage may take when the stage is that deep."""
         return [
-            (self.kernel_sizes.index(kernel), self.expand_ratios.index(expand))
+            (self.kernel_sizes.index(kernel), expand)
             for kernel in self._kernel_options(self.stages[stage])
-            for expand in self._expand_options(self.depths[depth_gene])
+            for expand in self._expand_gene_options(self.stages[stage], depth_gene)
         ]
 
     def _kernel_options(self, stage: Stage) -> tuple[int, ...]:
         return self.kernel_sizes if stage.kernel_size is None else (stage.kernel_size,)
 
-    def _expand_options(self, depth: int) -> tuple[float, ...]:
-        return (self.expand_ratios[self.depths.index(depth)],) if self.coupled else self.expand_ratios
+    def _expand_options(self, stage: Stage, depth: int) -> tuple[float, ...]:
+        if not stage.expands:
+            return (1.0,)
+        genes = self._expand_gene_options(stage, self.depths.index(depth))
+        return tuple(self.expand_ratios[gene] for gene in genes)
+
+    def _expand_gene_options(self, stage: Stage, depth_gene: int) -> list[int]:
+        if not stage.expands:
+            return [0]
+        return [depth_gene] if self.coupled else list(range(len(self.expand_ratios)))
 
     @property
     def fingerprint(self) -> str:
@@ -312,10 +333,18 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
         stages = tuple(stage.model_copy(update={"kernel_size": None}) for stage in self.stages)
         return self.model_copy(update={"stages": stages, "coupled": False})
 
-    def uniform(self, resolution: int, depth: int, kernel_size: int, expand_ratio: float) -> Arch:
-        """Return the arch whose stages and blocks are all alike."""
-        stages = len(self.stages)
-        return Arch(resolution, ((kernel_size,) * depth,) * stages, ((expand_ratio,) * depth,) * stages)
+    def uniform(self, resolution: Resolution, depth: int, kernel_size: int, expand_ratio: float) -> Arch:
+        """Return the arch whose stages and blocks are all alike, but for blocks that do not expand."""
+        kernels = ((kernel_size,) * depth,) * len(self.stages)
+        return self.expanded(Arch(resolution, kernels, ()), expand_ratio)
+
+    def expanded(self, arch: Arch, expand_ratio: float) -> Arch:
+        """Return the arch with one expand ratio in all blocks that expand."""
+        ratios = tuple(
+            ((expand_ratio if stage.expands else 1.0),) * depth
+            for stage, depth in zip(self.stages, arch.depths, strict=True)
+        )
+        return replace(arch, expand_ratios=ratios)
 
     def smallest(self) -> Arch:
         """Return the arch with the smallest option everywhere."""
@@ -330,29 +359,14 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
     def count(self) -> int:
         """Return the exact number of archs."""
         per_stage = (
-            sum((len(self._kernel_options(stage)) * self._free_expands) ** depth for depth in self.depths)
+            sum(self._count_of_stage(stage, gene) for gene in range(len(self.depths)))
             for stage in self.stages
         )
-        return int(len(self.resolutions) * math.prod(per_stage))
+        return len(self.resolutions) * math.prod(per_stage)
 
-    @property
-    def _free_expands(self) -> int:
-        return 1 if self.coupled else len(self.expand_ratios)
-
-    def hidden_width(self, input_width: int, expand_ratio: float) -> int:
-        """Return the channels of a block's depthwise convolution; input itself when the ratio is 1."""
-        return input_width if expand_ratio == 1 else round_width(round(input_width * expand_ratio))
-
-
-def round_width(value: float) -> int:
-    """Round a channel count to a multiple of 8, never below 90 % of it (MIT OFA's rule)."""
-    rounded = max(8, math.floor((value + 4) / 8) * 8)
-    return rounded + 8 if rounded < 0.9 * value else rounded
-
-
-def squeeze_width(hidden_width: int) -> int:
-    """Return the channels to which squeeze-excite reduces ``hidden_width`` channels."""
-    return round_width(hidden_width // 4)
+    def _count_of_stage(self, stage: Stage, depth_gene: int) -> int:
+        kernels, expands = self._kernel_options(stage), self._expand_gene_options(stage, depth_gene)
+        return int((len(kernels) * len(expands)) ** self.depths[depth_gene])
 
 
 def space_names() -> list[str]:

@@ -191,12 +191,12 @@ def count_in_torch(space: SearchSpace, arch: Arch) -> tuple[int, int, int]:
     """Peak items, MACs and weights of the convolutions that torch runs, by forward hooks."""
     import torch
 
-    from mcofa.supernet.network.subnet import InvertedResidual, Subnet
+    from mcofa.supernet.network.subnet import BlockOfLayers, Subnet
 
     seen: dict[torch.nn.Module, tuple[int, int, int]] = {}
     held: dict[torch.nn.Module, int] = {}
 
-    def see_block(module: InvertedResidual, inputs: Any) -> None:
+    def see_block(module: BlockOfLayers, inputs: Any) -> None:
         held[module.depthwise.conv] = inputs[0].numel() if module.shortcut else 0
 
     def see_convolution(module: torch.nn.Conv2d, inputs: Any, output: torch.Tensor) -> None:
@@ -210,7 +210,7 @@ def count_in_torch(space: SearchSpace, arch: Arch) -> tuple[int, int, int]:
     for module in subnet.modules():
         if isinstance(module, torch.nn.Conv2d):
             module.register_forward_hook(see_convolution)
-        elif isinstance(module, InvertedResidual):
+        elif isinstance(module, BlockOfLayers):
             module.register_forward_pre_hook(see_block)
     subnet(torch.zeros(1, space.input_channels, arch.resolution, arch.resolution, device="meta"))
     peaks, macs_seen, weights_seen = zip(*seen.values(), strict=True)

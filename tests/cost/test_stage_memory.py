@@ -23,9 +23,10 @@ from mcofa.cost.stages import (
 from mcofa.draw.stages import stages_svg, text_bars
 from mcofa.engines.tflm import account, op_memory, planned_buffers, target
 from mcofa.engines.tflm.model_file import model_file_bytes
-from mcofa.lowering import HEAD, STEM, lower
+from mcofa.lowering import lower
 from mcofa.memory.plan import lower_bound
 from mcofa.space.search_space import load_space
+from mcofa.space.topology import HEAD, STEM
 
 PICTURE = Path(__file__).parents[2] / "docs" / "stage-memory.svg"
 PICTURED = ("ofa", "mcofa-v1", "mcofa-v3", "ofa-micro", "mcofa-micro")

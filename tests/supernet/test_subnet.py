@@ -11,8 +11,10 @@ from torch import nn
 
 from mcofa.errors import InvalidArchError
 from mcofa.space.arch import Arch
+from mcofa.space.blocks import Convolution, SqueezeExcite
 from mcofa.space.search_space import SearchSpace, load_space
-from mcofa.supernet.network.subnet import ConvBlock, InvertedResidual, SameConv2d, SqueezeExcite, Subnet
+from mcofa.space.topology import Block
+from mcofa.supernet.network.subnet import BlockOfLayers, SameConv2d, SqueezeExciteGate, Subnet
 
 pytestmark = pytest.mark.torch
 
@@ -71,7 +73,7 @@ def test_the_odd_pixel_of_padding_is_below_and_to_the_right() -> None:
 
 
 def test_squeeze_excite_scales_each_channel_by_its_gate() -> None:
-    layer = SqueezeExcite(16).double()
+    layer = SqueezeExciteGate(SqueezeExcite("gate", 16, 8)).double()
     images = torch.randn(3, 16, 5, 4, generator=torch.Generator().manual_seed(0)).double()
     reduce, expand = (
         (convolution.weight.detach().numpy()[:, :, 0, 0], np.asarray(convolution.bias.detach()))
@@ -87,23 +89,22 @@ def test_squeeze_excite_scales_each_channel_by_its_gate() -> None:
 
 
 def test_an_expand_convolution_exists_only_where_it_widens() -> None:
-    assert isinstance(InvertedResidual(SameConv2d, 8, 8, 8, 3, 1, "relu", False).expand, nn.Identity)
-    assert isinstance(InvertedResidual(SameConv2d, 8, 16, 8, 3, 1, "relu", False).expand, ConvBlock)
+    space = load_space("mcofa-micro")
+    expands = {f"stages.{stage}.0.expand" for stage in range(3)}
+    for ratio, found in ((1, set()), (2, expands)):
+        subnet = Subnet(space, space.uniform(28, 1, 3, ratio))
+        assert expands & {name for name, _ in subnet.named_modules()} == found
 
 
-@pytest.mark.parametrize(
-    ("input_width", "width", "stride", "added"),
-    [(8, 8, 1, True), (8, 8, 2, False), (8, 16, 1, False)],
-)
-def test_the_shortcut_adds_the_input_where_shapes_allow(
-    input_width: int, width: int, stride: int, added: bool
-) -> None:
-    block = InvertedResidual(SameConv2d, input_width, 16, width, 3, stride, "relu", False)
-    nn.init.zeros_(block.project.norm.weight)
-    images = torch.randn(2, input_width, 4, 4)
+@pytest.mark.parametrize("shortcut", [False, True])
+def test_a_shortcut_adds_the_input(shortcut: bool) -> None:
+    layers = (Convolution("block.one", (4, 4), 8, 8), Convolution("block.two", (4, 4), 8, 8))
+    block = BlockOfLayers(Block((0, 0), "block", layers, shortcut), SameConv2d)
+    nn.init.zeros_(block.two.norm.weight)  # type: ignore[union-attr, arg-type]
+    images = torch.randn(2, 8, 4, 4)
     with torch.inference_mode():
         output = block(images)
-    torch.testing.assert_close(output, images if added else torch.zeros_like(output))
+    torch.testing.assert_close(output, images if shortcut else torch.zeros_like(output))
 
 
 @pytest.mark.parametrize("space", [load_space("mcofa-micro"), tiny_space()], ids=lambda space: space.name)

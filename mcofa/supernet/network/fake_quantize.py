@@ -8,14 +8,15 @@ value is clipped. After Jacob et al. (arXiv 1712.05877).
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mcofa.supernet.network.subnet import ConvBlock, InvertedResidual, SqueezeExcite, Subnet
+from mcofa.space.topology import Block
+from mcofa.supernet.network.subnet import ConvBlock, PlainConv2d, SqueezeExciteGate, Subnet
 
 Ranges = dict[str, tuple[float, float]]
 """The smallest and the largest number of each tensor whose range is free, in the graph's order.
@@ -93,42 +94,41 @@ class FakeQuantizedSubnet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits, (n, classes), as multiples of the output tensor's scale."""
-        subnet = self.subnet
-        x = self._conv_block("stem", subnet.stem, self._tensor("images", images))
-        x = self._inverted_residual("first_block", subnet.first_block, x)
-        for s, stage in enumerate(subnet.stages):
-            for b, block in enumerate(cast(nn.Sequential, stage)):
-                x = self._inverted_residual(f"stages.{s}.{b}", cast(InvertedResidual, block), x)
-        x = self._average(self._conv_block("final_expand", subnet.final_expand, x))
-        x = self._convolution("feature", subnet.feature_mix, subnet.feature_activation, x)
-        x = self._convolution("classifier", subnet.classifier, nn.Identity(), x)
+        x = self._tensor("images", images)
+        for block in self.subnet.topology:
+            x = self._block(block, x)
         return x.values.flatten(1)
 
-    def _inverted_residual(self, name: str, block: InvertedResidual, x: _Activation) -> _Activation:
+    def _block(self, block: Block, x: _Activation) -> _Activation:
         shortcut = x
-        if isinstance(block.expand, ConvBlock):
-            x = self._conv_block(f"{name}.expand", block.expand, x)
-        x = self._conv_block(f"{name}.depthwise", block.depthwise, x)
-        if isinstance(block.squeeze_excite, SqueezeExcite):
-            x = self._squeeze_excite(f"{name}.squeeze_excite", block.squeeze_excite, x)
-        x = self._conv_block(f"{name}.project", block.project, x)
-        return self._tensor(f"{name}.shortcut", shortcut.values + x.values) if block.shortcut else x
+        for layer in block.layers:
+            module = self.subnet.get_submodule(layer.name)
+            if isinstance(module, SqueezeExciteGate):
+                x = self._squeeze_excite(layer.name, module, x)
+            elif isinstance(module, nn.AdaptiveAvgPool2d):
+                x = self._average(x)
+            else:
+                x = self._convolution(layer.name, module, x)
+        return self._tensor(f"{block.name}.shortcut", shortcut.values + x.values) if block.shortcut else x
 
-    def _squeeze_excite(self, name: str, block: SqueezeExcite, x: _Activation) -> _Activation:
-        squeezed = self._convolution(f"{name}.reduce", block.reduce, nn.ReLU(), self._average(x))
+    def _squeeze_excite(self, name: str, block: SqueezeExciteGate, x: _Activation) -> _Activation:
+        squeezed = self._convolution(f"{name}.reduce", block.reduce, self._average(x))
         gate = functional.hardsigmoid(self._convolve(block.expand, *_parameters(block.expand), squeezed))
         return self._tensor(name, x.values * self._rounded(gate, *_GATE_STEPS).values)
 
-    def _conv_block(self, name: str, block: ConvBlock, x: _Activation) -> _Activation:
-        output = self._convolve(block.conv, *fold_batch_norm(block), x)
-        return self._activate(name, output, block.activation)
-
-    def _convolution(self, name: str, conv: nn.Conv2d, activation: nn.Module, x: _Activation) -> _Activation:
-        return self._activate(name, self._convolve(conv, *_parameters(conv), x), activation)
+    def _convolution(self, name: str, module: nn.Module, x: _Activation) -> _Activation:
+        if isinstance(module, ConvBlock):
+            output = self._convolve(module.conv, *fold_batch_norm(module), x)
+        else:
+            assert isinstance(module, PlainConv2d)
+            output = self._convolve(module, *_parameters(module), x)
+        return self._activate(name, output, module.activation)
 
     def _convolve(self, conv: nn.Conv2d, weight: Tensor, bias: Tensor, x: _Activation) -> Tensor:
         if self._rounds:
             weight, bias = round_constants(weight, bias, x.scale)
+        if isinstance(conv, PlainConv2d):
+            return functional.conv2d(x.values, weight, bias)
         output: Tensor = torch.func.functional_call(conv, {"weight": weight, "bias": bias}, (x.values,))
         return output
 

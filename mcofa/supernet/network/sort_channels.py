@@ -13,7 +13,8 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
-from mcofa.space.search_space import squeeze_width
+from mcofa.space.blocks import squeeze_width
+from mcofa.space.topology import describe
 from mcofa.supernet.network.supernet import Supernet
 
 
@@ -27,15 +28,16 @@ def sort_channels(supernet: Supernet, trained_expand_ratios: Collection[float] =
     ratios; an optimizer's state is not sorted along.
     """
     space = supernet.space
-    ratios = {*trained_expand_ratios, space.expand_ratios[-1]}
-    input_width = space.stem.first_block_width
+    widths: dict[str, set[int]] = {}
+    for ratio in {*trained_expand_ratios, space.expand_ratios[-1]}:
+        arch = space.uniform(space.resolutions[-1], space.max_depth, space.kernel_sizes[-1], ratio)
+        for block in describe(space, arch):
+            for layer in block.convolutions:
+                if layer.name == f"{block.name}.expand":
+                    widths.setdefault(block.name, set()).add(layer.width)
     with torch.no_grad():
-        for number, stage in enumerate(space.stages):
-            for block in range(space.max_depth):
-                widths = {space.hidden_width(input_width, ratio) for ratio in ratios}
-                if widths != {input_width}:
-                    _sort_block(supernet, f"stages/{number}/{block}", widths - {input_width})
-                input_width = stage.width
+        for name, hidden_widths in widths.items():
+            _sort_block(supernet, name.replace(".", "/"), hidden_widths)
 
 
 def _sort_block(supernet: Supernet, block: str, widths: set[int]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mcofa.space.arch import Arch
-from mcofa.space.search_space import Activation, SearchSpace, squeeze_width
+from mcofa.space.blocks import Activation, Average, Convolution, Layer, SqueezeExcite
+from mcofa.space.search_space import SearchSpace
+from mcofa.space.topology import Block, describe
 
 
 class SameConv2d(nn.Conv2d):
@@ -45,126 +46,97 @@ _CONVOLUTIONS: dict[str, type[nn.Conv2d]] = {"same": SameConv2d, "symmetric": Sy
 class ConvBlock(nn.Sequential):
     """Convolution, batch norm, activation."""
 
-    def __init__(
-        self,
-        convolution: type[nn.Conv2d],
-        input_width: int,
-        width: int,
-        kernel_size: int = 1,
-        stride: int = 1,
-        groups: int = 1,
-        activation: Activation | None = None,
-    ) -> None:
+    def __init__(self, layer: Convolution, convolution: type[nn.Conv2d]) -> None:
         super().__init__()
-        self.conv = convolution(input_width, width, kernel_size, stride, groups=groups, bias=False)
-        self.norm = nn.BatchNorm2d(width)
-        self.activation = _activation(activation)
+        groups = layer.width if layer.depthwise else 1
+        self.conv = convolution(
+            layer.input_width, layer.width, layer.kernel, layer.stride, groups=groups, bias=layer.biased
+        )
+        self.norm = nn.BatchNorm2d(layer.width)
+        self.activation = _activation(layer.activation)
 
 
-class SqueezeExcite(nn.Module):
+class PlainConv2d(nn.Conv2d):
+    """1×1 convolution and activation, without batch norm."""
+
+    def __init__(self, layer: Convolution) -> None:
+        super().__init__(layer.input_width, layer.width, 1, bias=layer.biased)
+        self.activation = _activation(layer.activation)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map (n, c_in, h, w) to (n, c_out, h, w)."""
+        output: Tensor = self.activation(super().forward(input))
+        return output
+
+
+class SqueezeExciteGate(nn.Module):
     """Scale each channel by a gate computed from the global averages (Hu et al., arXiv 1709.01507)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, layer: SqueezeExcite) -> None:
         super().__init__()
         self.average = nn.AdaptiveAvgPool2d(1)
-        self.reduce = nn.Conv2d(width, squeeze_width(width), 1)
-        self.expand = nn.Conv2d(squeeze_width(width), width, 1)
+        self.reduce = PlainConv2d(layer.reduce)
+        self.expand = PlainConv2d(layer.expand)
 
     def forward(self, input: Tensor) -> Tensor:
         """Map (n, c, h, w) to the same shape."""
-        squeezed = functional.relu(self.reduce(self.average(input)))
-        gate: Tensor = functional.hardsigmoid(self.expand(squeezed))
+        gate: Tensor = functional.hardsigmoid(self.expand(self.reduce(self.average(input))))
         return input * gate
 
 
-class InvertedResidual(nn.Module):
-    """Expand, depthwise, squeeze-excite, project; with a shortcut where shapes allow it.
+class BlockOfLayers(nn.Sequential):
+    """Layers in a row, whose output the input is added to where the block has a ``shortcut``."""
 
-    There is no expand convolution when it would not widen (expand ratio 1).
-    """
-
-    def __init__(
-        self,
-        convolution: type[nn.Conv2d],
-        input_width: int,
-        hidden_width: int,
-        width: int,
-        kernel_size: int,
-        stride: int,
-        activation: Activation,
-        squeeze_excite: bool,
-    ) -> None:
+    def __init__(self, block: Block, convolution: type[nn.Conv2d]) -> None:
         super().__init__()
-        self.expand = (
-            nn.Identity()
-            if hidden_width == input_width
-            else ConvBlock(convolution, input_width, hidden_width, activation=activation)
-        )
-        self.depthwise = ConvBlock(
-            convolution, hidden_width, hidden_width, kernel_size, stride, hidden_width, activation
-        )
-        self.squeeze_excite = SqueezeExcite(hidden_width) if squeeze_excite else nn.Identity()
-        self.project = ConvBlock(convolution, hidden_width, width)
-        self.shortcut = stride == 1 and input_width == width
+        for layer in block.layers:
+            self.add_module(layer.name.rpartition(".")[2], _module(layer, convolution))
+        self.shortcut = block.shortcut
 
     def forward(self, input: Tensor) -> Tensor:
         """Map (n, c_in, h, w) to (n, c_out, ceil(h / stride), ceil(w / stride))."""
-        output: Tensor = self.project(self.squeeze_excite(self.depthwise(self.expand(input))))
+        output: Tensor = super().forward(input)  # type: ignore[no-untyped-call]
         return input + output if self.shortcut else output
 
 
-class Subnet(nn.Module):
-    """The network of one arch, with weights of its own.
+def _module(layer: Layer, convolution: type[nn.Conv2d]) -> nn.Module:
+    match layer:
+        case Convolution():
+            return ConvBlock(layer, convolution) if layer.normalised else PlainConv2d(layer)
+        case SqueezeExcite():
+            return SqueezeExciteGate(layer)
+        case Average():
+            return nn.AdaptiveAvgPool2d(1)
 
-    Maps images (n, input_channels, resolution, resolution) to logits (n, classes).
+
+class Subnet(nn.Sequential):
+    """The network of one arch, with weights of its own; its modules have the names of the topology.
+
+    Maps images (n, input_channels, height, width) to logits (n, classes).
     """
 
     def __init__(self, space: SearchSpace, arch: Arch) -> None:
         super().__init__()
         space.check(arch)
-        stem, head = space.stem, space.head
+        self.topology = describe(space, arch)
         convolution = _CONVOLUTIONS[space.padding]
-        self.stem = ConvBlock(
-            convolution, space.input_channels, stem.width, 3, stem.stride, activation=stem.activation
-        )
-        self.first_block = InvertedResidual(
-            convolution,
-            stem.width,
-            stem.width,
-            stem.first_block_width,
-            3,
-            1,
-            stem.first_block_activation,
-            False,
-        )
-        width = stem.first_block_width
-        stages = []
-        for stage, kernels, expands in zip(space.stages, arch.kernel_sizes, arch.expand_ratios, strict=True):
-            blocks = []
-            for index, (kernel, expand) in enumerate(zip(kernels, expands, strict=True)):
-                blocks.append(
-                    InvertedResidual(
-                        convolution,
-                        width,
-                        space.hidden_width(width, expand),
-                        stage.width,
-                        kernel,
-                        stage.stride if index == 0 else 1,
-                        stage.activation,
-                        stage.squeeze_excite,
-                    )
-                )
-                width = stage.width
-            stages.append(nn.Sequential(*blocks))
-        self.stages = nn.Sequential(*stages)
-        self.final_expand = ConvBlock(convolution, width, head.final_expand_width, activation=head.activation)
-        self.average = nn.AdaptiveAvgPool2d(1)
-        self.feature_mix = nn.Conv2d(head.final_expand_width, head.feature_width, 1, bias=False)
-        self.feature_activation = _activation(head.activation)
-        self.classifier = nn.Conv2d(head.feature_width, space.classes, 1)
+        for block in self.topology:
+            if block.name:
+                self._place(block.name, BlockOfLayers(block, convolution))
+                continue
+            for layer in block.layers:
+                self._place(layer.name, _module(layer, convolution))
+
+    def _place(self, path: str, module: nn.Module) -> None:
+        folder: nn.Module = self
+        *folders, name = path.split(".")
+        for part in folders:
+            if part not in folder._modules:
+                folder.add_module(part, nn.Sequential())
+            folder = folder.get_submodule(part)
+        folder.add_module(name, module)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits, (n, classes)."""
-        features = self.final_expand(self.stages(self.first_block(self.stem(images))))
-        mixed = self.feature_activation(self.feature_mix(self.average(features)))
-        return torch.flatten(self.classifier(mixed), 1)
+        logits: Tensor = super().forward(images)  # type: ignore[no-untyped-call]
+        return logits.flatten(1)

@@ -14,7 +14,6 @@ weights cost both kinds accuracy (docs/training.md).
 from __future__ import annotations
 
 import copy
-import dataclasses
 import functools
 from collections.abc import Mapping
 from typing import Any
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 
 from mcofa.space.arch import Arch
 from mcofa.space.search_space import SearchSpace
+from mcofa.space.topology import describe
 from mcofa.supernet.network.subnet import Subnet
 
 _DEPTHWISE = "/depthwise/conv/weight"
@@ -45,8 +45,7 @@ class Supernet(nn.Module):
         for module in largest.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
-        ratios = tuple(tuple(space.expand_ratios[0] for _ in stage) for stage in arch.expand_ratios)
-        unexpanded = _sources(space.uncoupled(), dataclasses.replace(arch, expand_ratios=ratios))
+        unexpanded = _sources(space.uncoupled(), space.expanded(arch, space.expand_ratios[0]))
         keys = _keys(largest)
         self.shared = nn.ParameterDict(
             {key: nn.Parameter(torch.empty(shape)) for key, shape in unexpanded.values()}
@@ -120,13 +119,14 @@ def _skeleton(space: SearchSpace, arch: Arch) -> Subnet:
     """
     space.check(arch)
     subnet = copy.copy(_uniform_skeleton(space, space.kernel_sizes[-1], space.expand_ratios[-1]))
+    subnet.topology = describe(space, arch)
     subnet._modules = {
         **subnet._modules,
         "stages": nn.Sequential(
             *(
                 nn.Sequential(
                     *(
-                        _uniform_skeleton(space, kernel, expand).stages[stage][block]  # type: ignore[index]
+                        _uniform_skeleton(space, kernel, expand).get_submodule(f"stages.{stage}.{block}")
                         for block, (kernel, expand) in enumerate(zip(kernels, expands, strict=True))
                     )
                 )
@@ -161,12 +161,7 @@ def _sources(space: SearchSpace, arch: Arch) -> dict[str, tuple[str, torch.Size]
 
 def _keys(subnet: Subnet) -> dict[str, str]:
     """Return the name among the shared weights of each of the subnet's parameters."""
-    unexpanded = tuple(
-        f"stages.{number}.{block}."
-        for number, stage in enumerate(subnet.stages.children())
-        for block, layers in enumerate(stage.children())
-        if isinstance(layers.expand, nn.Identity)
-    )
+    unexpanded = tuple(f"{block.name}." for block in subnet.topology if block.unexpanded)
     return {
         name: (UNEXPANDED if name.startswith(unexpanded) else "") + name.replace(".", "/")
         for name, _ in subnet.named_parameters()
