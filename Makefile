@@ -93,7 +93,7 @@ format: $(STAMP) ## rewrite the sources in the house style
 	$(BIN)/ruff format
 
 # Scripts that need a file, write into docs/ or train for hours, and their modules.
-NO_BENCHMARKS := $(patsubst %,benchmarks/%.py,accuracy_chart inherited_against_alone \
+NO_BENCHMARKS := $(patsubst %,benchmarks/%.py,accuracy_chart evidence inherited_against_alone \
 	aot_against_tflm aot_code_bytes compare_supernets space_designs) $(wildcard benchmarks/*_table.py benchmarks/zoo_*.py)
 
 .PHONY: bench

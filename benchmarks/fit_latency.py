@@ -17,7 +17,6 @@ error on a model left out, not the mean; a model unlike the seven can be further
 from __future__ import annotations
 
 import json
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from evidence import arena_versions, measured_arenas, measured_models, report_evidence
 from scipy.optimize import nnls
 
 from export.tflite.parse import parse_tflite
@@ -35,7 +35,6 @@ from mcofa.files.atomic import write_atomic
 PRIOR_SPREAD = 0.25
 COUNT_SPREAD = 0.02
 
-KERNELS = {"CMSIS-NN": "cmsis-nn", "reference": "reference"}
 NOT_MEASURED = [(core, "reference") for core in ("cortex-m3", "cortex-m4", "cortex-m33")]
 
 # Instructions per unit, in the order of FEATURES.
@@ -76,29 +75,19 @@ class Fit:
         return max(map(abs, self.unseen_errors.values()))
 
 
-def data_folder() -> Path:
-    named = os.environ.get("MCOFA_DATA")
-    shared = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
-    return (Path(named) if named else shared) / "tflm_arena"
-
-
-def measured_counts(folder: Path) -> dict[tuple[str, str], Counts]:
+def measured_counts() -> dict[tuple[str, str], Counts]:
     counts: dict[tuple[str, str], Counts] = {key: {} for key in _START}
-    for entry in json.loads((folder / "measured.json").read_text())["models"]:
-        for key, kernels in (("cortex_m7_cmsis_nn", "cmsis-nn"), ("cortex_m7_reference", "reference")):
-            model = entry["model"].removesuffix(".tflite")
-            counts["cortex-m7", kernels][model] = entry[key]["instructions_per_inference"]
-    for row in json.loads((folder / "measured_cores.json").read_text()):
-        if row["kernels"] in KERNELS and row["instructions_per_inference"] is not None:
-            counts[row["core"], KERNELS[row["kernels"]]][row["model"]] = row["instructions_per_inference"]
+    for row in measured_arenas():
+        if (row.core, row.kernels) in counts and row.instructions is not None:
+            counts[row.core, row.kernels][row.model] = row.instructions
     return counts
 
 
-def model_features(folder: Path) -> dict[str, Vector]:
+def model_features(models: dict[str, Path]) -> dict[str, Vector]:
     features = {}
-    for path in sorted(folder.glob("*.tflite")):
+    for name, path in models.items():
         graph = parse_tflite(path.read_bytes(), path.name)
-        features[path.stem] = np.sum([op_features(graph, op) for op in graph.ops], axis=0)
+        features[name] = np.sum([op_features(graph, op) for op in graph.ops], axis=0)
     return features
 
 
@@ -133,8 +122,8 @@ def print_table(key: tuple[str, str], counts: Counts, fitted: Fit) -> None:
         print(f"  {model:24}{count:15,}{fitted.estimated[model]:15,.0f}{errors}")
 
 
-def document(folder: Path, fits: dict[tuple[str, str], Fit]) -> dict[str, Any]:
-    versions = json.loads((folder / "measured.json").read_text())
+def document(fits: dict[tuple[str, str], Fit]) -> dict[str, Any]:
+    versions = arena_versions()
     cores: dict[str, dict[str, Any]] = {}
     for (core, kernels), fitted in fits.items():
         cores.setdefault(core, {})[kernels] = {
@@ -172,17 +161,19 @@ def _significant(value: float) -> float:
 
 
 def main() -> None:
-    folder = data_folder()
-    if not folder.is_dir():
-        print(f"no measured counts at {folder}; point MCOFA_DATA at the test data")
+    models, counts = measured_models(), measured_counts()
+    counted = {model for of_core in counts.values() for model in of_core}
+    report_evidence("models", len(counted & models.keys()), len(counted), counted - models.keys())
+    if counted - models.keys():
+        print("nothing is fitted: the coefficients are those of all models")
         return
-    features, counts = model_features(folder), measured_counts(folder)
+    features = model_features(models)
     fits = {}
     for key, start in _START.items():
         fits[key] = fit_with_errors(features, counts[key], np.array(start, dtype=np.float64))
         print_table(key, counts[key], fits[key])
     if "--write" in sys.argv[1:]:
-        text = json.dumps(document(folder, fits), indent=1, ensure_ascii=False) + "\n"
+        text = json.dumps(document(fits), indent=1, ensure_ascii=False) + "\n"
         write_atomic(COEFFICIENTS_FILE, text.encode())
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 
+import evidence
 import hypothesis
 import numpy as np
 import pytest
@@ -28,12 +29,24 @@ def repo_root() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of measured facts: ``MCOFA_DATA``, or ``shared/data`` beside the checkout."""
-    named = os.environ.get("MCOFA_DATA")
-    folder = Path(named) if named else _REPO_ROOT.parent / "shared" / "data"
+    """The folder of what others published: ``MCOFA_DATA``, or ``shared/data`` beside the checkout."""
+    folder = evidence.outside_data()
     if not folder.is_dir():
-        pytest.skip(f"no test data at {folder}; point MCOFA_DATA at it")
+        pytest.skip(f"no data of others at {folder}; point MCOFA_DATA at it")
     return folder
+
+
+@pytest.fixture(scope="session")
+def measured_model() -> Callable[[str], bytes]:
+    """Returns a model whose arena was measured, by name; skips the test where it is not at hand."""
+    files = evidence.measured_models()
+
+    def read(name: str) -> bytes:
+        if name not in files:
+            pytest.skip(f"no {name}.tflite, which is not ours, in {evidence.outside_data()}: set MCOFA_DATA")
+        return files[name].read_bytes()
+
+    return read
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import json
 import random
-from pathlib import Path
+from collections.abc import Callable
 
+import evidence
 import numpy as np
 import pytest
 from tiny_models import ModelBuilder, one_op, schema, small_network
@@ -148,14 +148,18 @@ def test_random_networks_are_measured_as_predicted(seed: int) -> None:
     assert measure(data) == predicted(data)
 
 
-def test_given_models_measure_as_recorded(shared_data: Path) -> None:
-    folder = shared_data / "tflm_arena"
-    for row in json.loads((folder / "measured.json").read_text())["models"]:
-        arena = measure((folder / row["model"]).read_bytes(), row["model"])
-        assert row["x86_64_wheel"] == {
-            "head_bytes": arena.head_bytes,
-            "recording_tail_bytes": arena.recording_tail_bytes,
-        }
+ON_HOST = [row for row in evidence.measured_arenas() if row.core == "x86-64"]
+
+
+@pytest.mark.parametrize("row", ON_HOST, ids=lambda row: row.model)
+def test_models_measure_as_recorded(
+    row: evidence.MeasuredArena, measured_model: Callable[[str], bytes]
+) -> None:
+    arena = measure(measured_model(row.model), row.model)
+    assert row.figures == {
+        "head_bytes": arena.head_bytes,
+        "recording_tail_bytes": arena.recording_tail_bytes,
+    }
 
 
 def test_tflm_computes_as_by_hand() -> None:

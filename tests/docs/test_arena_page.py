@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import evidence
 import pytest
 from test_cli import mcofa
 from test_offline_plan import HEADS
 from test_promise import EXPORTED_PER_SPACE, GENERATED_PER_SPACE, SPACES
-from test_tflm import KERNELS, TARGETS, chain
+from test_tflm import chain
 
 from mcofa.boards import load_board
 from mcofa.cost.arch_cost import cost
@@ -26,6 +27,7 @@ from mcofa.graph import Graph, OpKind
 from mcofa.lowering import lower
 from mcofa.memory.plan import aligned
 from mcofa.ops import OPERATORS
+from mcofa.ops.target import KernelSet
 from mcofa.space.search_space import load_space
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs"
@@ -207,23 +209,18 @@ def facts() -> set[int | None]:
     }
 
 
-def test_what_was_verified(shared_data: Path) -> None:
+def test_what_was_verified() -> None:
     """The table of measured networks, and how many rows and numbers that is."""
-    folder = shared_data / "tflm_arena"
-    models = json.loads((folder / "measured.json").read_text())["models"]
-    rows = [(*TARGETS[build], entry[build]) for entry in models for build in TARGETS]
-    cores = json.loads((folder / "measured_cores.json").read_text())
-    rows += [(entry["core"], KERNELS[entry["kernels"]], entry) for entry in cores]
-    keys = {"head_bytes", "recording_tail_bytes", "arena_used_bytes", "minimum_arena_bytes"}
+    rows = evidence.measured_arenas()
     assert len(rows) == MEASURED_ROWS
-    assert sum(len(keys & entry.keys()) for _, _, entry in rows) == MEASURED_NUMBERS
-    counts = Counter((core, kernels) for core, kernels, _ in rows)
+    assert sum(len(row.figures) for row in rows) == MEASURED_NUMBERS
+    counts = Counter((row.core, row.kernels) for row in rows)
     assert f"\n{table(_verified_rows(counts))}\n" in PAGE
 
 
 def _verified_rows(counts: Counter[tuple[str, str]]) -> Iterator[tuple[object, ...]]:
     for core in constants()["targets"]:
-        yield core, *(counts[core, kernels] or "–" for kernels in KERNELS.values())
+        yield core, *(counts[core, kernels] or "–" for kernels in KernelSet)
 
 
 def test_how_many_models_latency_was_fitted_to() -> None:

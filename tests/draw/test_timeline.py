@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -165,15 +165,11 @@ def test_a_graph_without_ops_has_its_peak_before_the_first_op() -> None:
     assert len(rectangles(timeline_svg(shown), "tensor")) == 1
 
 
-def test_loss_of_the_planner_and_cause_of_the_minimum(shared_data: Path) -> None:
-    folder = shared_data / "tflm_arena"
-
+def test_loss_of_the_planner_and_cause_of_the_minimum(measured_model: Callable[[str], bytes]) -> None:
     def lines(model: str) -> list[str]:
-        return timeline_text(
-            tflm_timeline(parse_tflite((folder / model).read_bytes(), model), M7)
-        ).splitlines()
+        return timeline_text(tflm_timeline(parse_tflite(measured_model(model), model), M7)).splitlines()
 
     head = "head     73,728 B planned, 18,432 B (25.0 %) above the lower bound of 55,296 B"
-    assert head in lines("mlpt_vww96.tflite")
-    assert "minimum  100,720 B, decided by: head and tail" in lines("mlpt_vww96.tflite")
-    assert "minimum  3,024 B, decided by: tables of the memory planner" in lines("mlpt_ad01.tflite")
+    assert head in lines("mlpt_vww96")
+    assert "minimum  100,720 B, decided by: head and tail" in lines("mlpt_vww96")
+    assert "minimum  3,024 B, decided by: tables of the memory planner" in lines("mlpt_ad01")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,25 +71,27 @@ def test_small_network_equals_litert_at_every_op(tmp_path: Path) -> None:
 
 @needs_gcc
 @pytest.mark.parametrize("model", ["mlpt_ad01", "mlpt_kws", "mb_r48_k3_e3_d1_w025"])
-def test_published_network_equals_litert_at_every_op(model: str, shared_data: Path, tmp_path: Path) -> None:
-    assert_equals_litert((shared_data / "tflm_arena" / f"{model}.tflite").read_bytes(), tmp_path)
+def test_published_network_equals_litert_at_every_op(
+    model: str, measured_model: Callable[[str], bytes], tmp_path: Path
+) -> None:
+    assert_equals_litert(measured_model(model), tmp_path)
 
 
 @needs_gcc
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["mlpt_resnet8", "mlpt_vww96"])
 def test_large_published_network_equals_litert_at_every_op(
-    model: str, shared_data: Path, tmp_path: Path
+    model: str, measured_model: Callable[[str], bytes], tmp_path: Path
 ) -> None:
-    assert_equals_litert((shared_data / "tflm_arena" / f"{model}.tflite").read_bytes(), tmp_path, images=1)
+    assert_equals_litert(measured_model(model), tmp_path, images=1)
 
 
 @pytest.mark.parametrize("model", PUBLISHED)
 @pytest.mark.parametrize("on", [M7, M55], ids=lambda on: on.name)
 def test_arena_is_at_most_the_optimal_plan_of_activations_and_scratch(
-    model: str, on, shared_data: Path
+    model: str, on, measured_model: Callable[[str], bytes]
 ) -> None:
-    data = (shared_data / "tflm_arena" / f"{model}.tflite").read_bytes()
+    data = measured_model(model)
     graph = parse_tflite(data, model)
     buffers = [storage.buffer for storage in storages(graph, on)]
     generated = generate(data, model, on)
@@ -179,8 +182,8 @@ def test_search_arena_equals_the_greedy_plan_of_the_network(tiny_space: SearchSp
             assert found.arena is None
 
 
-def test_only_mve_needs_cmsis_nn(shared_data: Path) -> None:
-    data = (shared_data / "tflm_arena" / "mlpt_kws.tflite").read_bytes()
+def test_only_mve_needs_cmsis_nn(measured_model: Callable[[str], bytes]) -> None:
+    data = measured_model("mlpt_kws")
     assert cmsis_nn(generate(data, "kws", M7).kernels).files == {}
     kernels = generate(data, "kws", M55).kernels
     assert "nn_conv_2d_1x1_cmsis_nn" in kernels
@@ -200,8 +203,8 @@ def test_flash_counts_shared_kernels_once() -> None:
     assert weights.bytes + 12 * weights.shape[3] <= added <= weights.bytes + 12 * weights.shape[3] + 120
 
 
-def test_greedy_plan_is_valid_for_every_core(shared_data: Path) -> None:
-    graph = parse_tflite((shared_data / "tflm_arena" / "mlpt_vww96.tflite").read_bytes(), "vww")
+def test_greedy_plan_is_valid_for_every_core(measured_model: Callable[[str], bytes]) -> None:
+    graph = parse_tflite(measured_model("mlpt_vww96"), "vww")
     for core in ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m33", "cortex-m55"):
         buffers = [storage.buffer for storage in storages(graph, target(core, "cmsis-nn"))]
         validate(buffers, plan_greedy(buffers))

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
+import evidence
 import pytest
 
 from export.tflite.parse import parse_tflite
@@ -20,17 +20,6 @@ from mcofa.engines.tflm import (
 from mcofa.errors import UnknownNameError, UnsupportedOpError
 from mcofa.graph import DType, Graph, Op, OpKind, Tensor
 from mcofa.memory.plan import Buffer, Plan, lower_bound
-
-KERNELS = {
-    "reference": "reference",
-    "CMSIS-NN": "cmsis-nn",
-    "CMSIS-NN, KERNELS_OPTIMIZED_FOR_SPEED": "cmsis-nn-speed",
-}
-TARGETS = {
-    "x86_64_wheel": ("x86-64", "reference"),
-    "cortex_m7_reference": ("cortex-m7", "reference"),
-    "cortex_m7_cmsis_nn": ("cortex-m7", "cmsis-nn"),
-}
 
 
 def chain(*layers: tuple[OpKind, tuple[int, ...]], source: tuple[int, ...], scales: int = 0) -> Graph:
@@ -59,24 +48,32 @@ def windowed(
     return Graph(tensors, (op,), (0,), (2,)), op
 
 
-def test_every_measured_row_is_predicted_to_the_byte(shared_data: Path) -> None:
-    folder = shared_data / "tflm_arena"
-    measured = json.loads((folder / "measured.json").read_text())["models"]
-    graphs = {m["model"]: parse_tflite((folder / m["model"]).read_bytes(), m["model"]) for m in measured}
-    rows = [(m["model"], *TARGETS[key], m[key]) for m in measured for key in TARGETS]
-    cores = json.loads((folder / "measured_cores.json").read_text())
-    rows += [(f"{row['model']}.tflite", row["core"], KERNELS[row["kernels"]], row) for row in cores]
-    assert len(rows) == 77
-    for model, core, kernels, row in rows:
-        arena = account(graphs[model], target(core, kernels))
+ROWS = evidence.measured_arenas()
+
+
+@pytest.mark.parametrize("model", sorted({row.model for row in ROWS}))
+def test_every_measured_row_is_predicted_to_the_byte(
+    model: str, measured_model: Callable[[str], bytes]
+) -> None:
+    graph = parse_tflite(measured_model(model), model)
+    rows = [row for row in ROWS if row.model == model]
+    assert len(rows) == 11
+    for row in rows:
+        arena = account(graph, target(row.core, row.kernels))
         found = {
             "head_bytes": arena.head_bytes,
             "recording_tail_bytes": arena.recording_tail_bytes,
             "arena_used_bytes": arena.arena_used_bytes,
             "minimum_arena_bytes": arena.minimum_bytes,
         }
-        expected = {key: row[key] for key in found if key in row}
-        assert {key: found[key] for key in expected} == expected, (model, core, kernels)
+        assert {name: found[name] for name in row.figures} == row.figures, (model, row.core, row.kernels)
+
+
+def test_three_measured_models_are_part_of_the_repository() -> None:
+    ours = {path.stem for path in (evidence.own_data() / "tflm_arena").glob("*.tflite")}
+    assert len(ours) == 3
+    assert len({row.core for row in ROWS if row.model in ours}) == 7
+    assert evidence.measured_models().keys() >= ours
 
 
 def test_the_minimum_can_be_twice_what_tflm_reports() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,10 +35,12 @@ def _board(name: str) -> Board:
 @pytest.mark.slow
 @pytest.mark.parametrize("model_name", ["mlpt_kws", "mb_r48_k3_e3_d1_w025"])
 @pytest.mark.parametrize("name", EMULATED)
-def test_published_network(name: str, model_name: str, shared_data: Path, tmp_path: Path) -> None:
+def test_published_network(
+    name: str, model_name: str, measured_model: Callable[[str], bytes], tmp_path: Path
+) -> None:
     """Every kernel that has code of its own for a core: output bytes, arena and flash."""
     board = _board(name)
-    data = (shared_data / "tflm_arena" / f"{model_name}.tflite").read_bytes()
+    data = measured_model(model_name)
     model = deployed_file(data, "network", board)
     engine = aot_engine(board, model)
     render_firmware(board, engine, device_images(engine.model, board), tmp_path / "p")

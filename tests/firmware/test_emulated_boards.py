@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -166,12 +167,12 @@ def test_silence_is_an_error() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("file", ["mlpt_kws.tflite", "mb_r48_k3_e3_d1_w025.tflite"])
-def test_tflm_runs_as_predicted(tmp_path: Path, shared_data: Path, file: str) -> None:
+@pytest.mark.parametrize("name", ["mlpt_kws", "mb_r48_k3_e3_d1_w025"])
+def test_tflm_runs_as_predicted(tmp_path: Path, measured_model: Callable[[str], bytes], name: str) -> None:
     """The real interpreter with CMSIS-NN: arena to the byte, LiteRT's outputs, flash as predicted."""
     tflm_folder()
     board = load_board("mps2-an500")
-    model = deployed_file((shared_data / "tflm_arena" / file).read_bytes(), file, board)
+    model = deployed_file(measured_model(name), name, board)
     engine = tflm_engine(board, model)
     sizes, report = run(tmp_path / "project", board, engine, device_images(model, board))
     assert report.arena_used_bytes == engine.arena_used_bytes

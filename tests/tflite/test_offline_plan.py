@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import flatbuffers
@@ -75,8 +75,8 @@ def unpacked(data: bytes) -> Any:
     return schema.ModelT.InitFromPackedBuf(data, 0)
 
 
-def test_visual_wake_words_needs_a_quarter_less(shared_data: Path) -> None:
-    data = (shared_data / "tflm_arena" / "mlpt_vww96.tflite").read_bytes()
+def test_visual_wake_words_needs_a_quarter_less(measured_model: Callable[[str], bytes]) -> None:
+    data = measured_model("mlpt_vww96")
     planned = with_offline_plan(data, "mlpt_vww96.tflite", X86)
     assert (planned.head_bytes_before, planned.head_bytes_after) == (73_728, 55_296)
     assert (planned.saved_bytes, planned.lower_bound_bytes, planned.proven_optimal) == (18_432, 55_296, True)
@@ -100,8 +100,10 @@ HEADS = [
 
 
 @pytest.mark.parametrize(("model", "on_x86", "on_m7"), HEADS)
-def test_given_models(shared_data: Path, model: str, on_x86: tuple[int, int], on_m7: tuple[int, int]) -> None:
-    data = (shared_data / "tflm_arena" / f"{model}.tflite").read_bytes()
+def test_given_models(
+    measured_model: Callable[[str], bytes], model: str, on_x86: tuple[int, int], on_m7: tuple[int, int]
+) -> None:
+    data = measured_model(model)
     for on, (before, after) in ((X86, on_x86), (M7, on_m7)):
         planned = with_offline_plan(data, model, on)
         assert (planned.head_bytes_before, planned.head_bytes_after) == (before, after)
@@ -112,9 +114,9 @@ def test_given_models(shared_data: Path, model: str, on_x86: tuple[int, int], on
 
 @pytest.mark.slow
 @pytest.mark.parametrize("core", ["x86-64", "cortex-m7", "cortex-m55"])
-def test_the_wheel_follows_the_plan_of_any_target(shared_data: Path, core: str) -> None:
+def test_the_wheel_follows_the_plan_of_any_target(measured_model: Callable[[str], bytes], core: str) -> None:
     """The plan for one core, scratch and all, is measured as predicted where scratch differs."""
-    data = (shared_data / "tflm_arena" / "mb_r64_k7_e3_d3_w05.tflite").read_bytes()
+    data = measured_model("mb_r64_k7_e3_d3_w05")
     on = target(core, "reference" if core == "x86-64" else "cmsis-nn")
     planned = with_offline_plan(data, "model", on)
     assert planned.saved_bytes > 0
@@ -163,8 +165,8 @@ def test_the_model_is_kept_byte_for_byte() -> None:
     assert words == [1, 0, len(graph.tensors), *(graph.offline_offsets or ())]
 
 
-def test_descriptions_and_signatures_are_kept(shared_data: Path) -> None:
-    model = unpacked((shared_data / "tflm_arena" / "mlpt_vww96.tflite").read_bytes())
+def test_descriptions_and_signatures_are_kept(measured_model: Callable[[str], bytes]) -> None:
+    model = unpacked(measured_model("mlpt_vww96"))
     model.description, model.metadataBuffer = "as trained", [0]
     signature = schema.SignatureDefT()
     signature.signatureKey, signature.subgraphIndex = "serving_default", 0
@@ -189,9 +191,9 @@ def data_starts(data: bytes) -> list[int]:
 
 
 @pytest.mark.parametrize("padding", [0, 1, 8, 15])
-def test_every_buffer_stays_aligned(shared_data: Path, padding: int) -> None:
+def test_every_buffer_stays_aligned(measured_model: Callable[[str], bytes], padding: int) -> None:
     """Whatever the file's length: these files have weights at all multiples of 4."""
-    old = (shared_data / "tflm_arena" / "mlpt_vww96.tflite").read_bytes() + bytes(padding)
+    old = measured_model("mlpt_vww96") + bytes(padding)
     before, after = data_starts(old), data_starts(with_offline_plan(old, "model", X86).data)
     assert len(before) > 40
     assert len({new - start for start, new in zip(before, after, strict=False) if start}) == 1
