@@ -66,7 +66,6 @@ def alone(run: Run, untrained: Path, header: Header, arch: Arch, settings: Finet
             "space": space.name,
             "space_fingerprint": space.fingerprint,
             "arch": arch.to_json(),
-            "board": BOARD.name,
         },
     )
 

@@ -28,18 +28,18 @@ def evaluate_run(run: Run, report: Callable[[str], None] = lambda _: None) -> di
         MissingFileError: a file of the run or the data set is missing.
         FileFormatError: a file of the run has changed or is damaged.
     """
-    exported = run.section("export")
-    split = load_test_split(exported["data"], exported["resolution"], exported["channels"])
-    preprocessing = Preprocessing(**exported["preprocessing"])
+    exported = run.export
+    split = load_test_split(exported.data, exported.resolution, exported.channels)
+    preprocessing = Preprocessing(exported.preprocessing.mean, exported.preprocessing.std)
     targets = split.targets.numpy()
-    onnx_model, tflite = run.read(exported["onnx"]), run.read(exported["tflite"])
+    onnx_model, tflite = run.read(exported.onnx), run.read(exported.tflite)
 
     float_classes, outputs = [], []
     first: list[npt.NDArray[np.int8]] = []
     report(f"float (ONNX) and int8 model (LiteRT, reference kernels) on {len(targets):,} test images")
     for chunk in split.chunks():
         normalised = preprocessing.normalise(chunk.images).numpy()
-        quantized = quantize_images(normalised, exported["input"])
+        quantized = quantize_images(normalised, exported.input.model_dump())
         float_classes.append(float_onnx.logits(onnx_model, normalised).argmax(1))
         outputs.append(litert.invoke(tflite, quantized))
         first.append(quantized[: TFLM_IMAGES - sum(len(some) for some in first)])
@@ -48,7 +48,7 @@ def evaluate_run(run: Run, report: Callable[[str], None] = lambda _: None) -> di
     tflm_outputs = arena.invoke(tflite, np.concatenate(first))
 
     section = {
-        "data": exported["data"],
+        "data": exported.data,
         "test_images": len(targets),
         "float_top1_percent": _top1_percent(np.concatenate(float_classes), targets),
         "int8_top1_percent": _top1_percent(litert_outputs.argmax(1), targets),

@@ -31,11 +31,11 @@ _IMAGES = 1_000
 _NEXT_STEP = "report this as a bug, with the run's manifest.json"
 
 
-def second_opinion(run: Run, exported: dict[str, Any]) -> dict[str, Any]:
+def second_opinion(run: Run) -> dict[str, Any]:
     """Convert a run's network with TensorFlow and compare the file with the run's own.
 
-    ``exported`` is the manifest's export section; it is returned, and recorded, with what was found
-    under ``second_opinion``. TensorFlow's file becomes the run's ``network_tensorflow.tflite``.
+    The manifest's export section is returned, and recorded, with what was found under
+    ``second_opinion``. TensorFlow's file becomes the run's ``network_tensorflow.tflite``.
     Accuracy and agreement are those of LiteRT's reference kernels on the first 1,000 validation images.
 
     Raises:
@@ -43,23 +43,23 @@ def second_opinion(run: Run, exported: dict[str, Any]) -> dict[str, Any]:
         MissingFileError: a file of the run or the data set is missing.
         DiskWriteError: a file could not be written.
     """
-    data = load_data(exported["data"], exported["resolution"], exported["channels"])
-
-    preprocessing = Preprocessing(**exported["preprocessing"])
+    exported = run.export
+    data = load_data(exported.data, exported.resolution, exported.channels)
+    preprocessing = Preprocessing(exported.preprocessing.mean, exported.preprocessing.std)
 
     def normalised(split: Split) -> FloatArray:
         return np.ascontiguousarray(preprocessing.normalise(split.images).numpy())
 
-    own = run.read(exported["tflite"])
-    calibration = normalised(data.train.spread(exported["calibration"]["images"]))
+    own = run.read(exported.tflite)
+    calibration = normalised(data.train.spread(exported.calibration.images))
     own_graph = parse_tflite(own, "network.tflite")
     means = any(op.kind is OpKind.MEAN for op in own_graph.ops)
     global_average: GlobalAverage = "mean" if means else "average_pool"
-    theirs = convert_with_tensorflow(run.read(exported["onnx"]), calibration, global_average)
+    theirs = convert_with_tensorflow(run.read(exported.onnx), calibration, global_average)
     ops = require_same_ops(own_graph, parse_tflite(theirs, FILE))
     validation = data.validation.take(slice(0, _IMAGES))
     images, targets = normalised(validation), validation.targets.numpy()
-    rotate_180 = exported["input"]["rotate_180"]
+    rotate_180 = exported.input.rotate_180
     own_classes, their_classes = (classes(file, images, rotate_180) for file in (own, theirs))
     found = {
         "tensorflow": importlib.metadata.version("tensorflow"),
@@ -71,7 +71,7 @@ def second_opinion(run: Run, exported: dict[str, Any]) -> dict[str, Any]:
         "tensorflow_top1_percent": _percent(their_classes == targets),
         "agreement_percent": _percent(own_classes == their_classes),
     }
-    section = {**exported, "second_opinion": found}
+    section = {**run.section("export"), "second_opinion": found}
     run.record("export", section)
     return section
 

@@ -82,9 +82,9 @@ def verify_run(run: Run, images: int, report: Callable[[str], None] = lambda _: 
         MissingFileError: a file of the run, its checkpoint or the data set is missing.
         FileFormatError: a file of the run has changed, or the weights it was exported from.
     """
-    exported = run.section("export")
-    source = load_run_subnet(run, Path(exported["checkpoint"]["file"]))
-    if source.searched.checkpoint_sha256 != exported["checkpoint"]["sha256"]:
+    exported = run.export
+    source = load_run_subnet(run, Path(exported.checkpoint.file))
+    if source.searched.checkpoint_sha256 != exported.checkpoint.sha256:
         raise FileFormatError(
             source.searched.checkpoint,
             "has changed since the run was exported",
@@ -92,8 +92,8 @@ def verify_run(run: Run, images: int, report: Callable[[str], None] = lambda _: 
         )
     split = source.data.validation.spread(images)
     normalised = np.ascontiguousarray(source.data.preprocessing.normalise(split.images).numpy())
-    quantized = quantize_images(normalised, exported["input"])
-    onnx_model, tflite = run.read(exported["onnx"]), run.read(exported["tflite"])
+    quantized = quantize_images(normalised, exported.input.model_dump())
+    onnx_model, tflite = run.read(exported.onnx), run.read(exported.tflite)
 
     report(f"{len(split):,} validation images in PyTorch and ONNX")
     torch_logits = logits(source.subnet, normalised)
@@ -101,8 +101,8 @@ def verify_run(run: Run, images: int, report: Callable[[str], None] = lambda _: 
     report("int8 model in LiteRT (reference kernels) and TFLM")
     litert_integers = litert.invoke(tflite, quantized)
     tflm_integers = arena.invoke(tflite, quantized)
-    output = exported["output"]
-    litert_logits = (litert_integers.astype(np.float32) - output["zero_point"]) * output["scale"]
+    output = exported.output
+    litert_logits = (litert_integers.astype(np.float32) - output.zero_point) * output.scale
     report("every op")
     model = onnx.load_model_from_string(onnx_model)
     ops = check_ops(model, tflite, normalised, quantized)
@@ -120,7 +120,7 @@ def verify_run(run: Run, images: int, report: Callable[[str], None] = lambda _: 
         "TFLM": tflm_integers,
     }
     section = {
-        "data": exported["data"],
+        "data": exported.data,
         "split": "validation",
         "images": len(split),
         "top1_percent": {

@@ -16,13 +16,13 @@ from export.convert.to_onnx import to_onnx
 from export.tflite.offline_plan import OfflinePlanned, with_offline_plan
 from export.tflite.parse import parse_tflite
 from export.tflite.quantization import FloatArray, Quantization
-from mcofa.boards import Board, load_board
+from mcofa.boards import Board
 from mcofa.cost.arch_cost import board_target, graph_code_bytes
 from mcofa.engines.tflm import account
 from mcofa.errors import ArenaCheckError
 from mcofa.lowering import lower
-from mcofa.runs.run import Run, RunError
-from mcofa.search import Budget
+from mcofa.runs.run import Run
+from mcofa.search.budget import Budget, recorded_budget
 from mcofa.supernet.data.datasets import ImageData
 from mcofa.supernet.data.splits import Split
 from mcofa.supernet.measure.evaluate import logits
@@ -41,7 +41,7 @@ def export_run(run: Run, checkpoint: Path) -> dict[str, Any]:
     arena on the board, the file carries it.
 
     Raises:
-        RunError: the run holds no search result.
+        RunError: the run holds no search result, or that of a search without a board.
         FileFormatError: the checkpoint is damaged, or of another space than the search's; or the
             fine-tuned weights are damaged.
         ArenaCheckError: the exported graph is not the predicted one.
@@ -57,14 +57,14 @@ def export_run(run: Run, checkpoint: Path) -> dict[str, Any]:
     held_out = _normalised(data, data.validation.spread(_COMPARED_IMAGES))
     tflite = source.to_tflite(onnx_model, images)
 
-    board = _searched_board(run)
+    board = run.board
     graph = parse_tflite(tflite.data, "network.tflite")
     if graph != lower(header.space, arch):
         raise ArenaCheckError(
             f"the exported graph differs from the one that the search predicted from ({arch})",
             "report this as a bug, with the run's manifest.json",
         )
-    planned = with_plan_if_it_fits(tflite.data, board, Budget(**run.section("search")["budget"]))
+    planned = with_plan_if_it_fits(tflite.data, board, recorded_budget(run.search.budget))
     section: dict[str, Any] = {
         "checkpoint": source.searched.provenance,
         "weights": source.weights,
@@ -150,17 +150,6 @@ def with_plan_if_it_fits(tflite: bytes, board: Board, budget: Budget) -> Offline
     if all(used[name] <= limit for name, limit in budget.limits.items() if name in used):
         return planned
     return replace(planned, data=tflite, head_bytes_after=planned.head_bytes_before, saved_bytes=0)
-
-
-def _searched_board(run: Run) -> Board:
-    """The board that the run was searched for, with the kernels that it was searched with."""
-    searched = run.section("search")
-    if searched["board"] is None:
-        raise RunError(
-            f"run {run.folder} was searched without a board, so there is nothing to plan the memory for",
-            f"search for one, as in `mcofa search --board stm32f746 --out {run.folder}`",
-        )
-    return replace(load_board(searched["board"]), kernels=searched["kernels"])
 
 
 def _normalised(data: ImageData, split: Split) -> FloatArray:

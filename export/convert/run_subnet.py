@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import onnx
 
@@ -12,6 +12,7 @@ from export.convert.layers import read_layers
 from export.convert.quantize import Range
 from export.convert.to_tflite import TfliteModel, observed_values, to_tflite, to_tflite_with_ranges
 from export.tflite.quantization import FloatArray
+from mcofa.runs.manifest import FinetuneSection
 from mcofa.runs.run import Run
 from mcofa.supernet.data.datasets import ImageData, load_data_for
 from mcofa.supernet.finetune import finetuned
@@ -75,18 +76,18 @@ def load_run_subnet(run: Run, checkpoint: Path) -> RunSubnet:
     searched = load_searched(run, checkpoint)
     space, arch = searched.header.space, searched.arch
     data = load_data_for(space, searched.header.data).at(arch.resolution)
-    section = run.manifest.get("finetune")
+    section = run.finetune
     if section is None or not _belongs_to(section, searched):
         subnet = calibrate(searched.supernet.extract(arch), data.train, data.preprocessing)
         return RunSubnet(searched, data, subnet, "supernet", None)
     path = run.folder / finetuned.FILE_NAME
-    contents = run.read(section["weights"], "finetune")
+    contents = run.read(section.weights, "finetune")
     header, subnet = finetuned.from_bytes(contents, space, arch, str(path))
     return RunSubnet(searched, data, subnet, "finetuned", header.activation_ranges)
 
 
-def _belongs_to(section: dict[str, Any], searched: Searched) -> bool:
-    return (section["arch"], section["checkpoint"]["sha256"]) == (
+def _belongs_to(section: FinetuneSection, searched: Searched) -> bool:
+    return (section.arch, section.checkpoint.sha256) == (
         searched.arch.to_json(),
         searched.checkpoint_sha256,
     )

@@ -9,6 +9,7 @@ import click
 
 from mcofa.cli.options import json_option, names_file, open_run
 from mcofa.cli.output import in_bytes, print_json, print_table, read_bytes, table_of, terminal_width
+from mcofa.cli.run_board import board_of_file, board_of_run, board_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -74,22 +75,21 @@ def arena(
 
 @click.command("arena-check")
 @click.argument("subject", metavar="[RUN|MODEL.tflite]", required=False, type=click.Path(path_type=Path))
-@click.option("--board", "board_name", required=True, help="Name or board file.")
+@board_option
 @click.option(
     "--junit", type=click.Path(path_type=Path), help="Also write a JUnit XML report into this file."
 )
 @json_option
-def arena_check(subject: Path | None, board_name: str, junit: Path | None, as_json: bool) -> None:
+def arena_check(subject: Path | None, board_name: str | None, junit: Path | None, as_json: bool) -> None:
     """CI gate: fail when predicted and measured arena differ or the board's budget is exceeded."""
-    from mcofa.boards import load_board
-
-    board = load_board(board_name)
     run = None
     if subject is not None and names_file(subject, ".tflite"):
+        board = board_of_file(board_name)
         data, name = read_bytes(subject), str(subject)
     else:
         run = open_run(subject)
-        data, name = run.read(run.section("export")["tflite"]), str(run.folder)
+        board = board_of_run(run, board_name)
+        data, name = run.read(run.export.tflite), str(run.folder)
     from export.checks.arena_check import check_arena, enforce, junit_xml
 
     check = check_arena(data, board, name)

@@ -9,6 +9,7 @@ import click
 
 from mcofa.cli.options import json_option, names_file, open_run, refuse_typed, run_argument
 from mcofa.cli.output import in_bytes, print_json, print_table, table_of
+from mcofa.cli.run_board import board_of_run
 
 
 @click.command()
@@ -29,14 +30,15 @@ from mcofa.cli.output import in_bytes, print_json, print_table, table_of
 def export(run_folder: Path | None, checkpoint: Path | None, converter: str, as_json: bool) -> None:
     """Turn the run's arch into ONNX, an int8 .tflite and C arrays."""
     run = open_run(run_folder)
-    run.section("search")
+    board_of_run(run, None)
     from export.convert.deploy import export_run
     from mcofa.supernet.finetune.searched import default_checkpoint
 
     if converter == "tensorflow":
         from export.checks.second_opinion import second_opinion
 
-        section = second_opinion(run, export_run(run, checkpoint or default_checkpoint(run)))
+        export_run(run, checkpoint or default_checkpoint(run))
+        section = second_opinion(run)
     else:
         section = export_run(run, checkpoint or default_checkpoint(run))
     if as_json:

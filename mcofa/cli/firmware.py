@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mcofa.cli.options import json_option, load_board_with, names_file, open_run
+from mcofa.cli.options import json_option, names_file, open_run, with_kernels
 from mcofa.cli.output import in_bytes, print_json, read_bytes
+from mcofa.cli.run_board import board_of_file, board_of_run, board_option
 
 if TYPE_CHECKING:
     from export.firmware.build import LinkedSizes
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("subject", metavar="[RUN|MODEL.tflite]", required=False, type=click.Path(path_type=Path))
-@click.option("--board", "board_name", required=True, help="Name or board file.")
+@board_option
 @click.option(
     "--engine",
     "engine_name",
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 @json_option
 def firmware(
     subject: Path | None,
-    board_name: str,
+    board_name: str | None,
     engine_name: EngineName,
     kernels: Kernels | None,
     out: Path | None,
@@ -55,14 +56,15 @@ def firmware(
     The project carries test images with the answers that the host computed: 50 on an emulated
     board, one on a real one. --emulate fails when an output byte or the arena differs.
     """
-    board = load_board_with(board_name, kernels, engine_name)
     run: Run | None = None
     if subject is not None and names_file(subject, ".tflite"):
         if out is None:
             raise click.UsageError("name the project folder with --out")
-        data = read_bytes(subject)
+        board, data = board_of_file(board_name), read_bytes(subject)
     else:
         run = open_run(subject)
+        board = board_of_run(run, board_name)
+    board = with_kernels(board, kernels, engine_name)
     if emulated:
         from export.firmware.emulate import check_emulated, emulate, enforce_report
 
@@ -80,7 +82,7 @@ def firmware(
         from export.convert.deploy import deployed_model
 
         exported = run.section("export")
-        model = deployed_model(exported, run.read(exported["tflite"]), board)
+        model = deployed_model(exported, run.read(run.export.tflite), board)
         candidates = _images_of(exported)
     engine = prepare_engine(engine_name, board, model)
     check_fits(engine, board)

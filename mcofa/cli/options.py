@@ -75,16 +75,24 @@ def typed_command() -> list[str]:
 
 
 def load_board_with(name: str, kernels: Kernels | None, engine: EngineName = "tflm") -> Board:
-    """Return a board with the kernels that were typed, or its own.
+    """Return a board, by name or from a file, with the kernels that were typed, or its own.
+
+    Raises:
+        UsageError: engine aot has one set of kernels on the board's core.
+    """
+    from mcofa.boards import load_board
+
+    return with_kernels(load_board(name), kernels, engine)
+
+
+def with_kernels(board: Board, kernels: Kernels | None, engine: EngineName) -> Board:
+    """Return ``board`` with the kernels that were typed, or as it is.
 
     Raises:
         UsageError: engine aot has one set of kernels on the board's core.
     """
     from dataclasses import replace
 
-    from mcofa.boards import load_board
-
-    board = load_board(name)
     if kernels is None:
         return board
     if engine == "aot" and board.extension != "mve":

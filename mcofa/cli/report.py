@@ -13,6 +13,7 @@ from mcofa.cli.output import print_json, print_table, table_of
 if TYPE_CHECKING:
     from mcofa.graph import Graph
     from mcofa.runs.run import Run
+    from mcofa.space.search_space import SearchSpace
 
 
 @click.command()
@@ -25,8 +26,7 @@ def report(run_folder: Path | None, as_json: bool) -> None:
     from mcofa.report.rows import report_rows
 
     run = open_run(run_folder)
-    manifest = run.manifest
-    run.section("search")
+    manifest = run.checked_manifest()
     page = run.folder / "report.html"
     try:
         rows = report_rows(run.folder, manifest)
@@ -55,12 +55,22 @@ def _page(run: Run, manifest: dict[str, Any]) -> str:
     from mcofa.report.front import page_front
     from mcofa.report.page import report_page
 
-    searched = manifest["search"]
+    searched = run.search
     # A search without a board is drawn for a core that can hold its networks.
-    on = target(searched["core"] or "cortex-m7", searched["kernels"] or "cmsis-nn")
+    on = target(searched.core or "cortex-m7", searched.kernels or "cmsis-nn")
     graph = _graph(run, manifest)
-    memory = aot_timeline(graph, on) if searched["engine"] == "aot" else tflm_timeline(graph, on)
-    return report_page(run.folder, manifest, graph, memory, page_front(run, searched))
+    memory = aot_timeline(graph, on) if run.engine == "aot" else tflm_timeline(graph, on)
+    return report_page(run.folder, manifest, graph, memory, page_front(run), _space(run))
+
+
+def _space(run: Run) -> SearchSpace | None:
+    """The space, where it is still at hand."""
+    from mcofa.errors import FileFormatError
+
+    try:
+        return run.space
+    except FileFormatError:
+        return None
 
 
 def _graph(run: Run, manifest: dict[str, Any]) -> Graph:
@@ -68,11 +78,8 @@ def _graph(run: Run, manifest: dict[str, Any]) -> Graph:
     if "export" in manifest:
         from export.tflite.parse import parse_tflite
 
-        artefact = manifest["export"]["tflite"]
-        return parse_tflite(run.read(artefact), str(run.folder / artefact["file"]))
+        artefact = run.export.tflite
+        return parse_tflite(run.read(artefact), str(run.folder / artefact.file))
     from mcofa.lowering import lower
-    from mcofa.runs.searched_space import searched_space
-    from mcofa.space.arch import arch_from_json
 
-    searched, source = manifest["search"], f"{run.folder}/manifest.json"
-    return lower(searched_space(searched, source), arch_from_json(searched["arch"], source))
+    return lower(run.space, run.arch)

@@ -13,6 +13,7 @@ import click
 from mcofa.cli.finite import FiniteRange
 from mcofa.cli.options import json_option, load_board_with, refuse_typed, typed_command
 from mcofa.cli.output import print_json, progress
+from mcofa.cli.run_board import tell_if_unlike_shipped
 
 if TYPE_CHECKING:
     from mcofa.accuracy.predictor import Predictor
@@ -163,7 +164,10 @@ def search(
         recorded, too_small = search_smallest(request, out, verify, progress)
         more = {"boards_too_small": too_small}
     else:
-        board = load_board_with(board_name or _DEFAULT_BOARD, kernels, engine) if where == "board" else None
+        board = None
+        if where == "board":
+            board = load_board_with(board_name or _DEFAULT_BOARD, kernels, engine)
+            tell_if_unlike_shipped(board)
         recorded, more = search_one(request, board, out, verify, progress), {}
     if as_json:
         print_json(recorded.to_json() | more)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from mcofa.draw.front import TITLES
 from mcofa.errors import McofaError
@@ -22,15 +21,16 @@ class PageFront:
     words: str
 
 
-def page_front(run: Run, searched: dict[str, Any]) -> PageFront:
+def page_front(run: Run) -> PageFront:
     """Return the front that the search wrote, drawn anew; else a quick one; else why there is none."""
     try:
-        if "pareto" in searched:
-            measures, file = searched["pareto"]["measures"], searched["pareto"]["csv"]
-            text = run.read(file, "search").decode(errors="replace")
-            svg = svg_of_csv(text, measures, searched["predicted"], f"{run.folder / file['file']}")
+        if pareto := run.search.pareto:
+            measures = pareto.measures
+            text = run.read(pareto.csv, "search").decode(errors="replace")
+            predicted = run.section("search")["predicted"]
+            svg = svg_of_csv(text, measures, predicted, str(run.folder / pareto.csv.file))
         else:
-            front, chosen = recorded_front(searched, f"{run.folder}/manifest.json", _SECONDS)
+            front, chosen = recorded_front(run, _SECONDS)
             measures, svg = front.measures, as_svg(front, chosen)
     except McofaError as error:
         return PageFront("", f"Not drawn: {error.problem}.")

@@ -14,12 +14,10 @@ from typing import Any
 
 from mcofa.cost.arch_cost import op_macs
 from mcofa.draw.timeline import timeline_svg
-from mcofa.errors import FileFormatError
 from mcofa.graph import Graph
 from mcofa.memory.timeline import Timeline
 from mcofa.report.accuracy import accuracy_steps
 from mcofa.report.front import PageFront
-from mcofa.runs.searched_space import searched_space
 from mcofa.space.arch import Arch, arch_from_json
 from mcofa.space.search_space import SearchSpace
 
@@ -61,12 +59,17 @@ class OpRow:
 
 
 def report_page(
-    folder: Path, manifest: dict[str, Any], graph: Graph, memory: Timeline, front: PageFront
+    folder: Path,
+    manifest: dict[str, Any],
+    graph: Graph,
+    memory: Timeline,
+    front: PageFront,
+    space: SearchSpace | None,
 ) -> str:
     """Return the page for the run in ``folder``.
 
     ``graph`` is the network as exported, or as predicted before the export; ``memory`` is where the
-    run's engine keeps it.
+    run's engine keeps it; ``space`` is what was searched, None where it is not at hand any more.
     """
     import jinja2
 
@@ -78,15 +81,14 @@ def report_page(
         lstrip_blocks=True,
     )
     searched = manifest["search"]
-    source = f"{folder}/manifest.json"
-    arch = arch_from_json(searched["arch"], source)
+    arch = arch_from_json(searched["arch"], f"{folder}/manifest.json")
     commands, unrecorded = _commands(manifest)
     ops = op_rows(graph, memory)
     return environment.get_template(_TEMPLATE).render(
         name=folder.name,
         searched=searched,
         arch=str(arch),
-        parts=_parts(searched, arch, source),
+        parts=_parts(space, arch),
         budgets=_budgets(searched),
         front=front,
         memory=memory,
@@ -140,11 +142,9 @@ def _budgets(searched: dict[str, Any]) -> list[Bar]:
     ]
 
 
-def _parts(searched: dict[str, Any], arch: Arch, source: str) -> list[Part]:
+def _parts(space: SearchSpace | None, arch: Arch) -> list[Part]:
     """The arch stage by stage; without outputs where its space is not at hand any more."""
-    try:
-        space = searched_space(searched, source)
-    except FileFormatError:
+    if space is None:
         widths: Sequence[str] = [""] * len(arch.kernel_sizes)
         return _stage_parts(arch, widths)
     side = -(-arch.resolution // space.stem.stride)

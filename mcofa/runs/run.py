@@ -11,11 +11,25 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mcofa import __version__
+from mcofa.boards import Board, load_board
+from mcofa.cost.arch_cost import EngineName
 from mcofa.errors import FileFormatError, McofaError, MissingFileError
 from mcofa.files.atomic import write_atomic
+from mcofa.runs.manifest import (
+    SECTIONS,
+    Artefact,
+    ExportSection,
+    FinetuneSection,
+    SearchSection,
+    Section,
+)
+from mcofa.runs.read_manifest import read_manifest, typed_section
+from mcofa.runs.recorded import recorded_board, recorded_space
+from mcofa.space.arch import Arch, arch_from_json
+from mcofa.space.search_space import SearchSpace
 
 _OF_THE_MODEL = frozenset({"evaluate", "verify", "arena_check", "firmware"})
 _OUTDATED_BY = {
@@ -25,6 +39,7 @@ _OUTDATED_BY = {
 }
 _MANIFEST = "manifest.json"
 DEFAULT_FOLDER = Path("runs")
+_Section = TypeVar("_Section", bound=Section)
 
 
 class RunError(McofaError):
@@ -39,30 +54,35 @@ class Run:
         self._command = list(command)
 
     @property
+    def source(self) -> str:
+        """The manifest's path, as errors name it."""
+        return str(self.folder / _MANIFEST)
+
+    @property
     def manifest(self) -> dict[str, Any]:
-        """Everything recorded so far.
+        """Everything recorded so far, as it stands in the file.
 
         Raises:
             MissingFileError: the folder is no run.
             FileFormatError: the manifest is damaged.
         """
-        path = self.folder / _MANIFEST
-        if not path.is_file():
-            raise MissingFileError(path, "run", "make one with `mcofa search --board BOARD`")
-        try:
-            manifest = json.loads(path.read_bytes())
-            if not isinstance(manifest, dict):
-                raise TypeError(f"holds a {type(manifest).__name__}")
-        except (ValueError, TypeError) as error:
-            raise FileFormatError(
-                path,
-                f"not a manifest: {error}",
-                "delete it and search again with `mcofa search --board BOARD`",
-            ) from error
+        return read_manifest(self.folder / _MANIFEST)
+
+    def checked_manifest(self) -> dict[str, Any]:
+        """Return everything recorded so far, each section checked as its command would read it.
+
+        Raises:
+            RunError: there was no search.
+            FileFormatError: the manifest, or a section of it, is damaged.
+        """
+        manifest = self.manifest
+        self.section("search")
+        for name in filter(manifest.__contains__, SECTIONS):
+            typed_section(name, manifest[name], self.folder / _MANIFEST)
         return manifest
 
     def section(self, name: str) -> dict[str, Any]:
-        """Return what the command ``name`` recorded.
+        """Return what the command ``name`` recorded, as it stands in the file.
 
         Raises:
             RunError: that command has not run here.
@@ -76,6 +96,96 @@ class Run:
             )
         section: dict[str, Any] = manifest[name]
         return section
+
+    @property
+    def search(self) -> SearchSection:
+        """What the search recorded.
+
+        Raises:
+            RunError: there was none.
+            FileFormatError: it is damaged.
+        """
+        return self._typed(SearchSection, "search")
+
+    @property
+    def export(self) -> ExportSection:
+        """What the export recorded.
+
+        Raises:
+            RunError: there was none.
+            FileFormatError: it is damaged.
+        """
+        return self._typed(ExportSection, "export")
+
+    @property
+    def finetune(self) -> FinetuneSection | None:
+        """What fine-tuning recorded, if there was any.
+
+        Raises:
+            FileFormatError: it is damaged.
+        """
+        return self._typed(FinetuneSection, "finetune") if "finetune" in self.manifest else None
+
+    def _typed(self, kind: type[_Section], name: str) -> _Section:
+        section = typed_section(name, self.section(name), self.folder / _MANIFEST)
+        assert isinstance(section, kind)
+        return section
+
+    @property
+    def board(self) -> Board:
+        """The board that was searched for, as it was then, with the kernels that were searched with.
+
+        Raises:
+            RunError: there was no search, or one without a board.
+            FileFormatError: the manifest is damaged, or does not hold the board.
+        """
+        board = recorded_board(self.search, self.source)
+        if board is None:
+            raise RunError(
+                f"run {self.folder} was searched without a board, so there is nothing to plan the memory for",
+                f"search for one, as in `mcofa search --board stm32f746 --out {self.folder}`",
+            )
+        return board
+
+    def board_or(self, name_or_path: str | None) -> Board:
+        """Return the board asked for; the run's own if none is, or its name.
+
+        Raises:
+            McofaError: as for ``board`` and ``load_board``.
+        """
+        if name_or_path is None or name_or_path == self.search.board:
+            return self.board
+        return load_board(name_or_path)
+
+    @property
+    def engine(self) -> EngineName:
+        """What runs the network: the engine that was searched for.
+
+        Raises:
+            RunError: there was no search.
+            FileFormatError: the manifest is damaged.
+        """
+        return self.search.engine or "tflm"
+
+    @property
+    def space(self) -> SearchSpace:
+        """The space that was searched, as it was then.
+
+        Raises:
+            RunError: there was no search.
+            FileFormatError: the manifest is damaged, or does not hold the space.
+        """
+        return recorded_space(self.search, self.source)
+
+    @property
+    def arch(self) -> Arch:
+        """The arch that the search chose.
+
+        Raises:
+            RunError: there was no search.
+            FileFormatError: the manifest is damaged.
+        """
+        return arch_from_json(self.search.arch, self.source)
 
     def record(self, name: str, section: dict[str, Any]) -> None:
         """Write what the command ``name`` found, and forget what that makes outdated.
@@ -100,19 +210,19 @@ class Run:
         write_atomic(self.folder / name, data)
         return {"file": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
-    def read(self, artefact: dict[str, Any], command: str = "export") -> bytes:
+    def read(self, artefact: Artefact, command: str = "export") -> bytes:
         """Read an artefact that ``command`` wrote, refusing one that has changed since.
 
         Raises:
             MissingFileError: the file is gone.
             FileFormatError: its contents differ from what was recorded.
         """
-        path = self.folder / str(artefact["file"])
+        path = self.folder / artefact.file
         step = f"{command} again with `mcofa {command} {self.folder}`"
         if not path.is_file():
             raise MissingFileError(path, "file of the run", step)
         data: bytes = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != artefact["sha256"]:
+        if hashlib.sha256(data).hexdigest() != artefact.sha256:
             raise FileFormatError(path, "has changed since it was written", step)
         return data
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from mcofa.boards import Board
 from mcofa.cost.arch_cost import Cost
+from mcofa.runs.manifest import Limits
 
 OPTIONS = {
     "arena_bytes": "--max-arena-bytes",
@@ -76,6 +77,11 @@ def board_budget(
         max_model_bytes,
         asked=Budget(max_arena_bytes, max_flash_bytes, max_latency_ms, max_peak_items, max_model_bytes),
     )
+
+
+def recorded_budget(limits: Limits) -> Budget:
+    """Return the budget of a search from its manifest."""
+    return Budget(**{name: getattr(limits, name) for name in OPTIONS})
 
 
 def words(measure: str, value: float) -> str:

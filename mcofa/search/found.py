@@ -128,6 +128,7 @@ class Found:
             "space_fingerprint": space.fingerprint,
             "space_definition": space.model_dump(mode="json"),
             "board": board.name if board else None,
+            "board_definition": board.to_json() if board else None,
             "core": board.core if board else None,
             "kernels": board.kernels if board else None,
             "engine": engine if board else None,

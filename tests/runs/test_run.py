@@ -9,6 +9,7 @@ import pytest
 
 from mcofa import __version__
 from mcofa.errors import DiskWriteError, FileFormatError, McofaError, MissingFileError
+from mcofa.runs.manifest import Artefact
 from mcofa.runs.run import Run, RunError, newest_run
 
 
@@ -60,7 +61,7 @@ def test_no_run(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [(b"", "not a manifest: ."), (b'{"search": ', "not a manifest: ."), (b"\xff\xff", "not a manifest: ."),
+    [(b"", "not a manifest: E"), (b'{"search": ', "not a manifest: E"), (b"\xff\xff", "not a manifest: e"),
      (b"[]", "not a manifest: holds a list"), (b"null", "not a manifest: holds a NoneType")],
 )  # fmt: skip
 def test_refuses_a_damaged_manifest(run: Run, content: bytes, complaint: str) -> None:
@@ -94,12 +95,11 @@ def test_a_refused_write_leaves_the_earlier_manifest(run: Run, monkeypatch: pyte
 def test_artefact_round_trip(run: Run) -> None:
     artefact = run.write("model.tflite", b"TFL3")
     assert artefact == {"file": "model.tflite", "bytes": 4, "sha256": hashlib.sha256(b"TFL3").hexdigest()}
-    run.record("export", {"tflite": artefact})
-    assert run.read(run.section("export")["tflite"]) == b"TFL3"
+    assert run.read(Artefact.model_validate(artefact)) == b"TFL3"
 
 
 def test_refuses_an_artefact_that_has_changed_or_is_gone(run: Run) -> None:
-    artefact = run.write("model.tflite", b"TFL3")
+    artefact = Artefact.model_validate(run.write("model.tflite", b"TFL3"))
     (run.folder / "model.tflite").write_bytes(b"TFL4")
     with pytest.raises(FileFormatError, match=r"model\.tflite: has changed") as refusal:
         run.read(artefact)

@@ -71,7 +71,6 @@ def searched_run(folder: Path, arch: Arch = ARCH) -> Run:
             "space": "tiny",
             "space_fingerprint": SPACE.fingerprint,
             "arch": arch.to_json(),
-            "board": "stm32f746",
         },
     )
     return run
@@ -266,7 +265,14 @@ def test_an_arch_that_is_not_in_the_space_is_refused(checkpoint: Path, tmp_path:
 def test_the_checkpoint_is_the_one_that_the_search_was_verified_with(tmp_path: Path) -> None:
     run = searched_run(tmp_path)
     assert default_checkpoint(run) == data_folder("zoo") / "tiny.safetensors"
-    run.record("search", {**run.section("search"), "verified": {"checkpoint": {"file": "mine.safetensors"}}})
+    verified = {
+        "checkpoint": {"file": "mine.safetensors", "sha256": "0" * 64},
+        "split": "validation",
+        "images": 12,
+        "ranked_by": "float",
+        "candidates": [{"float_top1_percent": 80.0, "standard_error_points": 1.0}],
+    }
+    run.record("search", {**run.section("search"), "verified": verified})
     assert default_checkpoint(run) == Path("mine.safetensors")
 
 

@@ -123,7 +123,7 @@ def test_fine_tuned_accuracies_are_those_that_finetune_keeps(checkpoint: Path, t
         run = Run(tmp_path / "run")
         arch = SPACE.decode(genome).to_json()
         section = {"space": SPACE.name, "space_fingerprint": SPACE.fingerprint, "arch": arch}
-        run.record("search", section | {"board": BOARD.name})
+        run.record("search", section)
         kept = finetune(run, checkpoint, FinetuneSettings(epochs=3))["validation_top1_percent"]
         assert top1 == kept["after"]
     assert read_measured(path, SPACE).finetune_epochs == 3

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mcofa.files.resources import data_folder
 from mcofa.runs.run import Run
-from mcofa.space.arch import Arch, arch_from_json
+from mcofa.space.arch import Arch
 from mcofa.supernet.network.checkpoint import Header, load_supernet_of
 from mcofa.supernet.network.supernet import Supernet
 from mcofa.supernet.network.trained import check_trained
@@ -40,9 +40,8 @@ def load_searched(run: Run, checkpoint: Path) -> Searched:
             the arch yet.
         InvalidArchError: the manifest's arch is not in the space that it names.
     """
-    searched = run.section("search")
-    header, supernet = load_supernet_of(searched["space"], searched["space_fingerprint"], checkpoint)
-    arch = arch_from_json(searched["arch"], f"{run.folder}/manifest.json")
+    searched, arch = run.search, run.arch
+    header, supernet = load_supernet_of(searched.space, searched.space_fingerprint, checkpoint)
     header.space.check(arch)
     check_trained(checkpoint, header, arch)
     sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
@@ -55,8 +54,8 @@ def default_checkpoint(run: Run) -> Path:
     Raises:
         RunError: the run holds no search result.
     """
-    searched = run.section("search")
-    for section in (run.manifest.get("finetune"), searched.get("verified")):
+    searched = run.search
+    for section in (run.finetune, searched.verified):
         if section is not None:
-            return Path(section["checkpoint"]["file"])
-    return data_folder("zoo") / f"{searched['space']}.safetensors"
+            return Path(section.checkpoint.file)
+    return data_folder("zoo") / f"{searched.space}.safetensors"

@@ -1,0 +1,268 @@
+"""What ``manifest.json`` holds: one typed section a command.
+
+A section may hold more than is named here, which nothing reads; what is named is checked when a
+section is read, and may be relied on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+import pydantic
+
+from mcofa.boards import Board, Kernels
+from mcofa.cost.arch_cost import EngineName
+from mcofa.space.search_space import SearchSpace
+
+Count = Annotated[int, pydantic.Field(ge=0, lt=1 << 53)]
+Positive = Annotated[float, pydantic.Field(gt=0)]
+Percent = Annotated[float, pydantic.Field(ge=-1000, le=1000)]
+"""In percent or percentage points; a predictor may leave 0 to 100."""
+Sha256 = Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]
+FileName = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}$")]
+"""A file in the run's folder: a plain name, never a path."""
+
+
+class Part(pydantic.BaseModel):
+    """A mapping in the manifest."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
+
+
+class Section(Part):
+    """What one command recorded; ``command`` is what was typed, where that is known."""
+
+    command: tuple[str, ...] | None = None
+
+
+class Artefact(Part):
+    """A file that a command wrote into the run's folder."""
+
+    file: FileName
+    bytes: Count
+    sha256: Sha256
+
+
+class Source(Part):
+    """A file outside the run that a command read."""
+
+    file: str
+    sha256: Sha256
+
+
+class Limits(Part):
+    """The most that a subnet may take of each measure; None where any amount will do."""
+
+    arena_bytes: Count | None = None
+    flash_bytes: Count | None = None
+    latency_ms: Positive | None = None
+    peak_items: Count | None = None
+    model_bytes: Count | None = None
+
+
+class Predicted(Part):
+    """What the search predicted of the arch that it chose; what depends on a board is None without one."""
+
+    arena_bytes: Count | None = None
+    model_bytes: Count | None = None
+    flash_bytes: Count | None = None
+    latency_ms_estimate: float | None = None
+    latency_relative_error: float | None = None
+    macs: Count
+    peak_items: Count
+    top1_percent: Percent
+    top1_std_points: Percent
+    outside_measured_range: bool
+
+
+class VerifiedCandidate(Part):
+    """An arch that a search measured on validation images."""
+
+    float_top1_percent: Percent
+    int8_top1_percent: Percent | None = None
+    standard_error_points: Percent
+
+
+class Verified(Part):
+    """What ``mcofa search --verify`` measured, the chosen arch first."""
+
+    checkpoint: Source
+    split: str
+    images: Count
+    ranked_by: Literal["float", "int8"]
+    candidates: tuple[VerifiedCandidate, ...] = pydantic.Field(min_length=1)
+
+
+class Pareto(Part):
+    """The front that ``mcofa search --pareto`` wrote."""
+
+    measures: tuple[str, ...] = pydantic.Field(min_length=2)
+    csv: Artefact
+    svg: Artefact
+
+
+class SearchSection(Section):
+    """The arch that was chosen, and all that it was chosen by.
+
+    Board and space are held whole, so that a run needs neither file again; runs of mcofa 0.1 name
+    them only.
+    """
+
+    space: str
+    space_fingerprint: str
+    space_definition: SearchSpace | None = None
+    board: str | None = None
+    board_definition: Board | None = None
+    core: str | None = None
+    kernels: Kernels | None = None
+    engine: EngineName | None = None
+    budget: Limits = Limits()
+    seed: Count = 0
+    arch: dict[str, Any]
+    predicted: Predicted | None = None
+    predictor: str | None = None
+    predictor_finetune_epochs: Count = 0
+    verified: Verified | None = None
+    pareto: Pareto | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _board_is_told_once(self) -> Self:
+        if self.board is not None and None in (self.core, self.kernels, self.engine):
+            raise ValueError(f"board {self.board} needs core, kernels and engine beside it")
+        if (defined := self.board_definition) is None:
+            return self
+        told = (self.board, self.core, self.kernels)
+        if told != (defined.name, defined.core, defined.kernels):
+            raise ValueError(
+                f"board_definition is of {defined.name} ({defined.core}, {defined.kernels}), the search "
+                "of {} ({}, {})".format(*told)
+            )
+        return self
+
+
+class Top1BeforeAndAfter(Part):
+    """Validation accuracies around fine-tuning."""
+
+    before: Percent
+    after: Percent
+
+
+class FinetuneSection(Section):
+    """Fine-tuned weights, the arch and checkpoint they belong to, and what they are worth."""
+
+    checkpoint: Source
+    arch: dict[str, Any]
+    validation_images: Count
+    validated_as: str
+    validation_top1_percent: Top1BeforeAndAfter
+    weights: Artefact
+
+
+class Quantized(Part):
+    """An int8 input or output."""
+
+    shape: tuple[Annotated[int, pydantic.Field(ge=1, lt=1 << 31)], ...] = pydantic.Field(
+        min_length=1, max_length=8
+    )
+    scale: Positive
+    zero_point: Annotated[int, pydantic.Field(ge=-128, le=127)]
+
+
+class QuantizedInput(Quantized):
+    """The input, and whether the model reads its images rotated by 180 degrees."""
+
+    rotate_180: bool
+
+
+class Normalisation(Part):
+    """Mean and standard deviation of pixels in 0 to 1, the same for every channel."""
+
+    mean: float
+    std: Positive
+
+
+class Calibration(Part):
+    """The training images that the int8 ranges come from."""
+
+    images: Count
+
+
+class Plan(Part):
+    """The memory plan in the model file, where TFLM's own takes more arena."""
+
+    used: bool
+    saved_bytes: Count
+    growth_bytes: Count
+
+
+class ExportSection(Section):
+    """The model files, and all that a firmware must know of them."""
+
+    checkpoint: Source
+    weights: Literal["supernet", "finetuned"]
+    data: str
+    resolution: Any
+    channels: Count
+    labels: tuple[str, ...]
+    preprocessing: Normalisation
+    calibration: Calibration
+    input: QuantizedInput
+    output: Quantized
+    op_kinds: tuple[str, ...]
+    arena_bytes: Count
+    offline_plan: Plan
+    onnx: Artefact
+    tflite: Artefact
+    c_arrays: tuple[Artefact, ...]
+
+
+class EvaluateSection(Section):
+    """Accuracies on the test images."""
+
+    test_images: Count
+    float_top1_percent: Percent
+    int8_top1_percent: Percent
+    tflm_images: Count
+    tflm_top1_percent: Percent
+    tflm_images_that_differ_from_litert: Count
+
+
+class VerifySection(Section):
+    """Whether LiteRT and TFLM gave the same outputs."""
+
+    data: str
+    split: str
+    images: Count
+    passed: bool
+
+
+class ArenaCheckSection(Section):
+    """Predicted and measured memory of the exported file on a board."""
+
+    board: str
+    core: str
+    kernels: str
+    arena_bytes: Count
+    arena_budget_bytes: Count
+    passed: bool
+    failures: tuple[str, ...]
+
+
+class FirmwareSection(Section):
+    """The firmware project that was written last."""
+
+    board: str
+    engine: str
+    folder: str
+
+
+SECTIONS: Mapping[str, type[Section]] = {
+    "search": SearchSection,
+    "finetune": FinetuneSection,
+    "export": ExportSection,
+    "evaluate": EvaluateSection,
+    "verify": VerifySection,
+    "arena_check": ArenaCheckSection,
+    "firmware": FirmwareSection,
+}

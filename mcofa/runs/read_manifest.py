@@ -1,0 +1,68 @@
+"""Reading ``manifest.json`` without trust: whatever it holds, it is taken or refused in one sentence."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pydantic
+from pydantic_core import from_json, to_json
+
+from mcofa.errors import FileFormatError, MissingFileError
+from mcofa.files.yaml_file import describe, unknown_keys_first
+from mcofa.runs.manifest import SECTIONS, Section
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Return every section of a manifest as it stands there.
+
+    Raises:
+        MissingFileError: there is none.
+        FileFormatError: it cannot be read, or is not what JSON can say of a run.
+    """
+    step = "delete it and search again with `mcofa search --board BOARD`"
+    try:
+        manifest = from_json(path.read_bytes(), allow_inf_nan=False)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingFileError(path, "run", "make one with `mcofa search --board BOARD`") from error
+    except OSError as error:
+        raise FileFormatError(
+            path, f"cannot be read: {error.strerror or error}", "check what it is, and its permissions"
+        ) from error
+    except ValueError as error:
+        raise FileFormatError(path, f"not a manifest: {error}", step) from error
+    if not isinstance(manifest, dict):
+        raise FileFormatError(path, f"not a manifest: holds a {type(manifest).__name__}", step)
+    if not _finite(manifest):
+        raise FileFormatError(path, "not a manifest: holds a number that is too large", step)
+    return manifest
+
+
+def typed_section(name: str, document: object, path: Path) -> Section:
+    """Return the section ``name`` of the manifest ``path``, checked.
+
+    Raises:
+        FileFormatError: a key is missing, or has a value that it cannot have.
+    """
+    model = SECTIONS[name]
+    try:
+        # As JSON, so that lists are told from tuples strictly.
+        return model.model_validate_json(to_json(document))
+    except pydantic.ValidationError as error:
+        problem = unknown_keys_first(error.errors())[0]
+        place = ".".join([name, *map(str, problem["loc"])])
+        command = name.replace("_", "-")
+        raise FileFormatError(
+            path,
+            describe(problem, place, list(model.model_fields)),
+            "search again with `mcofa search`" if name == "search" else f"run `mcofa {command}` again",
+        ) from error
+
+
+def _finite(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(map(_finite, value.values()))
+    if isinstance(value, list):
+        return all(map(_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
