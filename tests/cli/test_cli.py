@@ -122,7 +122,7 @@ class TestChain:
 
     def test_verifying_with_other_weights_is_refused(self, exported: Path, tmp_path: Path) -> None:
         manifest = json.loads((exported / "run" / "manifest.json").read_text())
-        manifest["export"]["checkpoint"]["sha256"] = "0"
+        manifest["export"]["checkpoint"]["sha256"] = "0" * 64
         (tmp_path / "manifest.json").write_text(json.dumps(manifest))
         refused(mcofa("verify", tmp_path, cwd=exported), "zoo", "has changed since the run was exported")
 
