@@ -50,9 +50,11 @@ def progress(title: str) -> Iterator[Callable[[int, int, str], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(TextColumn(title), *columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=None)
+    before = TextColumn("{task.fields[title]}", markup=False)
+    after = TextColumn("{task.description}", markup=False)
+    columns = (before, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), after)
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=None, title=title)
         yield lambda done, total, text: bar.update(task, completed=done, total=total, description=text)
 
 
@@ -69,10 +71,10 @@ def table_of(*columns: str, right: Sequence[int] = ()) -> Table:
 
 
 def print_table(table: Table) -> None:
-    """Print a table to stdout."""
+    """Print a table to stdout; brackets and colons in its cells are text, not rich's markup."""
     from rich.console import Console
 
-    Console(file=sys.stdout, width=terminal_width()).print(table)
+    Console(file=sys.stdout, width=terminal_width(), markup=False, emoji=False, highlight=False).print(table)
 
 
 def terminal_width() -> int:

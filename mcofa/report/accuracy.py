@@ -1,4 +1,8 @@
-"""The accuracies of a run, in the order in which its commands predicted and measured them."""
+"""The accuracies of a run, in the order in which its commands predicted and measured them.
+
+Each says of what weights and of what images it is: the supernet's weights and those after
+fine-tuning, validation and test images are not to be compared as if they were one.
+"""
 
 from __future__ import annotations
 
@@ -7,37 +11,67 @@ from typing import Any
 
 from mcofa.accuracy.predictor import OUTSIDE, after_finetuning
 
+_SUPERNET, _FINETUNED = "the supernet's weights", "fine-tuned weights"
+
 
 @dataclass(frozen=True)
 class Step:
-    """One accuracy: what it is of, its value, and the value in words, with the images behind it."""
+    """One accuracy in percent, with its standard deviation or error where that is known."""
 
     name: str
     top1_percent: float
-    words: str
+    weights: str
+    images: str
+    deviation_points: float | None = None
+    note: str = ""
+
+    @property
+    def words(self) -> str:
+        """The value, and all that it is of."""
+        spread = "" if self.deviation_points is None else f" ± {self.deviation_points:.2f}"
+        note = f"; {self.note}" if self.note else ""
+        return f"{self.top1_percent:.2f}{spread} % of {self.images}, {self.weights}{note}"
 
 
 def accuracy_steps(manifest: dict[str, Any]) -> list[Step]:
     """Return every accuracy that the manifest holds."""
-    return [
-        *_searched(manifest["search"]),
-        *_finetuned(manifest),
-        *_evaluated(manifest.get("evaluate")),
-    ]
+    return [*_searched(manifest["search"]), *_finetuned(manifest), *_evaluated(manifest)]
+
+
+def weights_note(manifest: dict[str, Any], run: str) -> str:
+    """Say where the exported weights are not those that the prediction is of; nothing where they are."""
+    if "export" not in manifest:
+        return ""
+    epochs = manifest["search"].get("predictor_finetune_epochs", 0)
+    exported = _exported(manifest)
+    if bool(epochs) == (exported == _FINETUNED):
+        return ""
+    note = f"The prediction is of {_predicted_weights(epochs)}, the exported file has {exported}"
+    if epochs:
+        return f"{note}: `mcofa finetune {run} --epochs {epochs}`, then `mcofa export {run}`."
+    return f"{note}."
+
+
+def _predicted_weights(epochs: int) -> str:
+    return f"weights{after_finetuning(epochs)}" if epochs else _SUPERNET
+
+
+def _exported(manifest: dict[str, Any]) -> str:
+    return _FINETUNED if manifest["export"].get("weights") == "finetuned" else _SUPERNET
 
 
 def _searched(searched: dict[str, Any]) -> list[Step]:
     predicted = searched["predicted"]
-    outside = f"; {OUTSIDE}" if predicted["outside_measured_range"] else ""
-    std = predicted["top1_std_points"]
-    of = f"(validation{after_finetuning(searched.get('predictor_finetune_epochs', 0))}{outside})"
-    steps = [_step("predicted", predicted["top1_percent"], of, std)]
+    weights = _predicted_weights(searched.get("predictor_finetune_epochs", 0))
+    note = OUTSIDE if predicted["outside_measured_range"] else ""
+    top1, std = predicted["top1_percent"], predicted["top1_std_points"]
+    steps = [Step("predicted", top1, weights, "validation images", std, note)]
     if "verified" in searched:
         verified = searched["verified"]
         chosen, by = verified["candidates"][0], verified["ranked_by"]
-        images = f"of {verified['images']:,} {verified['split']} images"
-        error = chosen["standard_error_points"]
-        steps.append(_step(f"verified, {by}", chosen[f"{by}_top1_percent"], images, error))
+        images = f"{verified['images']:,} {verified['split']} images"
+        top1, error = chosen[f"{by}_top1_percent"], chosen["standard_error_points"]
+        steps.append(Step(f"verified, {by}", top1, _SUPERNET, images, error))
     return steps
 
 
@@ -46,28 +80,23 @@ def _finetuned(manifest: dict[str, Any]) -> list[Step]:
         return []
     tuned = manifest["finetune"]
     top1 = tuned["validation_top1_percent"]
-    images = f"of {tuned['validation_images']:,} validation images ({tuned['validated_as']})"
-    used = manifest.get("export", {}).get("weights", "finetuned") == "finetuned"
+    images = f"{tuned['validation_images']:,} validation images ({tuned['validated_as']})"
+    used = "export" not in manifest or _exported(manifest) == _FINETUNED
     return [
-        _step("before fine-tuning", top1["before"], images),
-        _step("fine-tuned", top1["after"], images if used else f"{images}, but not exported"),
+        Step("before fine-tuning", top1["before"], _SUPERNET, images),
+        Step("fine-tuned", top1["after"], _FINETUNED, images, note="" if used else "not exported"),
     ]
 
 
-def _evaluated(measured: dict[str, Any] | None) -> list[Step]:
-    if measured is None:
+def _evaluated(manifest: dict[str, Any]) -> list[Step]:
+    if "evaluate" not in manifest:
         return []
-    images = f"of {measured['test_images']:,} test images"
+    measured, weights = manifest["evaluate"], _exported(manifest)
+    images = f"{measured['test_images']:,} test images"
     differ = measured["tflm_images_that_differ_from_litert"]
-    tflm_images = f"of {measured['tflm_images']:,} test images, of which {differ} differ from LiteRT"
+    some = f"{measured['tflm_images']:,} test images"
     return [
-        _step("float", measured["float_top1_percent"], images),
-        _step("int8, LiteRT", measured["int8_top1_percent"], images),
-        _step("int8, TFLM", measured["tflm_top1_percent"], tflm_images),
+        Step("float", measured["float_top1_percent"], weights, images),
+        Step("int8, LiteRT", measured["int8_top1_percent"], weights, images),
+        Step("int8, TFLM", measured["tflm_top1_percent"], weights, some, note=f"{differ} differ from LiteRT"),
     ]
-
-
-def _step(name: str, top1_percent: float, of: str, deviation: float | None = None) -> Step:
-    """``deviation``: the standard deviation or error in points, where it is known."""
-    spread = "" if deviation is None else f" ± {deviation:.2f}"
-    return Step(name, top1_percent, f"{top1_percent:.2f}{spread} % {of}")

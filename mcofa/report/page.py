@@ -16,7 +16,7 @@ from mcofa.cost.arch_cost import op_macs
 from mcofa.draw.timeline import timeline_svg
 from mcofa.graph import Graph
 from mcofa.memory.timeline import Timeline
-from mcofa.report.accuracy import accuracy_steps
+from mcofa.report.accuracy import accuracy_steps, weights_note
 from mcofa.report.front import PageFront
 from mcofa.space.arch import Arch, arch_from_json
 from mcofa.space.search_space import SearchSpace
@@ -97,6 +97,8 @@ def report_page(
         macs=sum(op.macs for op in ops),
         sizes=_sizes(manifest),
         accuracies=_accuracies(manifest),
+        weights_note=weights_note(manifest, str(folder)),
+        drawn=_drawn(manifest, memory),
         commands=commands,
         unrecorded=unrecorded,
         version=manifest["mcofa_version"],
@@ -202,6 +204,17 @@ def _accuracies(manifest: dict[str, Any]) -> list[Bar]:
     lowest = min(step.top1_percent for step in steps) - 1
     span = max(step.top1_percent for step in steps) - lowest
     return [Bar(step.name, step.words, 100 * (step.top1_percent - lowest) / span) for step in steps]
+
+
+def _drawn(manifest: dict[str, Any], memory: Timeline) -> str:
+    """Of what the memory is drawn, and how that differs from what the search predicted."""
+    if "export" not in manifest:
+        return "Drawn is the network as the search knows it."
+    predicted_bytes = manifest["search"]["predicted"].get("arena_bytes")
+    words = f"Drawn is the exported file: {memory.arena_bytes:,} B"
+    if predicted_bytes is None or predicted_bytes == memory.arena_bytes:
+        return f"{words}."
+    return f"{words}, where the search predicted {predicted_bytes:,} B by the engine's own memory plan."
 
 
 def _commands(manifest: dict[str, Any]) -> tuple[list[str], list[str]]:

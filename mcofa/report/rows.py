@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mcofa.report.accuracy import accuracy_steps
+from mcofa.report.accuracy import accuracy_steps, weights_note
 from mcofa.space.arch import arch_from_json
 
 
@@ -13,6 +13,8 @@ def report_rows(folder: Path, manifest: dict[str, Any]) -> list[tuple[str, str]]
     """Return (what, value) pairs for everything that the run's commands have recorded so far."""
     rows = _search_rows(manifest["search"], folder)
     rows += [(f"accuracy, {step.name}", step.words) for step in accuracy_steps(manifest)]
+    if note := weights_note(manifest, str(folder)):
+        rows.append(("weights", note))
     for section, describe in (
         ("arena_check", _arena_rows),
         ("export", _file_rows),

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import copy
+import functools
 import json
 import re
 import shlex
 import shutil
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -105,7 +108,7 @@ def test_after_a_search_the_page_says_what_was_predicted(arch: Arch) -> None:
     assert f"{found.macs:,} multiply-accumulates" in text
     assert str(arch) in text
     assert "Not recorded: how search was called; search with seed 3." in text
-    assert "90.10 ± 0.20 % (validation; OUTSIDE what was measured)" in text
+    assert "90.10 ± 0.20 % of validation images, the supernet's weights; OUTSIDE what was measured" in text
     assert "Predicted and measured" not in text
 
 
@@ -126,7 +129,11 @@ def test_later_commands_add_their_parts() -> None:
             "validated_as": "int8",
             "validation_top1_percent": {"before": 89.6, "after": 91.2},
         },
-        export={"tflite": {"bytes": model_bytes}, "offline_plan": {"used": False, "growth_bytes": 0}},
+        export={
+            "weights": "finetuned",
+            "tflite": {"bytes": model_bytes},
+            "offline_plan": {"used": False, "growth_bytes": 0},
+        },
         evaluate={
             "float_top1_percent": 90.25,
             "int8_top1_percent": 90.2,
@@ -148,10 +155,10 @@ def test_later_commands_add_their_parts() -> None:
     ).text
     assert f"model file {model_bytes:,} {model_bytes:,} equal" in text
     assert "arena, x86-64, head 7,008 7,009 differs" in text
-    assert "verified, int8 89.50 ± 0.40 % of 5,000 validation images" in text
-    assert "before fine-tuning 89.60 % of 5,000 validation images (int8)" in text
-    assert "fine-tuned 91.20 % of 5,000 validation images (int8)" in text
-    assert "float 90.25 % of 10,000 test images" in text
+    assert "verified, int8 89.50 ± 0.40 % of 5,000 validation images, the supernet's weights" in text
+    assert "before fine-tuning 89.60 % of 5,000 validation images (int8), the supernet's weights" in text
+    assert "fine-tuned 91.20 % of 5,000 validation images (int8), fine-tuned weights" in text
+    assert "float 90.25 % of 10,000 test images, fine-tuned weights" in text
     assert "0 differ from LiteRT" in text
     assert "mcofa arena-check 'runs/my x' --board 'my boards/x.yaml'" in text
     assert "Not recorded: how search, finetune, export, evaluate were called" in text
@@ -358,3 +365,58 @@ def test_an_aot_run_shows_the_memory_of_the_generated_c(tmp_path: Path) -> None:
     text = _Page((tmp_path / "report.html").read_text()).text
     assert f"Activations and scratch take {arena_bytes:,} B" in text
     assert "The generated C keeps nothing besides." in text
+
+
+def test_page_and_table_say_the_same_of_the_prediction_after_finetuning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--board", "stm32f103", "--finetuned", "--time-limit", "1"]
+    assert main(["search", *options, "--out", str(tmp_path)]) == 0
+    capsys.readouterr()
+    assert main(["report", str(tmp_path)]) == 0
+    page = _Page((tmp_path / "report.html").read_text()).text
+    for shown in (page, " ".join(capsys.readouterr().out.split())):
+        assert "of validation images, weights after 10 epochs of fine-tuning" in shown
+        assert "before any fine-tuning" not in shown
+        assert "the supernet's weights" not in shown
+
+
+@pytest.mark.parametrize("name", ["[bold]run", "[red", ":smile:", "a]b[link=x]"])
+def test_a_folder_name_is_text_in_the_table(
+    name: str, searched: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Run(tmp_path / name).record("search", searched)
+    assert main(["report", str(tmp_path / name)]) == 0
+    assert name in capsys.readouterr().out.splitlines()[0]
+
+
+HOSTILE = "<img src=x onerror=alert(1)>{{ 7 * 7 }}"
+
+
+def _texts(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where texts lie in a document."""
+    if isinstance(value, str):
+        yield path
+    elif isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _texts(inner, (*path, key))
+
+
+def test_no_text_of_a_manifest_is_markup(searched: dict[str, Any], tmp_path: Path) -> None:
+    """A run may come from anybody: its texts are refused, or shown as they are."""
+    shown = 0
+    section = {**searched, "command": ["mcofa", "search"]}
+    places = list(_texts(section))
+    assert len(places) > 15
+    for *path, last in places:
+        hostile = copy.deepcopy(section)
+        inner = functools.reduce(lambda part, key: part[key], path, hostile)
+        inner[last] = HOSTILE
+        Run(tmp_path).record("search", hostile)
+        page = tmp_path / "report.html"
+        page.unlink(missing_ok=True)
+        if main(["report", str(tmp_path)]) == 0:
+            html = page.read_text()
+            assert "<img" not in html, (*path, last)
+            shown += "&lt;img src=x onerror=alert(1)&gt;{{ 7 * 7 }}" in html
+    assert shown > 0
