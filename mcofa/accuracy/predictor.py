@@ -11,6 +11,7 @@ one. Archs whose MACs or options were not measured are marked.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Sequence
@@ -22,8 +23,9 @@ import numpy.typing as npt
 
 from mcofa.accuracy.features import OPTIONS_AND_SUMS, Features, encode
 from mcofa.cost.peak_items import macs
-from mcofa.errors import FileFormatError, McofaError, MissingFileError
+from mcofa.errors import FileFormatError, McofaError
 from mcofa.files.atomic import atomic_path
+from mcofa.files.read import read_file
 from mcofa.space.search_space import Genomes, SearchSpace
 
 Floats = npt.NDArray[np.float64]
@@ -199,10 +201,9 @@ def load_predictor(path: Path, space: SearchSpace) -> Predictor:
         f"fit one for {space.name} with `mcofa measure CHECKPOINT` (--count 8 --finetune-epochs 10 for "
         "--finetuned) and `mcofa fit-predictor CSV --space SPACE`, and name it with --predictor"
     )
-    if not path.is_file():
-        raise MissingFileError(path, f"accuracy predictor of {space.name}", step)
+    content = read_file(path, f"accuracy predictor of {space.name}", step)
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
             provenance = json.loads(str(file["provenance"]))
             provenance["batches"] = tuple(provenance["batches"])
             fitted = Provenance(**provenance)

@@ -18,30 +18,17 @@ if TYPE_CHECKING:
 
 def read_bytes(path: Path) -> bytes:
     """Read a model file."""
-    from mcofa.errors import FileFormatError, MissingFileError
+    from mcofa.files.read import read_file
 
-    if not path.is_file():
-        raise MissingFileError(path, "model", "name a .tflite file, or make one with `mcofa export`")
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise FileFormatError(
-            path, f"cannot be read: {error.strerror}", "check the file's permissions"
-        ) from error
+    return read_file(path, "model", "name a .tflite file, or make one with `mcofa export`")
 
 
 def read_text(path: Path, what: str) -> str:
     """Read a text file; ``what`` names it in errors."""
-    from mcofa.errors import FileFormatError, MissingFileError
+    from mcofa.files.read import read_file
 
-    if not path.is_file():
-        raise MissingFileError(path, what, "write one as JSON: resolution, kernel_sizes, expand_ratios")
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise FileFormatError(
-            path, f"cannot be read: {error.strerror}", "check the file's permissions"
-        ) from error
+    step = "write one as JSON: resolution, kernel_sizes, expand_ratios"
+    return read_file(path, what, step).decode("utf-8", "replace")
 
 
 @contextlib.contextmanager

@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mcofa.errors import FileFormatError, InvalidArchError, MissingFileError
+from mcofa.errors import FileFormatError, InvalidArchError
 from mcofa.files.atomic import write_atomic
+from mcofa.files.read import read_file
 from mcofa.space.arch import Arch
 from mcofa.space.resolution import Resolution, parse_resolution, resolution_text
 from mcofa.space.search_space import Genomes, SearchSpace
@@ -195,12 +196,11 @@ class _Table:
 def _read_table(path: Path, space: SearchSpace, needed: tuple[str, ...], step: str) -> _Table:
     if path.is_dir():
         raise FileFormatError(path, "is a folder, expected a CSV of archs", "name a file in it")
-    if not path.is_file():
-        raise MissingFileError(path, "CSV of archs", step)
     table = _Table(path, space.name, step, [], [])
+    content = read_file(path, "CSV of archs", step)
     try:
         # Spreadsheets write a byte order mark, which utf-8-sig skips.
-        reader = csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""))
+        reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))
         header = next(reader, [])
         if len(set(header)) < len(header):
             raise table.damaged(f"a column appears twice: {', '.join(header)}")
@@ -209,7 +209,7 @@ def _read_table(path: Path, space: SearchSpace, needed: tuple[str, ...], step: s
             table.rows.append(dict(zip(header, cells, strict=False)))
             if len(cells) != len(header):
                 raise table.refused(len(table.rows) - 1, f"{len(cells)} cells, expected {len(header)}")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (UnicodeDecodeError, csv.Error) as error:
         raise table.damaged(error) from error
     if set(needed) - set(header) or not table.rows:
         raise table.damaged(f"expected the columns {', '.join(needed)} and at least one row")

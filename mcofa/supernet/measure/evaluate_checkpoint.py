@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mcofa.cost.arch_cost import graph_macs
-from mcofa.errors import MissingFileError
+from mcofa.files.read import read_file
 from mcofa.lowering import lower
 from mcofa.space.arch import Arch, parse_arch
 from mcofa.space.search_space import SearchSpace
@@ -59,9 +59,5 @@ def _choose(space: SearchSpace, choice: str, seed: int) -> Arch:
         return space.smallest()
     if choice == "random":
         return space.decode(space.sample(1, np.random.default_rng(seed))[0])
-    path = Path(choice)
-    if not path.is_file():
-        raise MissingFileError(
-            path, "arch", "use largest, smallest, random, or a JSON file as in a run's manifest"
-        )
-    return parse_arch(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    step = "use largest, smallest, random, or a JSON file as in a run's manifest"
+    return parse_arch(read_file(Path(choice), "arch", step).decode("utf-8", "replace"), choice)

@@ -10,8 +10,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mcofa.errors import FileFormatError, MissingFileError
+from mcofa.errors import FileFormatError
 from mcofa.files.atomic import atomic_path
+from mcofa.files.read import require_file
 from mcofa.space.search_space import SearchSpace
 from mcofa.supernet.network.supernet import Supernet
 from mcofa.supernet.training.config import TrainConfig
@@ -82,8 +83,7 @@ def load_checkpoint(path: Path) -> tuple[Header, dict[str, Tensor]]:
         FileFormatError: the file is truncated, damaged, or not one of mcofa's.
     """
     step = "train it again with `mcofa train`, or take the one that comes with mcofa in zoo/"
-    if not path.is_file():
-        raise MissingFileError(path, "checkpoint", step)
+    require_file(path, "checkpoint", step)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -132,13 +132,12 @@ def load_supernet_of(space_name: str, space_fingerprint: str, path: Path) -> tup
         MissingFileError: there is no such file.
         FileFormatError: the file is damaged, or of another space.
     """
-    if not path.is_file():
-        raise MissingFileError(
-            path,
-            f"supernet of {space_name}",
-            "name one with --checkpoint; make one with `mcofa train`, or with `mcofa import-ofa` from "
-            "published weights (these name no images: add --data to a search)",
-        )
+    require_file(
+        path,
+        f"supernet of {space_name}",
+        "name one with --checkpoint; make one with `mcofa train`, or with `mcofa import-ofa` from "
+        "published weights (these name no images: add --data to a search)",
+    )
     header, supernet = load_supernet(path)
     if header.space.fingerprint != space_fingerprint:
         raise FileFormatError(

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from mcofa import __version__
-from mcofa.errors import FileFormatError, MissingFileError
+from mcofa.errors import FileFormatError
+from mcofa.files.read import require_file
 from mcofa.space.search_space import SearchSpace, load_space, space_names
 from mcofa.supernet.network.checkpoint import Header, save_checkpoint
 from mcofa.supernet.network.supernet import UNEXPANDED, Supernet
@@ -114,8 +115,7 @@ def import_ofa(published: Path, space: SearchSpace) -> Supernet:
 def _read(path: Path) -> dict[str, Tensor]:
     """Return the tensors of the file under their present names."""
     step = "take the file as it was published: a state dict saved by torch.save, nothing else in it"
-    if not path.is_file():
-        raise MissingFileError(path, "file with published weights", "download it from where it was published")
+    require_file(path, "file with published weights", "download it from where it was published")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # On damaged files the unpickler fails in whatever way the bytes lead to.

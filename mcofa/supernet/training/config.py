@@ -109,7 +109,7 @@ def load_config(path: Path) -> TrainConfig:
         FileFormatError: a key is unknown, missing, twice there, or has a bad value.
     """
     step = "compare it with configs/mcofa-micro.yaml, which explains every key"
-    if not path.is_file():
+    if not path.exists() or path.is_dir():
         raise MissingFileError(
             path, "training configuration", "the ones that come with mcofa are in configs/"
         )
