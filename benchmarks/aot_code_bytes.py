@@ -32,8 +32,8 @@ from export.firmware.prepare_engine import prepare_engine
 from export.firmware.project import render_firmware
 from export.tflite.parse import parse_tflite
 from mcofa.boards import board_names, load_board
-from mcofa.cost.arch_cost import board_target
 from mcofa.engines.aot import flash as aot_flash
+from mcofa.engines.tflm.targets import board_target
 from mcofa.errors import BudgetError
 from mcofa.files.atomic import write_atomic
 from mcofa.ops import KERNELS

@@ -28,7 +28,8 @@ from evidence import arena_versions, measured_arenas, measured_models, report_ev
 from scipy.optimize import nnls
 
 from export.tflite.parse import parse_tflite
-from mcofa.engines.tflm.latency import COEFFICIENTS_FILE, FEATURES, op_features
+from mcofa.engines.latency import FEATURES, op_features
+from mcofa.engines.tflm.engine import COEFFICIENTS_FILE
 from mcofa.files.atomic import write_atomic
 
 # How freely a coefficient may leave its start value, and how exact a count is taken to be (fractions).

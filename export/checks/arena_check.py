@@ -9,8 +9,9 @@ from xml.etree import ElementTree
 from export.runtimes.tflm import measure
 from export.tflite.parse import parse_tflite
 from mcofa.boards import Board
-from mcofa.cost.arch_cost import board_target, graph_code_bytes
 from mcofa.engines.tflm import account, target
+from mcofa.engines.tflm.runtime_code import graph_code_bytes
+from mcofa.engines.tflm.targets import board_target
 from mcofa.errors import ArenaCheckError
 
 

@@ -17,8 +17,9 @@ from export.tflite.offline_plan import OfflinePlanned, with_offline_plan
 from export.tflite.parse import parse_tflite
 from export.tflite.quantization import FloatArray, Quantization
 from mcofa.boards import Board
-from mcofa.cost.arch_cost import board_target, graph_code_bytes
 from mcofa.engines.tflm import account
+from mcofa.engines.tflm.runtime_code import graph_code_bytes
+from mcofa.engines.tflm.targets import board_target
 from mcofa.errors import ArenaCheckError
 from mcofa.lowering import lower
 from mcofa.runs.run import Run

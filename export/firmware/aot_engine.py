@@ -11,8 +11,8 @@ from export.firmware.engines import Engine
 from export.templates.render import render_template
 from export.tflite.parse import parse_tflite
 from mcofa.boards import Board
-from mcofa.cost.arch_cost import board_target
-from mcofa.engines.aot.flash import aot_flash_bytes
+from mcofa.engines.aot.flash import aot_flash
+from mcofa.engines.tflm.targets import board_target
 
 OPTIMIZATION = "-O2"
 """What kernels are compiled with: a tenth fewer instructions than -Os for some hundred bytes of code."""
@@ -35,7 +35,7 @@ def aot_engine(board: Board, model: DeployedModel) -> Engine:
         name="aot",
         model=model,
         arena_used_bytes=generated.arena_bytes,
-        flash_bytes=aot_flash_bytes(parse_tflite(model.data, model.name), on) - generated.shared_bytes,
+        flash_bytes=aot_flash(parse_tflite(model.data, model.name), on).total_bytes - generated.shared_bytes,
         flash_basis="constants of every op, code as measured with arm-none-eabi-gcc 12.2.1",
         files={
             "engine.mk": render_template("aot/engine.mk.jinja", **values),

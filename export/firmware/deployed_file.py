@@ -7,8 +7,8 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from export.convert.to_c import DeployedModel
 from export.tflite.parse import parse_tflite
 from mcofa.boards import Board
-from mcofa.cost.arch_cost import board_target
 from mcofa.engines.tflm import account
+from mcofa.engines.tflm.targets import board_target
 from mcofa.errors import FileFormatError
 from mcofa.graph import DType
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from export.convert.to_c import DeployedModel
 from mcofa.boards import Board
-from mcofa.cost.arch_cost import EngineName
 from mcofa.errors import BudgetError
 
 _NEXT_STEP = (
@@ -27,7 +26,7 @@ class Engine:
     ``flash_basis`` says what it rests on. ``files`` are the engine's own, by path in the project.
     """
 
-    name: EngineName
+    name: str
     model: DeployedModel
     arena_used_bytes: int
     flash_bytes: int

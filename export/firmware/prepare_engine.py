@@ -7,10 +7,9 @@ from export.firmware.aot_engine import aot_engine
 from export.firmware.engines import Engine
 from export.firmware.tflm_engine import tflm_engine
 from mcofa.boards import Board
-from mcofa.cost.arch_cost import EngineName
 
 
-def prepare_engine(name: EngineName, board: Board, model: DeployedModel) -> Engine:
+def prepare_engine(name: str, board: Board, model: DeployedModel) -> Engine:
     """Return the engine ``name`` for ``model`` on ``board``.
 
     Raises:

@@ -7,8 +7,9 @@ from export.firmware.engines import Engine
 from export.templates.render import render_template
 from export.tflite.parse import parse_tflite
 from mcofa.boards import Board
-from mcofa.cost.arch_cost import board_target, graph_code_bytes
 from mcofa.engines.tflm import account
+from mcofa.engines.tflm.runtime_code import graph_code_bytes
+from mcofa.engines.tflm.targets import board_target
 from mcofa.errors import UnsupportedOpError
 from mcofa.graph import OpKind
 from mcofa.ops import OPERATORS, Registration

@@ -10,6 +10,8 @@ import click
 
 from mcofa.cli.options import json_option, load_board_with, refuse_typed
 from mcofa.cli.output import in_bytes, print_json, print_table, progress, read_text, table_of
+from mcofa.cost.measures import MEASURES, ON_BOARD
+from mcofa.engines.engine import DEFAULT_ENGINE, ENGINES
 
 if TYPE_CHECKING:
     from mcofa.cost.table import Columns
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--arch", "arch_file", type=click.Path(path_type=Path), help="One arch, as JSON.")
 @click.option("--archs", "archs_file", type=click.Path(path_type=Path), help="CSV of archs; prints CSV.")
 @click.option("--board", "board_name", help="Name or board file; adds arena, flash and latency.")
-@click.option("--engine", type=click.Choice(["tflm", "aot"]), default="tflm", show_default=True)
+@click.option("--engine", type=click.Choice(list(ENGINES)), default=DEFAULT_ENGINE, show_default=True)
 @click.option("--kernels", type=click.Choice(["reference", "cmsis-nn"]), help="Default: the board's.")
 @click.option("--predictor", type=click.Path(path_type=Path), help="Default: the one in zoo/, if any.")
 @json_option
@@ -30,7 +32,7 @@ def cost(
     arch_file: Path | None,
     archs_file: Path | None,
     board_name: str | None,
-    engine: Literal["tflm", "aot"],
+    engine: str,
     kernels: Literal["reference", "cmsis-nn"] | None,
     predictor: Path | None,
     as_json: bool,
@@ -82,10 +84,10 @@ def cost(
     numbers = table_of("cost", "", right=(1,))
     for name in ("peak_items", "macs", "params"):
         numbers.add_row(name, f"{found[name]:,}")
-    for name in ("arena_bytes", "model_bytes", "flash_bytes") if board else ():
-        numbers.add_row(name, in_bytes(found[name]))
-    if board:
-        numbers.add_row("latency_ms (estimate)", f"{found['latency_ms']:,}")
+    for name in ON_BOARD if board else ():
+        measure = MEASURES[name]
+        amount = in_bytes(found[name]) if measure.unit == "B" else f"{found[name]:,}"
+        numbers.add_row(f"{name} ({measure.note})" if measure.note else name, amount)
     if "predicted_top1_percent" in found:
         accuracy = f"{found['predicted_top1_percent']:.2f} ± {found['predicted_top1_std_points']:.2f}"
         accuracy += after_finetuning(int(found["predictor_finetune_epochs"]))

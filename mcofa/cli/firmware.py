@@ -10,6 +10,7 @@ import click
 from mcofa.cli.options import json_option, names_file, open_run, with_kernels
 from mcofa.cli.output import in_bytes, print_json, read_bytes
 from mcofa.cli.run_board import board_of_file, board_of_run, board_option
+from mcofa.engines.engine import DEFAULT_ENGINE, ENGINES
 
 if TYPE_CHECKING:
     from export.firmware.build import LinkedSizes
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from export.firmware.engines import Engine
     from export.runtimes.litert import Int8Array
     from mcofa.boards import Board, Kernels
-    from mcofa.cost.arch_cost import EngineName
     from mcofa.runs.run import Run
 
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 @click.option(
     "--engine",
     "engine_name",
-    type=click.Choice(["tflm", "aot"]),
-    default="tflm",
+    type=click.Choice(list(ENGINES)),
+    default=DEFAULT_ENGINE,
     show_default=True,
     help="What runs the network: TensorFlow Lite Micro (needs TFLM_DIR to build), or generated C.",
 )
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 def firmware(
     subject: Path | None,
     board_name: str | None,
-    engine_name: EngineName,
+    engine_name: str,
     kernels: Kernels | None,
     out: Path | None,
     built: bool,

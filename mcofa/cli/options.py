@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mcofa.engines.engine import DEFAULT_ENGINE, load_engine
+
 if TYPE_CHECKING:
     from mcofa.boards import Board, Kernels
-    from mcofa.cost.arch_cost import EngineName
     from mcofa.runs.run import Run
 
 _JSON = "mcofa.json"
@@ -74,7 +75,7 @@ def typed_command() -> list[str]:
     return ["mcofa", *click.get_current_context().obj]
 
 
-def load_board_with(name: str, kernels: Kernels | None, engine: EngineName = "tflm") -> Board:
+def load_board_with(name: str, kernels: Kernels | None, engine: str = DEFAULT_ENGINE) -> Board:
     """Return a board, by name or from a file, with the kernels that were typed, or its own.
 
     Raises:
@@ -85,16 +86,16 @@ def load_board_with(name: str, kernels: Kernels | None, engine: EngineName = "tf
     return with_kernels(load_board(name), kernels, engine)
 
 
-def with_kernels(board: Board, kernels: Kernels | None, engine: EngineName) -> Board:
+def with_kernels(board: Board, kernels: Kernels | None, engine: str) -> Board:
     """Return ``board`` with the kernels that were typed, or as it is.
 
     Raises:
-        UsageError: engine aot has one set of kernels on the board's core.
+        UsageError: the engine has one set of kernels on the board's core.
     """
     from dataclasses import replace
 
     if kernels is None:
         return board
-    if engine == "aot" and board.extension != "mve":
-        refuse_typed(f"has no effect with engine aot on {board.core}, which has its own kernels", "kernels")
+    if not load_engine(engine).has_kernel_sets(board.core):
+        refuse_typed(f"has no effect with engine {engine} on {board.core}: it has its own", "kernels")
     return replace(board, kernels=kernels)

@@ -49,9 +49,8 @@ def report(run_folder: Path | None, as_json: bool) -> None:
 
 
 def _page(run: Run, manifest: dict[str, Any]) -> str:
-    from mcofa.engines.aot.timeline import aot_timeline
+    from mcofa.engines.engine import load_engine
     from mcofa.engines.tflm import target
-    from mcofa.engines.tflm.timeline import tflm_timeline
     from mcofa.report.front import page_front
     from mcofa.report.page import report_page
 
@@ -59,7 +58,7 @@ def _page(run: Run, manifest: dict[str, Any]) -> str:
     # A search without a board is drawn for a core that can hold its networks.
     on = target(searched.core or "cortex-m7", searched.kernels or "cmsis-nn")
     graph = _graph(run, manifest)
-    memory = aot_timeline(graph, on) if run.engine == "aot" else tflm_timeline(graph, on)
+    memory = load_engine(run.engine).timeline(graph, on)
     return report_page(run.folder, manifest, graph, memory, page_front(run), _space(run))
 
 

@@ -14,14 +14,14 @@ from mcofa.cli.finite import FiniteRange
 from mcofa.cli.options import json_option, load_board_with, refuse_typed, typed_command
 from mcofa.cli.output import print_json, progress
 from mcofa.cli.run_board import tell_if_unlike_shipped
+from mcofa.cost.measures import MEASURES, ON_BOARD
+from mcofa.engines.engine import DEFAULT_ENGINE, ENGINES, load_engine
 
 if TYPE_CHECKING:
     from mcofa.accuracy.predictor import Predictor
     from mcofa.space.search_space import SearchSpace
 
 _DEFAULT_BOARD = "stm32f746"
-_MEASURES = ("arena_bytes", "flash_bytes", "model_bytes", "latency_ms", "macs", "peak_items", "top1_percent")
-_BOARD_MEASURES = frozenset({"arena_bytes", "flash_bytes", "model_bytes", "latency_ms"})
 
 
 class Verification(NamedTuple):
@@ -75,7 +75,7 @@ def _verify_options(body: Callable[..., None]) -> Callable[..., None]:
 @click.command()
 @click.option("--board", "board_name", help=f"Name, board file, or all.  [default: {_DEFAULT_BOARD}]")
 @click.option("--space", "space_name", default="mcofa-micro", show_default=True, help="Name or space file.")
-@click.option("--engine", type=click.Choice(["tflm", "aot"]), default="tflm", show_default=True)
+@click.option("--engine", type=click.Choice(list(ENGINES)), default=DEFAULT_ENGINE, show_default=True)
 @click.option("--kernels", type=click.Choice(["reference", "cmsis-nn"]), help="Default: the board's.")
 @_limit_options
 @click.option(
@@ -84,7 +84,7 @@ def _verify_options(body: Callable[..., None]) -> Callable[..., None]:
     help="Find the smallest arena predicted to reach it; without --board, on the smallest board.",
 )
 @click.option(
-    "--pareto", metavar="M1,M2[,M3]", help=f"Also find the front of two or three of {', '.join(_MEASURES)}."
+    "--pareto", metavar="M1,M2[,M3]", help=f"Also find the front of two or three of {', '.join(MEASURES)}."
 )
 @click.option("--finetuned", is_flag=True, help="Choose for the accuracy after `mcofa finetune`.")
 @_verify_options
@@ -101,7 +101,7 @@ def _verify_options(body: Callable[..., None]) -> Callable[..., None]:
 def search(
     board_name: str | None,
     space_name: str,
-    engine: Literal["tflm", "aot"],
+    engine: str,
     kernels: Literal["reference", "cmsis-nn"] | None,
     limits: dict[str, Any],
     min_top1: float | None,
@@ -118,6 +118,8 @@ def search(
 
     `--board all` gives one row a board. With --max-peak-items alone no board is needed.
     """
+    # numpy, imported below, multiplies thousands of small matrices: threads would mostly wait for each other.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if finetuned:
         refuse_typed(
             "has no effect with --finetuned, which takes its own: leave --predictor out", "predictor"
@@ -126,8 +128,6 @@ def search(
     measures = _parse_measures(pareto)
     _check_words(where, engine, measures, pareto, min_top1)
 
-    # numpy, imported below, multiplies thousands of small matrices: threads would mostly wait for each other.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from mcofa.cli.search_output import print_answer, print_fleet
     from mcofa.search import Budget, Deadline, SearchRequest, search_each, search_one, search_smallest
     from mcofa.space.search_space import load_space
@@ -196,13 +196,13 @@ def _check_words(
 ) -> None:
     """Refuse what would have no effect where is searched."""
     if where == "nowhere":
-        refuse_typed("needs --board", "kernels", "engine", *(f"max_{name}" for name in _BOARD_MEASURES))
-        if _BOARD_MEASURES & set(measures):
+        refuse_typed("needs --board", "kernels", "engine", *(f"max_{name}" for name in ON_BOARD))
+        if set(ON_BOARD) & set(measures):
             raise click.UsageError(f"--pareto {pareto} needs --board")
     if measures and (where == "everywhere" or min_top1):
         raise click.UsageError("--pareto goes with one board and without --min-top1")
-    if engine == "aot":
-        no_file = "with --engine aot there is no .tflite on the device"
+    if not load_engine(engine).keeps_model_file:
+        no_file = f"with --engine {engine} there is no .tflite on the device"
         refuse_typed(f"has no effect: {no_file}; use --max-flash-bytes", "max_model_bytes")
         if "model_bytes" in measures:
             raise click.UsageError(f"--pareto {pareto}: {no_file}; use flash_bytes")
@@ -218,8 +218,8 @@ def _predictor(space: SearchSpace, file: Path | None, finetuned: bool) -> tuple[
 def _parse_measures(pareto: str | None) -> tuple[str, ...]:
     measures = tuple(name.strip() for name in pareto.split(",")) if pareto is not None else ()
     for name in measures:
-        if name not in _MEASURES:
-            raise click.BadParameter(f"{name!r} is not one of {', '.join(_MEASURES)}", param_hint="--pareto")
+        if name not in MEASURES:
+            raise click.BadParameter(f"{name!r} is not one of {', '.join(MEASURES)}", param_hint="--pareto")
     if pareto is not None and (len(measures) not in (2, 3) or len(set(measures)) < len(measures)):
         raise click.BadParameter(f"{pareto!r}: name two or three different measures", param_hint="--pareto")
     return measures

@@ -10,20 +10,10 @@ import click
 
 from mcofa.accuracy.predictor import OUTSIDE, after_finetuning
 from mcofa.cli.output import of_budget, print_table, table_of
+from mcofa.cost.measures import MEASURES
 
 if TYPE_CHECKING:
     from mcofa.search import Recorded
-
-_COLUMNS = {
-    "arena_bytes": "arena",
-    "flash_bytes": "flash",
-    "model_bytes": "model file",
-    "latency_ms_estimate": "latency ms",
-    "macs": "MACs",
-    "peak_items": "peak items",
-    "top1_percent": "top-1 predicted",
-}
-
 
 _STOPPED = "; stopped by the time limit"
 _OUTSIDE_MARK = "*"
@@ -136,8 +126,9 @@ def _search_words(section: dict[str, Any], seconds: float) -> str:
 
 
 def _print_front(folder: Path, front: dict[str, Any]) -> None:
-    names = [name for name in _COLUMNS if name.removesuffix("_estimate") in front["measures"]]
-    table = table_of(*(_COLUMNS[name] for name in names), "arch", right=range(len(names)))
+    shown = [measure for name, measure in MEASURES.items() if name in front["measures"]]
+    names = [measure.key for measure in shown]
+    table = table_of(*(measure.column for measure in shown), "arch", right=range(len(names)))
     for point in front["table"]:
         cells = (_top1_text(point) if name == "top1_percent" else f"{point[name]:,}" for name in names)
         table.add_row(*cells, point["arch_text"])

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mcofa.cost.peak_items import part_shares
-from mcofa.engines.tflm import OpMemory, Target, op_memory, planned_buffers, structs, target
+from mcofa.engines.tflm import Target, op_memory, planned_buffers, target
 from mcofa.engines.tflm.model_file import OpBytes, op_bytes
-from mcofa.graph import Graph
+from mcofa.engines.tflm.tail import share_bytes, tail_share
 from mcofa.lowering import lower_with_blocks
 from mcofa.memory.plan import aligned
 from mcofa.space.arch import Arch
@@ -148,26 +148,11 @@ def block_memories(space: SearchSpace, arch: Arch, on: Target) -> dict[Part, Blo
     return {
         key: BlockMemory(
             head_bytes=max(live[i + 1] for i in span),
-            tail_bytes=sum(_persistent_bytes(graph, i, ops[i], on) for i in span),
+            tail_bytes=int(share_bytes(tail_share(graph, ops, span, on), on)),
             flash_bytes=sum(_file_bytes(in_file[i]) for i in span),
         )
         for key, span in blocks.items()
     }
-
-
-def _persistent_bytes(graph: Graph, op_index: int, memory: OpMemory, on: Target) -> int:
-    """What TFLM keeps for one op: its eval tensors, node, builtin data, OpData, arrays, scratch handles."""
-    sizes = structs(on.abi)
-    op = graph.ops[op_index]
-    tensors = len(op.outputs) + sum(graph.tensors[t].constant for t in op.inputs)
-    return (
-        tensors * sizes.eval_tensor
-        + sizes.node_and_registration
-        + aligned(memory.builtin_data_bytes, sizes.pointer)
-        + aligned(memory.op_data_bytes)
-        + sum(aligned(size) for size in memory.kernel_arrays_bytes)
-        + len(memory.scratch_bytes) * sizes.scratch_handle
-    )
 
 
 def _file_bytes(op: OpBytes) -> int:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from mcofa.boards import Board
-from mcofa.cost.arch_cost import EngineName, cost
+from mcofa.cost.arch_cost import cost
+from mcofa.cost.measures import MEASURES, ON_BOARD
 from mcofa.cost.peak_items import macs, params, peak_items
 from mcofa.cost.population import PopulationCosts
+from mcofa.engines.engine import DEFAULT_ENGINE
 from mcofa.space.arch import Arch
 from mcofa.space.search_space import Genomes, SearchSpace
 
@@ -19,21 +22,11 @@ _REPORTED_ARCHS = 2_048
 Columns = dict[str, list[int | float]]
 """Numbers of many archs by name, each list (archs,)."""
 
-_ARENA_KEYS = (
-    "head_bytes",
-    "tail_bytes",
-    "recording_tail_bytes",
-    "arena_used_bytes",
-    "minimum_bytes",
-    "minimum_cause",
-    "breakdown",
-)
-
 
 def arch_cost(
-    space: SearchSpace, arch: Arch, board: Board | None, engine: EngineName = "tflm"
+    space: SearchSpace, arch: Arch, board: Board | None, engine: str = DEFAULT_ENGINE
 ) -> dict[str, Any]:
-    """Return what ``arch_costs`` returns, for one arch; with a board and TFLM also the parts of the arena.
+    """Return what ``arch_costs`` returns, for one arch; with a board also what its arena is made of.
 
     Raises:
         InvalidArchError: the arch is not in the space.
@@ -42,10 +35,9 @@ def arch_cost(
     found: dict[str, Any] = {name: values[0] for name, values in _anywhere(space, genomes).items()}
     if board is not None:
         on_board = cost(space, arch, board, engine)
-        found |= {name: getattr(on_board, name) for name in ("arena_bytes", "model_bytes", "flash_bytes")}
-        found["latency_ms"] = _milliseconds(on_board.latency.latency_ms)
-        if on_board.arena is not None:
-            found["arena"] = {key: getattr(on_board.arena, key) for key in _ARENA_KEYS}
+        found |= {name: _rounded(name, getattr(on_board, name)) for name in ON_BOARD}
+        if on_board.needs.arena:
+            found["arena"] = dict(on_board.needs.arena)
     return found
 
 
@@ -54,7 +46,7 @@ def arch_costs(
     genomes: Genomes,
     board: Board | None,
     report: Callable[[int], None],
-    engine: EngineName = "tflm",
+    engine: str = DEFAULT_ENGINE,
 ) -> Columns:
     """Return one list a number, each (archs,): peak items, MACs and weights; more with a board.
 
@@ -70,20 +62,19 @@ def arch_costs(
 
 
 def _on_board(genomes: Genomes, costs: PopulationCosts, report: Callable[[int], None]) -> Columns:
-    columns: Columns = {"arena_bytes": [], "model_bytes": [], "flash_bytes": [], "latency_ms": []}
+    columns: Columns = {name: [] for name in ON_BOARD}
     for start in range(0, len(genomes), _REPORTED_ARCHS):
         some = genomes[start : start + _REPORTED_ARCHS]
         found = costs.evaluate(some)
-        columns["arena_bytes"] += costs.exact_arena_bytes(some).tolist()
-        columns["model_bytes"] += found.model_bytes.tolist()
-        columns["flash_bytes"] += found.flash_bytes.tolist()
-        columns["latency_ms"] += map(_milliseconds, found.latency_ms.tolist())
+        exact = dataclasses.replace(found, arena_bytes=costs.exact_arena_bytes(some))
+        for name, column in columns.items():
+            column += (_rounded(name, value) for value in getattr(exact, name).tolist())
         report(start + len(some))
     return columns
 
 
-def _milliseconds(latency_ms: float) -> float:
-    return round(latency_ms, 3)
+def _rounded(name: str, value: float) -> float:
+    return round(value, 3) if MEASURES[name].unit == "ms" else value
 
 
 def _anywhere(space: SearchSpace, genomes: Genomes) -> Columns:

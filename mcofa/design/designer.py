@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcofa.boards import Board
-from mcofa.cost.arch_cost import Cost, board_target, cost
+from mcofa.cost.arch_cost import Cost, cost
 from mcofa.cost.population import PopulationCosts
 from mcofa.cost.stages import BlockMemory
 from mcofa.design.assumptions import assumptions
@@ -34,6 +34,7 @@ from mcofa.design.skeleton import (
     with_widths,
 )
 from mcofa.design.stage_memory import stage_memory
+from mcofa.engines.tflm.targets import board_target
 from mcofa.errors import BudgetError, McofaError
 from mcofa.space.search_space import SearchSpace, space_names
 

@@ -5,22 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from mcofa.cost.measures import MEASURES
 from mcofa.draw.svg import GRID, Picture
 
 _WIDTH_PX, _HEIGHT_PX = 760, 440
 _LEFT_PX, _RIGHT_PX, _TOP_PX, _BOTTOM_PX = 80, _WIDTH_PX - 24, 66, _HEIGHT_PX - 56
 _CHOSEN = "#c2410c"
 _SHADES = ("#1d4ed8", "#0891b2", "#16a34a", "#ca8a04", "#b45309")
-TITLES = {
-    "arena_bytes": "arena, KiB",
-    "flash_bytes": "flash, KiB",
-    "model_bytes": "model file, KiB",
-    "latency_ms": "latency (estimate), ms",
-    "macs": "MACs, millions",
-    "peak_items": "peak items, thousands",
-    "top1_percent": "top-1 (predicted), %",
-}
-_UNITS = {"arena_bytes": 1024, "flash_bytes": 1024, "model_bytes": 1024, "macs": 1e6, "peak_items": 1e3}
 
 Values = Mapping[str, float]
 """The value of each measure, in the measure's own unit."""
@@ -40,8 +31,8 @@ def front_svg(measures: Sequence[str], points: Sequence[Values], chosen: Values)
     x_axis = _Axis([_scaled(point, x_name) for point in (*points, chosen)], _LEFT_PX, _RIGHT_PX)
     y_axis = _Axis([_scaled(point, y_name) for point in (*points, chosen)], _BOTTOM_PX, _TOP_PX)
     _axes(picture, x_axis, y_axis)
-    picture.text((_LEFT_PX + _RIGHT_PX) / 2, _HEIGHT_PX - 14, TITLES[x_name], 12, text_anchor="middle")
-    picture.text(_LEFT_PX, _TOP_PX - 8, TITLES[y_name], 12)
+    picture.text((_LEFT_PX + _RIGHT_PX) / 2, _HEIGHT_PX - 14, MEASURES[x_name].axis, 12, text_anchor="middle")
+    picture.text(_LEFT_PX, _TOP_PX - 8, MEASURES[y_name].axis, 12)
     shades = _shades(picture, points, others[0]) if others else [_SHADES[0]] * count
     for point, shade in zip(points, shades, strict=True):
         if point != chosen:
@@ -74,7 +65,7 @@ def _round_step(span: float) -> float:
 
 
 def _scaled(point: Values, name: str) -> float:
-    return point[name] / _UNITS.get(name, 1)
+    return point[name] / MEASURES[name].axis_scale
 
 
 def _axes(picture: Picture, x_axis: _Axis, y_axis: _Axis) -> None:
@@ -98,7 +89,7 @@ def _shades(picture: Picture, points: Sequence[Values], name: str) -> list[str]:
         x -= 7 * len(label) + 20
         picture.circle(x, 32, 4, fill=shade)
         picture.text(x + 8, 36, label, 12)
-    picture.text(_RIGHT_PX, 18, TITLES[name], 12, text_anchor="end")
+    picture.text(_RIGHT_PX, 18, MEASURES[name].axis, 12, text_anchor="end")
     return [_SHADES[sum(value >= limit for limit in limits[1:-1])] for value in values]
 
 

@@ -20,6 +20,13 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, overload
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Integers = npt.NDArray[np.int64]
 
 HEAD_ALIGNMENT_BYTES = 16
 
@@ -59,9 +66,13 @@ class Peak:
     members: tuple[int, ...]
 
 
-def aligned(size_bytes: int, alignment: int = HEAD_ALIGNMENT_BYTES) -> int:
-    """Round ``size_bytes`` up to a multiple of ``alignment``."""
-    return -(-size_bytes // alignment) * alignment
+@overload
+def aligned(size_bytes: int, alignment: int = ...) -> int: ...
+@overload
+def aligned(size_bytes: Integers, alignment: int = ...) -> Integers: ...
+def aligned(size_bytes: int | Integers, alignment: int = HEAD_ALIGNMENT_BYTES) -> int | Integers:
+    """Round ``size_bytes``, one size or an array, up to a multiple of ``alignment``, a power of two."""
+    return (size_bytes + (alignment - 1)) & -alignment
 
 
 def plan_greedy(buffers: Sequence[Buffer]) -> Plan:

@@ -22,7 +22,7 @@ Constraint = Callable[[Graph, Op], str]
 
 Count = Callable[[Graph, Op], int]
 Work = Callable[[Graph, Op], Mapping[str, int]]
-"""How much an op does of what latency is estimated from, by ``mcofa.engines.tflm.latency.FEATURES``."""
+"""How much an op does of what latency is estimated from, by ``mcofa.engines.latency.FEATURES``."""
 
 Buffers = Callable[[Graph, Op, Target], tuple[int, ...]]
 """Sizes of what an op asks for on a target, in the order in which it asks."""

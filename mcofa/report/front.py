@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mcofa.draw.front import TITLES
+from mcofa.cost.measures import MEASURES
 from mcofa.errors import McofaError
 from mcofa.runs.run import Run
 from mcofa.search.front_files import as_svg, svg_of_csv
@@ -34,6 +34,6 @@ def page_front(run: Run) -> PageFront:
             measures, svg = front.measures, as_svg(front, chosen)
     except McofaError as error:
         return PageFront("", f"Not drawn: {error.problem}.")
-    *others, last = (TITLES[name].rsplit(",", 1)[0] for name in measures)
+    *others, last = (MEASURES[name].label for name in measures)
     beaten = f"beats one of the front in {', '.join(others)} and {last} together"
     return PageFront(svg, f"Subnets within the limits: none that was tried {beaten}.")

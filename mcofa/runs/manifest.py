@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 import pydantic
 
 from mcofa.boards import Board, Kernels
-from mcofa.cost.arch_cost import EngineName
+from mcofa.engines.engine import ENGINES
 from mcofa.space.search_space import SearchSpace
 
 Count = Annotated[int, pydantic.Field(ge=0, lt=1 << 53)]
@@ -22,6 +22,15 @@ Percent = Annotated[float, pydantic.Field(ge=-1000, le=1000)]
 Sha256 = Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]
 FileName = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}$")]
 """A file in the run's folder: a plain name, never a path."""
+
+
+def _known_engine(name: str) -> str:
+    if name not in ENGINES:
+        raise ValueError(f"engine is {name!r}; it must be one of {', '.join(ENGINES)}")
+    return name
+
+
+EngineName = Annotated[str, pydantic.AfterValidator(_known_engine)]
 
 
 class Part(pydantic.BaseModel):

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from mcofa import __version__
 from mcofa.boards import Board, load_board
-from mcofa.cost.arch_cost import EngineName
+from mcofa.engines.engine import DEFAULT_ENGINE
 from mcofa.errors import FileFormatError, McofaError, MissingFileError
 from mcofa.files.atomic import write_atomic
 from mcofa.runs.manifest import (
@@ -158,14 +158,14 @@ class Run:
         return load_board(name_or_path)
 
     @property
-    def engine(self) -> EngineName:
+    def engine(self) -> str:
         """What runs the network: the engine that was searched for.
 
         Raises:
             RunError: there was no search.
             FileFormatError: the manifest is damaged.
         """
-        return self.search.engine or "tflm"
+        return self.search.engine or DEFAULT_ENGINE
 
     @property
     def space(self) -> SearchSpace:

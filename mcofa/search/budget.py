@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from mcofa.boards import Board
 from mcofa.cost.arch_cost import Cost
+from mcofa.cost.measures import MEASURES, ON_BOARD
 from mcofa.runs.manifest import Limits
-
-OPTIONS = {
-    "arena_bytes": "--max-arena-bytes",
-    "flash_bytes": "--max-flash-bytes",
-    "latency_ms": "--max-latency-ms",
-    "peak_items": "--max-peak-items",
-    "model_bytes": "--max-model-bytes",
-}
 
 
 @dataclass(frozen=True)
@@ -44,18 +37,13 @@ class Budget:
 
     def to_json(self) -> dict[str, float | None]:
         """Return the manifest's entry: every measure with its limit."""
-        return {name: getattr(self, name) for name in OPTIONS}
+        return {limit.name: getattr(self, limit.name) for limit in fields(self) if limit.name in MEASURES}
 
     def met_by(self, cost: Cost | None, peak_items: int) -> bool:
         """Say whether an exact cost is within the budget; without a board there is no ``cost``."""
-        used: dict[str, float] = {"peak_items": peak_items}
+        used = {"peak_items": peak_items}
         if cost is not None:
-            used |= {
-                "arena_bytes": cost.arena_bytes,
-                "flash_bytes": cost.flash_bytes,
-                "latency_ms": cost.latency.latency_ms,
-                "model_bytes": cost.model_bytes,
-            }
+            used |= {name: getattr(cost, name) for name in ON_BOARD}
         return all(used[name] <= limit for name, limit in self.limits.items())
 
 
@@ -81,13 +69,4 @@ def board_budget(
 
 def recorded_budget(limits: Limits) -> Budget:
     """Return the budget of a search from its manifest."""
-    return Budget(**{name: getattr(limits, name) for name in OPTIONS})
-
-
-def words(measure: str, value: float) -> str:
-    """Write an amount of a measure with its unit."""
-    if measure.endswith("_bytes"):
-        return f"{value:,.0f} B"
-    if measure.endswith("_ms"):
-        return f"{value:,.2f} ms"
-    return f"{value:,.0f}"
+    return Budget(**{name: getattr(limits, name) for name in Budget().to_json()})

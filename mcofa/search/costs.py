@@ -9,16 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from mcofa.boards import Board
-from mcofa.cost.arch_cost import EngineName
+from mcofa.cost.measures import ON_BOARD
 from mcofa.cost.peak_items import macs, peak_items
 from mcofa.cost.population import PopulationCosts
+from mcofa.engines.engine import DEFAULT_ENGINE
 from mcofa.space.search_space import Genomes, SearchSpace
 
 Floats = npt.NDArray[np.float64]
 Measured = dict[str, Floats]
 """One array (archs,) a measure."""
-
-_ON_BOARD = ("arena_bytes", "flash_bytes", "latency_ms", "macs", "model_bytes")
 
 
 class CandidateCosts:
@@ -33,7 +32,7 @@ class CandidateCosts:
         space: SearchSpace,
         board: Board | None,
         names: Collection[str],
-        engine: EngineName = "tflm",
+        engine: str = DEFAULT_ENGINE,
     ) -> None:
         self._space = space
         self._names = names
@@ -44,7 +43,7 @@ class CandidateCosts:
         found: dict[str, npt.NDArray[Any]] = {}
         if self._on_board is not None:
             costs = self._on_board.evaluate(genomes)
-            found = {name: getattr(costs, name) for name in _ON_BOARD}
+            found = {name: getattr(costs, name) for name in (*ON_BOARD, "macs")}
         elif "macs" in self._names:
             found["macs"] = macs(self._space, genomes)
         if "peak_items" in self._names:

@@ -1,6 +1,6 @@
 """The search: evolution over whole populations within the options left, finished by a local search.
 
-This is done on islands, one after the other, as each may end at another optimum, until four have
+This is done on islands, one after the other, as each may end at another optimum, until five have
 ended at the best one found.
 Where few archs are left, all of them are evaluated instead, and the result is proven. A search for
 the smallest one goes on below what it found, where fewer are left, until it finds nothing more.
@@ -16,7 +16,7 @@ import numpy as np
 
 from mcofa.accuracy.predictor import Predictor
 from mcofa.boards import Board
-from mcofa.cost.arch_cost import EngineName
+from mcofa.engines.engine import DEFAULT_ENGINE
 from mcofa.search.budget import Budget
 from mcofa.search.costs import CandidateCosts
 from mcofa.search.deadline import NEVER, Deadline
@@ -60,7 +60,7 @@ def search(
     min_top1_percent: float | None = None,
     keep: int = 1,
     deadline: Deadline = NEVER,
-    engine: EngineName = "tflm",
+    engine: str = DEFAULT_ENGINE,
 ) -> Found:
     """Return the arch with the best predicted accuracy within the budget.
 

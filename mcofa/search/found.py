@@ -7,8 +7,9 @@ from typing import Any
 
 from mcofa.accuracy.predictor import Predictor
 from mcofa.boards import Board
-from mcofa.cost.arch_cost import Cost, EngineName, cost
+from mcofa.cost.arch_cost import Cost, cost
 from mcofa.cost.peak_items import macs, peak_items
+from mcofa.engines.engine import DEFAULT_ENGINE
 from mcofa.search.budget import Budget
 from mcofa.space.arch import Arch
 from mcofa.space.search_space import Genomes, SearchSpace
@@ -37,7 +38,7 @@ class Candidate:
                 "arena_bytes": self.cost.arena_bytes,
                 "model_bytes": self.cost.model_bytes,
                 "flash_bytes": self.cost.flash_bytes,
-                "latency_ms_estimate": round(self.cost.latency.latency_ms, 3),
+                "latency_ms_estimate": round(self.cost.latency_ms, 3),
                 "latency_relative_error": round(self.cost.latency.relative_error, 3),
             }
         return {
@@ -55,7 +56,7 @@ def candidates(
     board: Board | None,
     predictor: Predictor,
     genomes: Genomes,
-    engine: EngineName = "tflm",
+    engine: str = DEFAULT_ENGINE,
 ) -> tuple[Candidate, ...]:
     """Return everything about ``genomes``, (archs, genes), in their order."""
     prediction = predictor.predict(space, genomes)
@@ -120,7 +121,7 @@ class Found:
         board: Board | None,
         budget: Budget,
         seed: int,
-        engine: EngineName = "tflm",
+        engine: str = DEFAULT_ENGINE,
     ) -> dict[str, Any]:
         """Return the manifest's search section."""
         return {

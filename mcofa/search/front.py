@@ -15,7 +15,7 @@ import numpy as np
 
 from mcofa.accuracy.predictor import Predictor
 from mcofa.boards import Board
-from mcofa.cost.arch_cost import EngineName
+from mcofa.engines.engine import DEFAULT_ENGINE
 from mcofa.errors import BudgetError
 from mcofa.search.budget import Budget
 from mcofa.search.costs import CandidateCosts, Floats, Measured
@@ -82,7 +82,7 @@ def search_front(
     report: Callable[[int, int, int], None] = lambda number, of, points: None,
     *,
     deadline: Deadline = NEVER,
-    engine: EngineName = "tflm",
+    engine: str = DEFAULT_ENGINE,
     known: Sequence[Arch] = (),
 ) -> Front:
     """Return the front of two or three ``measures`` (``arena_bytes``, …, ``top1_percent``).

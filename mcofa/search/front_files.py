@@ -8,13 +8,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mcofa.cost.measures import MEASURES
 from mcofa.draw.front import front_svg
 from mcofa.errors import FileFormatError
 from mcofa.search.found import Candidate
 from mcofa.search.front import Front
-
-_PREDICTED = {"latency_ms": "latency_ms_estimate"}
-"""Measures that are predicted under another name."""
 
 
 def as_csv(front: Front) -> str:
@@ -48,7 +46,7 @@ def svg_of_csv(text: str, measures: Sequence[str], chosen: Mapping[str, Any], so
 
 
 def _values(row: Mapping[str, Any], measures: Sequence[str]) -> dict[str, float]:
-    values = {name: float(row[_PREDICTED.get(name, name)]) for name in measures}
+    values = {name: float(row[MEASURES[name].key]) for name in measures}
     if not all(map(math.isfinite, values.values())):
         raise ValueError("not a finite number")
     return values

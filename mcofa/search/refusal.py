@@ -7,27 +7,21 @@ from dataclasses import replace
 from typing import NoReturn
 
 from mcofa.boards import Board, board_names, load_board
-from mcofa.cost.arch_cost import EngineName, cost
+from mcofa.cost.arch_cost import cost
+from mcofa.cost.measures import MEASURES
 from mcofa.cost.peak_items import peak_items
+from mcofa.engines.engine import DEFAULT_ENGINE
 from mcofa.errors import BudgetError, TimeLimitError
-from mcofa.search.budget import OPTIONS, Budget, board_budget, words
+from mcofa.search.budget import Budget, board_budget
 from mcofa.search.costs import CandidateCosts
 from mcofa.search.deadline import Deadline
 from mcofa.search.pool import Pool
 from mcofa.search.smallest import Least, least
 from mcofa.space.search_space import SearchSpace
 
-_NAMES = {
-    "arena_bytes": "of arena",
-    "flash_bytes": "of flash",
-    "latency_ms": "of estimated latency",
-    "peak_items": "peak items",
-    "model_bytes": "of model file",
-}
-
 
 def refuse_impossible(
-    space: SearchSpace, board: Board | None, budget: Budget, engine: EngineName = "tflm"
+    space: SearchSpace, board: Board | None, budget: Budget, engine: str = DEFAULT_ENGINE
 ) -> None:
     """Refuse a budget of which a limit lies below what every arch of the space takes.
 
@@ -46,7 +40,7 @@ def refuse_impossible(
     where = "fits" if board is None else f"fits {board.name}"
     sentences = "; ".join(
         f"the smallest needs {_least_words(name, leasts[name])}, the budget is "
-        f"{words(name, budget.limits[name])}"
+        f"{MEASURES[name].words(budget.limits[name])}"
         for name in broken
     )
     raise BudgetError(
@@ -56,16 +50,17 @@ def refuse_impossible(
 
 
 def _least_words(name: str, found: Least) -> str:
-    return f"{words(name, found.value)} {_NAMES[name]}{'' if found.proven else ' (of those looked at)'}"
+    measure = MEASURES[name]
+    return f"{measure.words(found.value)} {measure.amount}{'' if found.proven else ' (of those looked at)'}"
 
 
-def _all_leasts(space: SearchSpace, board: Board | None, leasts: dict[str, Least], engine: EngineName) -> str:
+def _all_leasts(space: SearchSpace, board: Board | None, leasts: dict[str, Least], engine: str) -> str:
     if board is None or not {"arena_bytes", "flash_bytes"} <= leasts.keys():
         return ""
     least_flash = cost(space, leasts["flash_bytes"].arch, board, engine)
     besides_bytes = least_flash.flash_bytes - least_flash.model_bytes
     return (
-        f" (smallest arena {words('arena_bytes', leasts['arena_bytes'].value)}, smallest flash "
+        f" (smallest arena {MEASURES['arena_bytes'].words(leasts['arena_bytes'].value)}, smallest flash "
         f"{least_flash.flash_bytes:,} B of which {besides_bytes:,} B are the runtime and the firmware)"
     )
 
@@ -76,7 +71,7 @@ def _next_step(
     budget: Budget,
     broken: list[str],
     leasts: dict[str, Least],
-    engine: EngineName,
+    engine: str,
 ) -> str:
     """Say which of the user's own limits to raise, and where the board is too small which ones will do."""
     own = budget.own
@@ -88,12 +83,12 @@ def _next_step(
     ]
     if not too_small:
         return "raise " + " and ".join(
-            f"{OPTIONS[name]} to {_argument(name, leasts[name].value)}" for name in to_raise
+            f"{MEASURES[name].option} to {MEASURES[name].argument(leasts[name].value)}" for name in to_raise
         )
     for raised in ([], to_raise):
         fitting = _boards_that_fit(space, replace(own, **dict.fromkeys(raised)), engine)
         if fitting:
-            first = f"raise {' and '.join(OPTIONS[name] for name in raised)}, and " if raised else ""
+            first = f"raise {' and '.join(MEASURES[name].option for name in raised)}, and " if raised else ""
             return f"{first}choose a board with more memory: {space.name} fits {', '.join(fitting)}"
     return (
         f"no board of `mcofa boards` has enough for {space.name}; choose a smaller space (`mcofa spaces`), "
@@ -105,11 +100,7 @@ def _board_limit(board: Board | None, name: str) -> float:
     return math.inf if board is None else board_budget(board).limits.get(name, math.inf)
 
 
-def _argument(name: str, value: float) -> str:
-    return f"{math.ceil(100 * value) / 100:.2f}" if name.endswith("_ms") else f"{value:.0f}"
-
-
-def _boards_that_fit(space: SearchSpace, own: Budget, engine: EngineName) -> list[str]:
+def _boards_that_fit(space: SearchSpace, own: Budget, engine: str) -> list[str]:
     """The boards that hold the smallest arch within the user's own limits."""
     smallest = space.smallest()
     items = int(peak_items(space, space.encode([smallest]))[0])
@@ -134,7 +125,7 @@ def refuse_nothing_found(
     min_top1_percent: float | None,
     pool: Pool,
     exhaustive: bool,
-    engine: EngineName,
+    engine: str,
 ) -> NoReturn:
     """Say how close the best candidate came when none met the budget and the wanted accuracy together.
 
@@ -153,7 +144,8 @@ def refuse_nothing_found(
         )
     closest = pool.best_measured()
     used = ", ".join(
-        f"{words(name, value)} {_NAMES[name]} (limit {words(name, budget.limits[name])})"
+        f"{MEASURES[name].words(value)} {MEASURES[name].amount} "
+        f"(limit {MEASURES[name].words(budget.limits[name])})"
         for name, value in closest.items()
         if name in budget.limits
     )
@@ -164,12 +156,12 @@ def refuse_nothing_found(
     )
 
 
-def _relief(space: SearchSpace, board: Board | None, budget: Budget, engine: EngineName) -> list[str]:
+def _relief(space: SearchSpace, board: Board | None, budget: Budget, engine: str) -> list[str]:
     """What could make room: of the limits that the largest arch breaks, the user's own or the board's."""
     costs = CandidateCosts(space, board, budget.limits, engine)
     largest = space.encode([space.largest()])
     binding = [name for name, limit in budget.limits.items() if costs.exact(largest, name)[0] > limit]
-    own = [OPTIONS[name] for name in binding if budget.limits[name] < _board_limit(board, name)]
+    own = [MEASURES[name].option for name in binding if budget.limits[name] < _board_limit(board, name)]
     raised = [f"raise {' or '.join(own)}"] if own else []
     return raised + (["choose a board with more memory"] if len(own) < len(binding) else [])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mcofa.accuracy.predictor import Predictor, load_predictor
 from mcofa.boards import Board, Kernels
-from mcofa.cost.arch_cost import EngineName
+from mcofa.engines.engine import DEFAULT_ENGINE
 from mcofa.files.resources import data_folder
 from mcofa.search.budget import Budget, board_budget
 from mcofa.search.deadline import Deadline
@@ -27,7 +27,7 @@ class SearchRequest:
     space: SearchSpace
     predictor: Predictor
     predictor_file: Path
-    engine: EngineName = "tflm"
+    engine: str = DEFAULT_ENGINE
     kernels: Kernels | None = None
     limits: Budget = field(default_factory=Budget)
     min_top1_percent: float | None = None

@@ -6,7 +6,7 @@ from test_offline_plan import chain_model
 from export.convert.deploy import with_plan_if_it_fits
 from export.tflite.parse import parse_tflite
 from mcofa.boards import load_board
-from mcofa.cost.arch_cost import graph_code_bytes
+from mcofa.engines.tflm.runtime_code import graph_code_bytes
 from mcofa.search import Budget
 
 pytestmark = pytest.mark.torch

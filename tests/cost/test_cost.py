@@ -5,7 +5,10 @@ import dataclasses
 import pytest
 
 from mcofa.boards import load_board
-from mcofa.cost.arch_cost import board_target, cost, graph_code_bytes, graph_macs, op_macs
+from mcofa.cost.arch_cost import cost, graph_macs, op_macs
+from mcofa.engines.tflm import account
+from mcofa.engines.tflm.runtime_code import graph_code_bytes
+from mcofa.engines.tflm.targets import board_target
 from mcofa.errors import InvalidArchError
 from mcofa.graph import OpKind
 from mcofa.lowering import lower
@@ -48,13 +51,14 @@ def test_parts_add_up(tiny_space: SearchSpace, name: str) -> None:
     board = load_board(name)
     found = cost(tiny_space, tiny_space.largest(), board)
     graph = lower(tiny_space, tiny_space.largest())
-    assert found.arena.target == board_target(board)
-    assert (found.arena.target.name, found.arena.target.kernels) == (board.core, board.kernels)
-    assert found.arena_bytes == found.arena.minimum_bytes
+    arena = account(graph, board_target(board))
+    assert (arena.target.name, arena.target.kernels) == (board.core, board.kernels)
+    assert found.arena_bytes == arena.minimum_bytes
+    assert found.needs.arena["breakdown"] == arena.breakdown
     assert found.arena_bytes % 16 == 0
-    assert found.runtime_code_bytes == graph_code_bytes(graph, board)
+    assert found.needs.flash.code_bytes == graph_code_bytes(graph, board)
     firmware_bytes = board.reserved.firmware_flash_bytes
-    assert found.flash_bytes == found.model_bytes + found.runtime_code_bytes + firmware_bytes
+    assert found.flash_bytes == found.model_bytes + found.needs.flash.code_bytes + firmware_bytes
     assert found.model_bytes > sum(tensor.bytes for tensor in graph.tensors if tensor.constant)
 
 
@@ -65,7 +69,9 @@ def test_other_kernels_take_other_code(tiny_space: SearchSpace) -> None:
     portable = cost(tiny_space, arch, dataclasses.replace(board, kernels="reference"))
     assert portable.model_bytes == fast.model_bytes
     assert (
-        fast.flash_bytes - portable.flash_bytes == fast.runtime_code_bytes - portable.runtime_code_bytes > 0
+        fast.flash_bytes - portable.flash_bytes
+        == fast.needs.flash.code_bytes - portable.needs.flash.code_bytes
+        > 0
     )
 
 

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcofa.boards import Board, Toolchain, load_board
-from mcofa.cost.arch_cost import Cost, board_target, cost
+from mcofa.boards import Board, Toolchain, core_named, load_board
+from mcofa.cost.arch_cost import Cost, cost
 from mcofa.cost.population import PopulationCosts
-from mcofa.engines.tflm import MinimumCause, op_memory, planned_buffers
+from mcofa.engines.tflm import MinimumCause, account, op_memory, planned_buffers
+from mcofa.engines.tflm.targets import board_target
 from mcofa.lowering import lower
 from mcofa.memory.plan import aligned, lower_bound
 from mcofa.space.search_space import Genomes, SearchSpace, load_space
@@ -23,11 +24,11 @@ BOARDS = ["stm32f746", "stm32f103", "rp2040", "nrf52840"]
 CORES = ["cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m33", "cortex-m55"]
 
 
-def arena_by_bound(space: SearchSpace, arch: Any, board: Board, exact: Cost) -> int:
+def arena_by_bound(space: SearchSpace, arch: Any, board: Board) -> int:
     """The arena if the planner always reached its lower bound."""
     target, graph = board_target(board), lower(space, arch)
     head_bytes = lower_bound(planned_buffers(graph, [op_memory(graph, op, target) for op in graph.ops]))
-    arena = exact.arena
+    arena = account(graph, target)
     assert arena.tail_bytes is not None
     assert arena.planning_bytes is not None
     assert arena.preparing_bytes is not None
@@ -41,9 +42,7 @@ def assert_equal_to_scalar_costs(space: SearchSpace, board: Board, genomes: Geno
     exact = [cost(space, arch, board) for arch in archs]
     assert population.macs.tolist() == [one.macs for one in exact]
     assert population.flash_bytes.tolist() == [one.flash_bytes for one in exact]
-    assert population.arena_bytes.tolist() == [
-        arena_by_bound(space, arch, board, one) for arch, one in zip(archs, exact, strict=True)
-    ]
+    assert population.arena_bytes.tolist() == [arena_by_bound(space, arch, board) for arch in archs]
     assert (population.arena_bytes <= [one.arena_bytes for one in exact]).all()
     assert costs.exact_arena_bytes(genomes).tolist() == [one.arena_bytes for one in exact]
     assert population.latency_ms.tolist() == [one.latency.latency_ms for one in exact]
@@ -115,7 +114,13 @@ def test_no_archs_have_no_costs(tiny_space: SearchSpace) -> None:
 
 def board_with(core: str, kernels: str) -> Board:
     board = load_board("stm32f103")
-    changes: dict[str, Any] = {"core": core, "kernels": kernels, "toolchain": Toolchain((f"-mcpu={core}",))}
+    facts = core_named(core)
+    changes: dict[str, Any] = {
+        "core": core,
+        "kernels": kernels,
+        "fpu": facts.fpus[0],
+        "toolchain": Toolchain((*facts.compiler_flags, f"-mfpu={facts.fpus[0]}")),
+    }
     return dataclasses.replace(board, **changes)
 
 
@@ -185,5 +190,5 @@ def test_every_cause_of_the_minimum(tiny_space: SearchSpace) -> None:
         space = SearchSpace.model_validate(tiny_space.model_dump() | change)
         genomes = space.sample(20, np.random.default_rng(2))
         exact = assert_equal_to_scalar_costs(space, load_board("stm32f746"), genomes)
-        causes.update(one.arena.minimum_cause for one in exact)
+        causes.update(one.needs.arena["minimum_cause"] for one in exact)
     assert set(causes) == set(MinimumCause)

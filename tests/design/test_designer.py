@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcofa.boards import Board, load_board
-from mcofa.cost.arch_cost import board_target, cost
+from mcofa.cost.arch_cost import cost
 from mcofa.cost.stages import arena_profile
 from mcofa.design.designer import design_space
 from mcofa.design.report import ALLOWANCES, DesignReport
 from mcofa.design.skeleton import DataShape
 from mcofa.design.space_file import write_space
+from mcofa.engines.tflm.targets import board_target
 from mcofa.errors import BudgetError, DiskWriteError, McofaError
 from mcofa.space.search_space import load_space
 

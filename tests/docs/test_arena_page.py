@@ -21,7 +21,7 @@ from mcofa.cost.arch_cost import cost
 from mcofa.draw.timeline import timeline_svg
 from mcofa.draw.timeline_text import timeline_text
 from mcofa.engines.tflm import account, constants, structs, target
-from mcofa.engines.tflm.latency import COEFFICIENTS_FILE
+from mcofa.engines.tflm.engine import COEFFICIENTS_FILE
 from mcofa.engines.tflm.timeline import tflm_timeline
 from mcofa.graph import Graph, OpKind
 from mcofa.lowering import lower
@@ -177,7 +177,7 @@ def facts() -> set[int | None]:
     """Every number over 16 that the page states outside blocks and equations."""
     space, board = load_space("mcofa-micro"), load_board(BOARD)
     graph, shown, on_board = example(), tflm_timeline(example(), M7), cost(space, space.smallest(), board)
-    arena, host = on_board.arena, account(graph, X86)
+    arena, host = account(graph, M7), account(graph, X86)
     wide = account(
         chain(
             (OpKind.CONV_2D, (1, 1, 1, 2048)),
@@ -201,7 +201,7 @@ def facts() -> set[int | None]:
         *(arena.breakdown["fixed"], arena.tail_bytes, arena.recording_tail_bytes, arena.minimum_bytes),
         *(host.head_bytes, host.recording_tail_bytes, wide.arena_used_bytes, wide.minimum_bytes, 2048),
         *(on_board.model_bytes, on_board.flash_bytes),
-        *(on_board.runtime_code_bytes, board.reserved.firmware_flash_bytes),
+        *(on_board.needs.flash.code_bytes, board.reserved.firmware_flash_bytes),
         144,  # programs that benchmarks/measure_runtime_code.py links: 12 for each core and kernel set
         *HEADS[-1][1],
         *(GENERATED_PER_SPACE * len(SPACES), EXPORTED_PER_SPACE * len(SPACES)),

@@ -20,7 +20,7 @@ from mcofa.boards import load_board
 from mcofa.cost.arch_cost import cost
 from mcofa.cost.population import PopulationCosts
 from mcofa.engines.aot.arena import aot_arena_bytes, kernel, storages
-from mcofa.engines.aot.flash import aot_flash_bytes
+from mcofa.engines.aot.flash import aot_flash
 from mcofa.engines.tflm import account, target
 from mcofa.errors import MissingFileError, UnsupportedOpError
 from mcofa.graph import OpKind
@@ -179,7 +179,7 @@ def test_search_arena_equals_the_greedy_plan_of_the_network(tiny_space: SearchSp
             found = cost(tiny_space, tiny_space.decode(genome), board, engine="aot")
             assert found.arena_bytes == exact[i] >= bounds.arena_bytes[i]
             assert found.flash_bytes == bounds.flash_bytes[i]
-            assert found.arena is None
+            assert not found.needs.arena
 
 
 def test_only_mve_needs_cmsis_nn(measured_model: Callable[[str], bytes]) -> None:
@@ -198,7 +198,7 @@ def test_missing_cmsis_nn_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_flash_counts_shared_kernels_once() -> None:
     graph = parse_tflite(small_network(), "small")
     twice = replace(graph, ops=graph.ops[:2] + graph.ops[1:])
-    added = aot_flash_bytes(twice, M7) - aot_flash_bytes(graph, M7)
+    added = aot_flash(twice, M7).total_bytes - aot_flash(graph, M7).total_bytes
     weights = graph.tensors[graph.ops[1].inputs[1]]
     assert weights.bytes + 12 * weights.shape[3] <= added <= weights.bytes + 12 * weights.shape[3] + 120
 

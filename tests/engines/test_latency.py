@@ -10,14 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from export.tflite.parse import parse_tflite
-from mcofa.engines.tflm.latency import (
-    COEFFICIENTS_FILE,
-    FEATURES,
-    coefficients,
-    estimate,
-    op_features,
-    op_instructions,
-)
+from mcofa.engines.latency import FEATURES, op_features
+from mcofa.engines.tflm.engine import COEFFICIENTS_FILE, LATENCIES
 from mcofa.errors import UnknownNameError
 from mcofa.graph import DType, Graph, Op, OpKind, Tensor
 from mcofa.lowering import lower
@@ -49,9 +43,9 @@ def features(graph: Graph) -> dict[str, float]:
 def test_the_ops_add_up_to_the_total(core: str, kernels: str) -> None:
     space = load_space("mcofa-micro")
     graph = lower(space, space.largest())
-    found = estimate(graph, core, kernels, clock_hz=100e6)
+    found = LATENCIES.estimate(graph, core, kernels, clock_hz=100e6)
     assert found.instructions == pytest.approx(
-        sum(op_instructions(graph, op, core, kernels) for op in graph.ops)
+        sum(LATENCIES.op_instructions(graph, op, core, kernels) for op in graph.ops)
     )
     assert found.latency_ms == pytest.approx(found.instructions / 1e5)
     assert 0 < found.relative_error < 1
@@ -59,8 +53,8 @@ def test_the_ops_add_up_to_the_total(core: str, kernels: str) -> None:
 
 @pytest.mark.parametrize(("core", "kernels"), SETS)
 def test_no_coefficient_is_negative_or_missing(core: str, kernels: str) -> None:
-    assert len(coefficients(core, kernels).instructions) == len(FEATURES)
-    assert (coefficients(core, kernels).instructions >= 0).all()
+    assert len(LATENCIES.coefficients(core, kernels).instructions) == len(FEATURES)
+    assert (LATENCIES.coefficients(core, kernels).instructions >= 0).all()
 
 
 @given(
@@ -71,7 +65,7 @@ def test_no_coefficient_is_negative_or_missing(core: str, kernels: str) -> None:
 )
 def test_more_macs_take_longer(side: int, channels: int, width: int, kernel: int) -> None:
     def instructions(graph: Graph) -> float:
-        return estimate(graph, "cortex-m7", "cmsis-nn", 1e6).instructions
+        return LATENCIES.estimate(graph, "cortex-m7", "cmsis-nn", 1e6).instructions
 
     small = instructions(convolution(side, channels, width, kernel))
     assert small < instructions(convolution(side + 1, channels, width, kernel))
@@ -143,13 +137,14 @@ def test_stated_errors_are_reproduced(model: str, measured_model: Callable[[str]
     for core, kernels, error in stated:
         counted = COUNTED[model, core, kernels]
         assert counted is not None
-        found = estimate(graph, core, kernels, 1e6).instructions / counted - 1
+        found = LATENCIES.estimate(graph, core, kernels, 1e6).instructions / counted - 1
         assert math.isclose(found, error, abs_tol=2e-4), (model, core, kernels)
         assert abs(found) < 0.06, (model, core, kernels)
 
 
 def test_unmeasured_sets_take_another_core_of_the_same_instruction_set() -> None:
-    assert coefficients("cortex-m33", "reference") is coefficients("cortex-m7", "reference")
+    of_m33, of_m7 = (LATENCIES.coefficients(core, "reference") for core in ("cortex-m33", "cortex-m7"))
+    assert of_m33 is of_m7
 
 
 @pytest.mark.parametrize(
@@ -157,4 +152,4 @@ def test_unmeasured_sets_take_another_core_of_the_same_instruction_set() -> None
 )
 def test_unknown_names_are_refused(core: str, kernels: str, named: str) -> None:
     with pytest.raises(UnknownNameError, match=named):
-        estimate(convolution(4, 8, 2, 1), core, kernels, 1e6)
+        LATENCIES.estimate(convolution(4, 8, 2, 1), core, kernels, 1e6)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mcofa.engines.aot.arena import kernel, reads_table
+from mcofa.engines.engine import Flash
 from mcofa.graph import Graph, Op
 from mcofa.ops import OPERATORS, Target
 
@@ -26,10 +27,13 @@ _CALL_BYTES = 40
 """Code of one call and of the address of its struct, at most."""
 
 
-def aot_flash_bytes(graph: Graph, on: Target) -> int:
+def aot_flash(graph: Graph, on: Target) -> Flash:
     """Return the flash of a whole program that runs ``graph`` on the core of ``on``, test images apart."""
-    constants = sum(op_flash_bytes(graph, op) for op in graph.ops)
-    return constants + aot_code_bytes(graph, on) + firmware_bytes(graph, on)
+    return Flash(
+        data_bytes=sum(op_flash_bytes(graph, op) for op in graph.ops),
+        code_bytes=aot_code_bytes(graph, on),
+        firmware_bytes=firmware_bytes(graph, on),
+    )
 
 
 def aot_code_bytes(graph: Graph, on: Target) -> int:

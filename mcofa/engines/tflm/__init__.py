@@ -14,6 +14,7 @@ from mcofa.engines.tflm.arena import Arena, MinimumCause, account
 from mcofa.engines.tflm.head import ONLINE, head_plan, planned_buffers, planned_tensors
 from mcofa.engines.tflm.ops import OpMemory, check_supported, op_memory, raise_unsupported
 from mcofa.engines.tflm.targets import (
+    board_target,
     constants,
     kernel_sets,
     requests_per_op,
@@ -30,6 +31,7 @@ __all__ = [
     "OpMemory",
     "Target",
     "account",
+    "board_target",
     "check_supported",
     "constants",
     "head_plan",

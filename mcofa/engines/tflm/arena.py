@@ -7,7 +7,15 @@ from enum import StrEnum
 
 from mcofa.engines.tflm.head import HeadPeak, head_peak, head_plan, planned_buffers
 from mcofa.engines.tflm.ops import check_supported, op_memory
-from mcofa.engines.tflm.tail import ARENA_ALIGNMENT_BYTES, planning_bytes, preparing_bytes, tail
+from mcofa.engines.tflm.tail import (
+    ARENA_ALIGNMENT_BYTES,
+    Amount,
+    Contents,
+    graph_contents,
+    planning_bytes,
+    preparing_bytes,
+    tail_ends,
+)
 from mcofa.graph import Graph
 from mcofa.memory.plan import aligned
 from mcofa.ops.target import Target
@@ -57,13 +65,15 @@ def account(graph: Graph, on: Target) -> Arena:
     ops = [op_memory(graph, op, on) for op in graph.ops]
     buffers = planned_buffers(graph, ops)
     head_bytes = head_plan(graph, buffers).total_bytes
-    recording = tail(graph, ops, on, recording=True)
+    contents = graph_contents(graph, ops, on)
     fullest = head_peak(graph, buffers)
+    recording = _breakdown(tail_ends(contents, on, recording=True))
+    recording_tail_bytes = sum(recording.values())
     if on.abi == "x86-64":
         return Arena(
             target=on,
             head_bytes=head_bytes,
-            recording_tail_bytes=recording.total_bytes,
+            recording_tail_bytes=recording_tail_bytes,
             tail_bytes=None,
             arena_used_bytes=None,
             minimum_bytes=None,
@@ -71,27 +81,45 @@ def account(graph: Graph, on: Target) -> Arena:
             resident_bytes=None,
             planning_bytes=None,
             preparing_bytes=None,
-            breakdown={"head": head_bytes, **recording.breakdown},
+            breakdown={"head": head_bytes, **recording},
             head_peak=fullest,
         )
-    plain = tail(graph, ops, on, recording=False)
-    causes = {
-        MinimumCause.RESIDENT: head_bytes + plain.total_bytes,
-        MinimumCause.PLANNING: planning_bytes(graph, ops, plain, on),
-        MinimumCause.PREPARING: preparing_bytes(ops, plain, on),
-    }
+    plain = _breakdown(tail_ends(contents, on, recording=False))
+    tail_bytes = sum(plain.values())
+    causes = {cause: int(needed) for cause, needed in causes_of(contents, head_bytes, on).items()}
     minimum_cause = max(causes, key=lambda cause: causes[cause])
     return Arena(
         target=on,
         head_bytes=head_bytes,
-        recording_tail_bytes=recording.total_bytes,
-        tail_bytes=plain.total_bytes,
-        arena_used_bytes=head_bytes + plain.total_bytes,
+        recording_tail_bytes=recording_tail_bytes,
+        tail_bytes=tail_bytes,
+        arena_used_bytes=head_bytes + tail_bytes,
         minimum_bytes=aligned(causes[minimum_cause], ARENA_ALIGNMENT_BYTES),
         minimum_cause=minimum_cause,
         resident_bytes=causes[MinimumCause.RESIDENT],
         planning_bytes=causes[MinimumCause.PLANNING],
         preparing_bytes=causes[MinimumCause.PREPARING],
-        breakdown={"head": head_bytes, **plain.breakdown},
+        breakdown={"head": head_bytes, **plain},
         head_peak=fullest,
     )
+
+
+def causes_of(contents: Contents, head_bytes: Amount, on: Target) -> dict[MinimumCause, Amount]:
+    """Return what each cause needs of the arena; of what they need, the largest is the minimum.
+
+    ``contents`` and ``head_bytes`` are those of one graph or of many.
+    """
+    ends = tail_ends(contents, on, recording=False)
+    return {
+        MinimumCause.RESIDENT: head_bytes + ends["input and output tensors"],
+        MinimumCause.PLANNING: planning_bytes(contents, ends, on),
+        MinimumCause.PREPARING: preparing_bytes(contents, ends, on),
+    }
+
+
+def _breakdown(ends: dict[str, Amount]) -> dict[str, int]:
+    """The bytes of each kind of allocation that there is, from where they end."""
+    kinds = list(ends)
+    starts = [0, *ends.values()]
+    sizes = {kind: int(ends[kind]) - int(start) for kind, start in zip(kinds, starts, strict=False)}
+    return {kind: size for kind, size in sizes.items() if size}

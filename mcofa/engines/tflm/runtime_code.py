@@ -14,9 +14,9 @@ from collections.abc import Hashable, Iterable
 from functools import cache
 from pathlib import Path
 
-from mcofa.boards import core_named
+from mcofa.boards import Board, core_named
 from mcofa.errors import UnsupportedOpError
-from mcofa.graph import OpKind
+from mcofa.graph import Graph, OpKind
 
 TABLE_FILE = Path(__file__).with_name("runtime_code.json")
 
@@ -29,6 +29,15 @@ def runtime_code_bytes(kinds: Iterable[OpKind], core: str, kernels: str) -> int:
     """
     parts = {part: size for kind in kinds for part, size in code_parts(kind, core, kernels).items()}
     return always_linked_bytes(core, kernels) + sum(parts.values())
+
+
+def graph_code_bytes(graph: Graph, board: Board) -> int:
+    """Return the flash that TFLM takes on ``board`` with the ops of ``graph``.
+
+    Raises:
+        UnsupportedOpError: no code size was measured for a kind of op.
+    """
+    return runtime_code_bytes({op.kind for op in graph.ops}, board.core, board.kernels)
 
 
 def always_linked_bytes(core: str, kernels: str) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mcofa.boards import Board
 from mcofa.errors import UnknownNameError
 from mcofa.ops.record import INT32_BYTES
 from mcofa.ops.target import Extension, KernelSet, Target
@@ -70,6 +71,11 @@ def target(name: str, kernels: str) -> Target:
         raise UnknownNameError(f"kernel set on {name}", kernels, kernel_sets(name), "mcofa arena --help")
     entry = constants()["targets"][name]
     return Target(name, entry["abi"], Extension(entry["extension"]), KernelSet(kernels))
+
+
+def board_target(board: Board) -> Target:
+    """Return the target of a board: its core and kernel set."""
+    return target(board.core, board.kernels)
 
 
 @functools.cache

@@ -1,0 +1,50 @@
+"""Engine ``aot``: generated C that needs no runtime and no model file on the device."""
+
+from __future__ import annotations
+
+from mcofa.boards import Board, core_named
+from mcofa.engines.aot.arena import aot_arena_bytes
+from mcofa.engines.aot.flash import aot_flash
+from mcofa.engines.aot.population import AotPopulation
+from mcofa.engines.aot.timeline import aot_timeline
+from mcofa.engines.engine import Needs
+from mcofa.engines.latency import LatencyEstimate
+from mcofa.engines.tflm.engine import LATENCIES
+from mcofa.engines.tflm.targets import board_target
+from mcofa.graph import Graph
+from mcofa.memory.timeline import Timeline
+from mcofa.ops.target import Target
+
+
+class AotEngine:
+    """Generated C: the arena is that of the greedy plan; arena and flash are at most a little too high.
+
+    The latency is that of engine ``tflm``, which takes longer.
+    """
+
+    name = "aot"
+    keeps_model_file = False
+
+    def has_kernel_sets(self, core: str) -> bool:
+        """Return whether CMSIS-NN's kernels are used on ``core``; on others there are only the own ones."""
+        return core_named(core).extension == "mve"
+
+    def needs(self, graph: Graph, board: Board, model_bytes: int) -> Needs:
+        """Return planned activations and scratch, and constants, kernels and firmware."""
+        on = board_target(board)
+        return Needs(aot_arena_bytes(graph, on), aot_flash(graph, on))
+
+    def latency(self, graph: Graph, board: Board) -> LatencyEstimate:
+        """Return an estimate of how long one inference takes."""
+        return LATENCIES.estimate(graph, board.core, board.kernels, board.clock_hz)
+
+    def timeline(self, graph: Graph, on: Target) -> Timeline:
+        """Return where each storage of tensors lies by the greedy plan, op by op."""
+        return aot_timeline(graph, on)
+
+    def population(self, graph: Graph, board: Board) -> AotPopulation:
+        """Return the accounting for a space that ``graph`` is a network of."""
+        return AotPopulation(graph, board, LATENCIES)
+
+
+ENGINE = AotEngine()

@@ -1,0 +1,154 @@
+"""What the search asks of an engine, and the engines by name.
+
+An engine is a folder beside this module whose ``engine.py`` holds an object ``ENGINE`` that is an
+``Engine``, and one line of ``ENGINES``. What it adds to firmware is in ``export/engines``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mcofa.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from mcofa.boards import Board
+    from mcofa.engines.latency import LatencyEstimate
+    from mcofa.graph import Graph
+    from mcofa.memory.plan import Buffer
+    from mcofa.memory.timeline import Timeline
+    from mcofa.ops.target import Target
+
+    Integers = npt.NDArray[np.int64]
+
+ENGINES: Mapping[str, str] = {
+    "tflm": "TensorFlow Lite Micro",
+    "aot": "generated C",
+}
+"""The engines by name, each with a title."""
+
+DEFAULT_ENGINE = "tflm"
+
+
+@dataclass(frozen=True, slots=True)
+class Flash:
+    """The flash of a whole program without test images, by parts, in bytes.
+
+    ``data_bytes`` is what the network itself takes (a model file, or constants and calls),
+    ``code_bytes`` the code that runs its ops, ``firmware_bytes`` everything around them.
+    """
+
+    data_bytes: int
+    code_bytes: int
+    firmware_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        """All parts together."""
+        return self.data_bytes + self.code_bytes + self.firmware_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What one network needs with an engine on a board.
+
+    ``arena_bytes`` is what the firmware must reserve; ``arena`` says of what it is made, as the
+    engine has it, for JSON.
+    """
+
+    arena_bytes: int
+    flash: Flash
+    arena: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockShare:
+    """What one block of consecutive ops contributes to the networks that have it.
+
+    ``amounts`` are the engine's own and add up over the blocks of a network; ``code`` holds parts of
+    code with their bytes, which ops share; ``instructions`` are estimated.
+    """
+
+    amounts: Sequence[int]
+    code: Mapping[Hashable, int]
+    instructions: float
+
+
+@dataclass(frozen=True, slots=True)
+class GraphShares:
+    """What the blocks of a graph contribute, and the planned buffers: those of tensors, then scratch."""
+
+    blocks: Sequence[BlockShare]
+    tensors: Sequence[Buffer]
+    scratch: Sequence[Buffer]
+
+
+class PopulationRules(Protocol):
+    """An engine's accounting for many networks of a space at once, each a sequence of blocks.
+
+    The networks of a space have the same first op, input and output.
+    """
+
+    def shares(self, graph: Graph, blocks: Sequence[range]) -> GraphShares:
+        """Return what the blocks of ``graph``, each a range of its ops, contribute."""
+
+    def arena_bytes(self, head_bytes: Integers, amounts: Integers, sums: Integers) -> Integers:
+        """Return the arenas around planned heads, (archs,).
+
+        ``amounts`` are (archs, blocks, amounts), ``sums`` their sums over the blocks.
+        """
+
+    def flash_bytes(self, sums: Integers, model_bytes: Integers, code_bytes: Integers) -> Integers:
+        """Return the flash of whole programs, (archs,), whose ops link ``code_bytes``."""
+
+
+class Engine(Protocol):
+    """What runs a network on the device."""
+
+    @property
+    def name(self) -> str:
+        """The name in ``ENGINES``."""
+
+    @property
+    def keeps_model_file(self) -> bool:
+        """Whether the .tflite file is on the device, so that a limit on its size means something."""
+
+    def has_kernel_sets(self, core: str) -> bool:
+        """Whether there is a choice of kernels on ``core``, so that a board's matters."""
+
+    def needs(self, graph: Graph, board: Board, model_bytes: int) -> Needs:
+        """Return what ``graph``, whose .tflite file has ``model_bytes``, needs on ``board``.
+
+        Raises:
+            UnsupportedOpError: names the ops of the graph that the engine cannot run.
+        """
+
+    def latency(self, graph: Graph, board: Board) -> LatencyEstimate:
+        """Return an estimate of how long one inference takes on ``board``."""
+
+    def timeline(self, graph: Graph, on: Target) -> Timeline:
+        """Return where each tensor of ``graph`` lies in the arena on ``on``, op by op.
+
+        Raises:
+            UnsupportedOpError: names the ops of the graph that the engine cannot run.
+        """
+
+    def population(self, graph: Graph, board: Board) -> PopulationRules:
+        """Return the accounting on ``board`` for a space that ``graph`` is a network of."""
+
+
+def load_engine(name: str) -> Engine:
+    """Return the engine ``name``.
+
+    Raises:
+        UnknownNameError: there is none of that name.
+    """
+    if name not in ENGINES:
+        raise UnknownNameError("engine", name, tuple(ENGINES), "mcofa search --help")
+    found: Engine = importlib.import_module(f"mcofa.engines.{name}.engine").ENGINE
+    return found

@@ -1,0 +1,65 @@
+"""Engine ``tflm``: TensorFlow Lite Micro's interpreter, its arena and the model file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mcofa.boards import Board
+from mcofa.engines.engine import Flash, Needs
+from mcofa.engines.latency import Latencies, LatencyEstimate
+from mcofa.engines.tflm.arena import account
+from mcofa.engines.tflm.population import TflmPopulation
+from mcofa.engines.tflm.runtime_code import graph_code_bytes
+from mcofa.engines.tflm.targets import board_target
+from mcofa.engines.tflm.timeline import tflm_timeline
+from mcofa.graph import Graph
+from mcofa.memory.timeline import Timeline
+from mcofa.ops.target import Target
+
+COEFFICIENTS_FILE = Path(__file__).with_name("latency_coefficients.json")
+LATENCIES = Latencies(COEFFICIENTS_FILE)
+_ARENA_FIGURES = (
+    "head_bytes",
+    "tail_bytes",
+    "recording_tail_bytes",
+    "arena_used_bytes",
+    "minimum_bytes",
+    "minimum_cause",
+    "breakdown",
+)
+
+
+class TflmEngine:
+    """TensorFlow Lite Micro: arena and file exact, the code as linked, the latency estimated."""
+
+    name = "tflm"
+    keeps_model_file = True
+
+    def has_kernel_sets(self, core: str) -> bool:
+        """Return that there always are: TFLM's own and CMSIS-NN's."""
+        return True
+
+    def needs(self, graph: Graph, board: Board, model_bytes: int) -> Needs:
+        """Return the smallest arena that the model starts in, and model, runtime and firmware."""
+        arena = account(graph, board_target(board))
+        assert arena.minimum_bytes is not None
+        return Needs(
+            arena_bytes=arena.minimum_bytes,
+            flash=Flash(model_bytes, graph_code_bytes(graph, board), board.reserved.firmware_flash_bytes),
+            arena={key: getattr(arena, key) for key in _ARENA_FIGURES},
+        )
+
+    def latency(self, graph: Graph, board: Board) -> LatencyEstimate:
+        """Return an estimate of how long one inference takes."""
+        return LATENCIES.estimate(graph, board.core, board.kernels, board.clock_hz)
+
+    def timeline(self, graph: Graph, on: Target) -> Timeline:
+        """Return where each tensor lies, op by op."""
+        return tflm_timeline(graph, on)
+
+    def population(self, graph: Graph, board: Board) -> TflmPopulation:
+        """Return the accounting for a space that ``graph`` is a network of."""
+        return TflmPopulation(graph, board, LATENCIES)
+
+
+ENGINE = TflmEngine()
