@@ -68,6 +68,10 @@ class DiskWriteError(McofaError):
         )
 
 
+class RunError(McofaError):
+    """A run that lacks what a command needs, or that another command changes."""
+
+
 class BudgetError(McofaError):
     """No arch of the space fits the budget."""
 

@@ -21,7 +21,7 @@ from export.tflite.parse import parse_tflite
 from export.tflite.quantization import FloatArray
 from mcofa.errors import McofaError
 from mcofa.graph import Graph, OpKind
-from mcofa.runs.run import Run
+from mcofa.runs.run import Run, artefact
 from mcofa.space.search_space import GlobalAverage
 from mcofa.supernet.data.datasets import load_data
 from mcofa.supernet.data.splits import Preprocessing, Split
@@ -63,7 +63,7 @@ def second_opinion(run: Run) -> dict[str, Any]:
     own_classes, their_classes = (classes(file, images, rotate_180) for file in (own, theirs))
     found = {
         "tensorflow": importlib.metadata.version("tensorflow"),
-        "tflite": run.write(FILE, theirs),
+        "tflite": artefact(FILE, theirs),
         "ops": ops,
         "own_smaller_percent": round(100 * (1 - len(own) / len(theirs)), 1),
         "validation_images": len(targets),
@@ -72,7 +72,7 @@ def second_opinion(run: Run) -> dict[str, Any]:
         "agreement_percent": _percent(own_classes == their_classes),
     }
     section = {**run.section("export"), "second_opinion": found}
-    run.record("export", section)
+    run.record("export", section, {FILE: theirs})
     return section
 
 

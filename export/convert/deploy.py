@@ -22,7 +22,7 @@ from mcofa.engines.tflm.runtime_code import graph_code_bytes
 from mcofa.engines.tflm.targets import board_target
 from mcofa.errors import ArenaCheckError
 from mcofa.lowering import lower
-from mcofa.runs.run import Run
+from mcofa.runs.run import Run, artefact
 from mcofa.search.budget import Budget, recorded_budget
 from mcofa.supernet.data.datasets import ImageData
 from mcofa.supernet.data.splits import Split
@@ -100,11 +100,11 @@ def export_run(run: Run, checkpoint: Path) -> dict[str, Any]:
         "onnx_against_pytorch": onnx_agreement(onnx_bytes, logits(subnet, held_out), held_out, "validation"),
         "versions": versions(),
     }
-    section["onnx"] = run.write("network.onnx", onnx_bytes)
-    section["tflite"] = run.write("network.tflite", planned.data)
     sources = to_c(deployed_model(section, planned.data, board))
-    section["c_arrays"] = [run.write(name, source) for name, source in sources.items()]
-    run.record("export", section)
+    section["onnx"] = artefact("network.onnx", onnx_bytes)
+    section["tflite"] = artefact("network.tflite", planned.data)
+    section["c_arrays"] = [artefact(name, source) for name, source in sources.items()]
+    run.record("export", section, {"network.onnx": onnx_bytes, "network.tflite": planned.data, **sources})
     return section
 
 

@@ -34,6 +34,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
         raise FileFormatError(path, f"not a manifest: {error}", step) from error
     if not isinstance(manifest, dict):
         raise FileFormatError(path, f"not a manifest: holds a {type(manifest).__name__}", step)
+    if empty := [name for name, section in manifest.items() if section is None]:
+        raise FileFormatError(path, f"not a manifest: {empty[0]} is null", step)
     if not _finite(manifest):
         raise FileFormatError(path, "not a manifest: holds a number that is too large", step)
     return manifest

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mcofa import __version__
 from mcofa.boards import Board, load_board
 from mcofa.engines.engine import DEFAULT_ENGINE
-from mcofa.errors import FileFormatError, McofaError, MissingFileError
+from mcofa.errors import FileFormatError, MissingFileError, RunError
 from mcofa.files.atomic import write_atomic
+from mcofa.runs.hold import held
 from mcofa.runs.manifest import (
     SECTIONS,
     Artefact,
@@ -42,16 +43,17 @@ DEFAULT_FOLDER = Path("runs")
 _Section = TypeVar("_Section", bound=Section)
 
 
-class RunError(McofaError):
-    """A run that lacks what a command needs."""
-
-
 class Run:
-    """One run folder; ``command`` is what the user typed to work on it, empty if nothing was."""
+    """One run folder; ``command`` is what the user typed to work on it, empty if nothing was.
+
+    A section is read once, so that all that a command makes of it is made of the same; what is recorded is
+    refused where that has been replaced meanwhile.
+    """
 
     def __init__(self, folder: Path, command: Sequence[str] = ()) -> None:
         self.folder = folder
         self._command = list(command)
+        self._read: dict[str, Any] = {}
 
     @property
     def source(self) -> str:
@@ -87,15 +89,20 @@ class Run:
         Raises:
             RunError: that command has not run here.
         """
-        manifest = self.manifest
-        if name not in manifest:
+        section: dict[str, Any] | None = self._section(name)
+        if section is None:
             command = name.replace("_", "-")
             raise RunError(
                 f"run {self.folder} has no {command} result",
                 f"first `mcofa {command} {self.folder}`" if name != "search" else "first `mcofa search`",
             )
-        section: dict[str, Any] = manifest[name]
         return section
+
+    def _section(self, name: str) -> Any:
+        """What the section ``name`` held when it was first looked for, None where there was none."""
+        if name not in self._read:
+            self._read[name] = self.manifest.get(name)
+        return self._read[name]
 
     @property
     def search(self) -> SearchSection:
@@ -124,7 +131,7 @@ class Run:
         Raises:
             FileFormatError: it is damaged.
         """
-        return self._typed(FinetuneSection, "finetune") if "finetune" in self.manifest else None
+        return self._typed(FinetuneSection, "finetune") if self._section("finetune") is not None else None
 
     def _typed(self, kind: type[_Section], name: str) -> _Section:
         section = typed_section(name, self.section(name), self.folder / _MANIFEST)
@@ -187,28 +194,38 @@ class Run:
         """
         return arch_from_json(self.search.arch, self.source)
 
-    def record(self, name: str, section: dict[str, Any]) -> None:
-        """Write what the command ``name`` found, and forget what that makes outdated.
+    def record(self, name: str, section: dict[str, Any], files: Mapping[str, bytes] | None = None) -> None:
+        """Write what the command ``name`` found and its ``files``, and forget what that makes outdated.
+
+        Commands that write to one run at once wait for each other; files and section are those of one
+        command.
 
         Raises:
-            DiskWriteError: the manifest could not be written; the earlier one stays.
+            RunError: what the section was made from has been replaced since it was read, or another
+                command does not end writing.
+            DiskWriteError: a file could not be written; the earlier manifest stays.
         """
         path = self.folder / _MANIFEST
-        earlier = self.manifest if path.is_file() else {}
         outdated = _OUTDATED_BY.get(name, frozenset())
-        kept = {key: value for key, value in earlier.items() if key not in outdated}
-        by = {"command": self._command} if self._command else {}
-        manifest = {**kept, "mcofa_version": __version__, name: {**section, **by}}
-        write_atomic(path, (json.dumps(manifest, indent=2) + "\n").encode())
+        with held(self.folder):
+            earlier = self.manifest if path.exists() else {}
+            self._check_origin(name, earlier)
+            for file, data in (files or {}).items():
+                write_atomic(self.folder / file, data)
+            kept = {key: value for key, value in earlier.items() if key not in outdated}
+            by = {"command": self._command} if self._command else {}
+            manifest = {**kept, "mcofa_version": __version__, name: {**section, **by}}
+            write_atomic(path, (json.dumps(manifest, indent=2) + "\n").encode())
+        self._read = {key: value for key, value in self._read.items() if key not in {name, *outdated}}
 
-    def write(self, name: str, data: bytes) -> dict[str, str | int]:
-        """Write one artefact; return its name, size and hash for the manifest.
-
-        Raises:
-            DiskWriteError: the file could not be written.
-        """
-        write_atomic(self.folder / name, data)
-        return {"file": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    def _check_origin(self, name: str, manifest: dict[str, Any]) -> None:
+        for origin, outdated in _OUTDATED_BY.items():
+            if name in outdated and origin in self._read and self._read[origin] != manifest.get(origin):
+                raise RunError(
+                    f"run {self.folder}: another command has recorded a new {origin} result meanwhile, so "
+                    f"that this {name.replace('_', '-')} result is not recorded",
+                    "run the command again",
+                )
 
     def read(self, artefact: Artefact, command: str = "export") -> bytes:
         """Read an artefact that ``command`` wrote, refusing one that has changed since.
@@ -225,6 +242,11 @@ class Run:
         if hashlib.sha256(data).hexdigest() != artefact.sha256:
             raise FileFormatError(path, "has changed since it was written", step)
         return data
+
+
+def artefact(name: str, data: bytes) -> dict[str, str | int]:
+    """Return what the manifest says of a file in the run: its name, size and hash."""
+    return {"file": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def newest_run() -> Run:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mcofa.boards import Board
-from mcofa.runs.run import DEFAULT_FOLDER, Run
+from mcofa.runs.run import DEFAULT_FOLDER, Run, artefact
 from mcofa.search.evolve import Generation, search
 from mcofa.search.fleet import BoardAnswer, fleet_boards, search_boards, smallest_board
 from mcofa.search.found import Found
@@ -174,6 +174,7 @@ def _record(
 ) -> Recorded:
     """Measure and draw what was asked for, and record all of it as the manifest's search section."""
     run = Run(folder, request.command)
+    files: dict[str, bytes] = {}
     extra: dict[str, Any] = {
         "predictor": str(request.predictor_file.resolve()),
         "predictor_finetune_epochs": request.predictor.provenance.finetune_epochs,
@@ -183,16 +184,19 @@ def _record(
     if verification is not None:
         found, extra["verified"] = verification(request, found, show)
     if request.measures:
-        extra["pareto"] = _front(request, board, found, run, show)
+        extra["pareto"], files = _front(request, board, found, show)
     section = {
         **found.to_json(request.space, board, request.budget(board), request.seed, request.engine),
         **extra,
     }
-    run.record("search", section)
+    run.record("search", section, files)
     return Recorded(run.folder, section, seconds)
 
 
-def _front(request: SearchRequest, board: Board | None, found: Found, run: Run, show: Show) -> dict[str, Any]:
+def _front(
+    request: SearchRequest, board: Board | None, found: Found, show: Show
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return what the manifest says of the front, and its files."""
     with show("front") as update:
         front = search_front(
             request.space,
@@ -206,9 +210,11 @@ def _front(request: SearchRequest, board: Board | None, found: Found, run: Run, 
             engine=request.engine,
             known=[candidate.arch for candidate in found.best],
         )
-    return {
+    table, picture = as_csv(front).encode(), as_svg(front, found.best[0]).encode()
+    section = {
         **front.to_json(),
-        "csv": run.write("pareto.csv", as_csv(front).encode()),
-        "svg": run.write("pareto.svg", as_svg(front, found.best[0]).encode()),
+        "csv": artefact("pareto.csv", table),
+        "svg": artefact("pareto.svg", picture),
         "table": [point.predicted() | {"arch_text": str(point.arch)} for point in front.shown()],
     }
+    return section, {"pareto.csv": table, "pareto.svg": picture}

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from example_networks import fashion, images, micro_space, random_arch, targets
+from recorded_sections import export_section
 
 from export.checks.second_opinion import classes, convert_with_tensorflow, require_same_ops, second_opinion
 from export.convert.to_onnx import to_onnx
@@ -20,6 +21,7 @@ from export.tflite.parse import parse_tflite
 from mcofa.errors import McofaError
 from mcofa.files.resources import data_folder
 from mcofa.lowering import lower
+from mcofa.runs.manifest import Artefact
 from mcofa.runs.run import Run
 from mcofa.space.arch import Arch
 from mcofa.space.search_space import SearchSpace
@@ -95,21 +97,20 @@ def test_a_failure_of_tensorflow_is_one_sentence() -> None:
 def test_the_comparison_is_recorded(tmp_path: Path) -> None:
     model, own, theirs = converted(micro_space(), SMALL)
     run = Run(tmp_path)
-    source = own.input_quantization
-    exported = {
-        "data": "fashion-mnist",
-        "resolution": SMALL.resolution,
-        "channels": 1,
-        "preprocessing": dataclasses.asdict(fashion().preprocessing),
-        "calibration": {"images": 64},
-        "onnx": run.write("network.onnx", model.SerializeToString()),
-        "tflite": run.write("network.tflite", own.data),
-        "input": {"scale": source.scale, "zero_point": source.zero_point, "rotate_180": own.rotate_180},
-    }
-    section = second_opinion(run, exported)
-    assert run.section("export") == section
+    files = {"network.onnx": model.SerializeToString(), "network.tflite": own.data}
+    exported = export_section(
+        files,
+        resolution=SMALL.resolution,
+        preprocessing=dataclasses.asdict(fashion().preprocessing),
+        scale=own.input_quantization.scale,
+        zero_point=own.input_quantization.zero_point,
+        rotate_180=own.rotate_180,
+    )
+    run.record("export", exported, files)
+    section = second_opinion(run)
+    assert Run(tmp_path).section("export") == section
     found = section["second_opinion"]
-    assert run.read(found["tflite"]) == theirs
+    assert run.read(Artefact.model_validate(found["tflite"])) == theirs
     assert found["own_smaller_percent"] > 15
     assert found["own_top1_percent"] > 85
     assert abs(found["own_top1_percent"] - found["tensorflow_top1_percent"]) < 1.5

@@ -25,7 +25,7 @@ from mcofa.files.resources import data_folder
 from mcofa.lowering import lower
 from mcofa.report.front import PageFront
 from mcofa.report.page import op_rows, report_page
-from mcofa.runs.run import Run
+from mcofa.runs.run import Run, artefact
 from mcofa.search.recorded_front import recorded_front
 from mcofa.space.arch import Arch, arch_from_json
 from mcofa.space.search_space import load_space
@@ -334,8 +334,8 @@ def test_the_front_is_drawn_anew_and_never_taken_from_a_picture(tmp_path: Path) 
     assert main(["search", *options, "--time-limit", "1", "--out", str(run)]) == 0
     searched = Run(run).section("search")
     script = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
-    searched["pareto"]["svg"] = Run(run).write("pareto.svg", script)
-    Run(run).record("search", searched)
+    searched["pareto"]["svg"] = artefact("pareto.svg", script)
+    Run(run).record("search", searched, {"pareto.svg": script})
     assert main(["report", str(run)]) == 0
     html = (run / "report.html").read_text()
     assert "alert(1)" not in html
@@ -349,9 +349,9 @@ def test_a_front_file_that_holds_no_numbers_is_not_drawn(cell: str, tmp_path: Pa
     options = ["--board", "stm32f103", "--pareto", "arena_bytes,top1_percent"]
     assert main(["search", *options, "--time-limit", "1", "--out", str(tmp_path)]) == 0
     searched = Run(tmp_path).section("search")
-    table = f"arena_bytes,top1_percent,arch\n{cell},90,<script>\n"
-    searched["pareto"]["csv"] = Run(tmp_path).write("pareto.csv", table.encode())
-    Run(tmp_path).record("search", searched)
+    table = f"arena_bytes,top1_percent,arch\n{cell},90,<script>\n".encode()
+    searched["pareto"]["csv"] = artefact("pareto.csv", table)
+    Run(tmp_path).record("search", searched, {"pareto.csv": table})
     assert main(["report", str(tmp_path)]) == 0
     page = (tmp_path / "report.html").read_text()
     assert "pareto.csv: holds no Pareto front." in page

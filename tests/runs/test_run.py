@@ -6,11 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from mcofa import __version__
-from mcofa.errors import DiskWriteError, FileFormatError, McofaError, MissingFileError
+from mcofa.errors import DiskWriteError, FileFormatError, McofaError, MissingFileError, RunError
+from mcofa.runs.hold import LOCK
 from mcofa.runs.manifest import Artefact
-from mcofa.runs.run import Run, RunError, newest_run
+from mcofa.runs.run import Run, artefact, newest_run
 
 
 @pytest.fixture
@@ -86,27 +88,40 @@ def test_a_refused_write_leaves_the_earlier_manifest(run: Run, monkeypatch: pyte
         with pytest.raises(DiskWriteError):
             run.record("search", {"seed": 1})
     assert run.section("search") == {"seed": 0}
-    assert [path.name for path in run.folder.iterdir()] == ["manifest.json"]
+    assert {path.name for path in run.folder.iterdir()} == {LOCK, "manifest.json"}
 
 
 # Artefacts
 
 
+MODEL = {"model.tflite": b"TFL3"}
+MODEL_ARTEFACT = {"file": "model.tflite", "bytes": 4, "sha256": hashlib.sha256(b"TFL3").hexdigest()}
+
+
 def test_artefact_round_trip(run: Run) -> None:
-    artefact = run.write("model.tflite", b"TFL3")
-    assert artefact == {"file": "model.tflite", "bytes": 4, "sha256": hashlib.sha256(b"TFL3").hexdigest()}
-    assert run.read(Artefact.model_validate(artefact)) == b"TFL3"
+    found = artefact("model.tflite", b"TFL3")
+    assert found == MODEL_ARTEFACT
+    run.record("note", {"tflite": found}, MODEL)
+    assert run.read(Artefact.model_validate(run.section("note")["tflite"])) == b"TFL3"
 
 
 def test_refuses_an_artefact_that_has_changed_or_is_gone(run: Run) -> None:
-    artefact = Artefact.model_validate(run.write("model.tflite", b"TFL3"))
-    (run.folder / "model.tflite").write_bytes(b"TFL4")
+    found = Artefact.model_validate(MODEL_ARTEFACT)
+    run.record("note", {}, {"model.tflite": b"TFL4"})
     with pytest.raises(FileFormatError, match=r"model\.tflite: has changed") as refusal:
-        run.read(artefact)
+        run.read(found)
     assert refusal.value.next_step == f"export again with `mcofa export {run.folder}`"
     (run.folder / "model.tflite").unlink()
     with pytest.raises(MissingFileError):
-        run.read(artefact)
+        run.read(found)
+
+
+@pytest.mark.parametrize(
+    "name", ["../model.tflite", "/etc/passwd", "a/b", "..", ".", "", ".hidden", "a\0b", "a\nb", "x" * 300]
+)
+def test_an_artefact_lies_in_the_run(run: Run, name: str) -> None:
+    with pytest.raises(ValidationError):
+        Artefact.model_validate({**MODEL_ARTEFACT, "file": name})
 
 
 # The newest run

@@ -32,10 +32,11 @@ from export.convert.to_onnx import to_onnx
 from export.convert.to_tflite import to_tflite
 from export.tflite.parse import parse_tflite
 from mcofa.cli import main
-from mcofa.errors import FileFormatError, InvalidArchError, McofaError, MissingFileError
+from mcofa.errors import FileFormatError, InvalidArchError, McofaError, MissingFileError, RunError
 from mcofa.files.resources import data_folder
 from mcofa.lowering import lower
-from mcofa.runs.run import Run, RunError
+from mcofa.runs.hold import LOCK
+from mcofa.runs.run import Run
 from mcofa.space.arch import Arch
 from mcofa.space.search_space import SearchSpace
 from mcofa.supernet.data.datasets import load_data, load_test_split
@@ -106,7 +107,7 @@ def test_the_best_epoch_is_kept_and_the_manifest_says_so(name: str, request: pyt
     assert section["settings"]["epochs"] == 6
     assert section["arch"] == ARCH.to_json()
     assert section["seconds"] > 0
-    assert names_in(run.folder) == [finetuned.FILE_NAME, "manifest.json"]
+    assert names_in(run.folder) == [LOCK, finetuned.FILE_NAME, "manifest.json"]
 
 
 def test_a_subnet_for_smaller_images_is_trained_for_them(tmp_path: Path) -> None:
@@ -185,7 +186,7 @@ def test_an_interrupt_leaves_the_run_as_it_was(checkpoint: Path, tmp_path: Path,
     before = (tmp_path / "manifest.json").read_bytes()
     with pytest.raises(KeyboardInterrupt):
         finetune(run, checkpoint, SETTINGS, interrupt_at(step))
-    assert names_in(tmp_path) == ["manifest.json"]
+    assert names_in(tmp_path) == [LOCK, "manifest.json"]
     assert (tmp_path / "manifest.json").read_bytes() == before
 
 
@@ -236,7 +237,7 @@ def test_another_checkpoint_or_arch_has_the_supernets_weights(
     assert load_run_subnet(run, other).weights == "supernet"
     searched_run(run.folder, SPACE.largest())
     assert "finetune" not in run.manifest
-    assert load_run_subnet(run, checkpoint).weights == "supernet"
+    assert load_run_subnet(Run(run.folder), checkpoint).weights == "supernet"
 
 
 # What goes wrong
@@ -312,7 +313,7 @@ def test_a_loss_that_is_not_finite_is_refused(checkpoint: Path, tmp_path: Path) 
     settings = FinetuneSettings(epochs=2, batch_size=16, learning_rate=1e30)
     with pytest.raises(McofaError, match=r"the loss is (nan|inf).*learning rate 1e\+30"):
         finetune(searched_run(tmp_path), checkpoint, settings)
-    assert names_in(tmp_path) == ["manifest.json"]
+    assert names_in(tmp_path) == [LOCK, "manifest.json"]
 
 
 @pytest.mark.parametrize("length", [0, 7, 100, -1])

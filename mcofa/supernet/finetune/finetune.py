@@ -22,7 +22,7 @@ import torch
 from torch.nn import functional
 
 from mcofa.errors import FileFormatError, McofaError
-from mcofa.runs.run import Run
+from mcofa.runs.run import Run, artefact
 from mcofa.space.arch import Arch
 from mcofa.supernet.data.batches import Batches, train_images
 from mcofa.supernet.data.datasets import ImageData, load_data_for
@@ -132,8 +132,9 @@ def finetune(
         mcofa_version=version("mcofa"),
         torch_version=torch.__version__,
     )
-    section["weights"] = run.write(FILE_NAME, to_bytes(tuned, best.subnet))
-    run.record("finetune", section)
+    weights = to_bytes(tuned, best.subnet)
+    section["weights"] = artefact(FILE_NAME, weights)
+    run.record("finetune", section, {FILE_NAME: weights})
     return section
 
 
