@@ -1,7 +1,7 @@
 """Fine-tuning one subnet, in float or for int8 (quantization-aware).
 
 Plain supervised training on the training split, with the supernet's augmentation at its largest
-resolution, and then scaled to the subnet's. Quantization-aware
+resolution, and then scaled to the subnet's; on a GPU if there is one. Quantization-aware
 fine-tuning ends with epochs in which the int8 graph's rounding is simulated and batch norm is frozen.
 After each epoch the subnet is measured on the validation split, in the arithmetic it is tuned for, and
 the best is kept, the one before the first epoch included: fine-tuning never lowers that accuracy.
@@ -29,12 +29,12 @@ from mcofa.supernet.data.datasets import ImageData, load_data_for
 from mcofa.supernet.data.splits import scaled_to
 from mcofa.supernet.finetune.finetuned import FILE_NAME, FinetunedHeader, to_bytes
 from mcofa.supernet.finetune.searched import load_searched
-from mcofa.supernet.measure.evaluate import calibrate, top1_percent
+from mcofa.supernet.measure.evaluate import CALIBRATION_IMAGES, calibrate, top1_percent
 from mcofa.supernet.network.fake_quantize import FakeQuantizedSubnet, Ranges
 from mcofa.supernet.network.subnet import Subnet
 from mcofa.supernet.network.supernet import Supernet
 from mcofa.supernet.training.config import TrainConfig
-from mcofa.supernet.training.distributed import World
+from mcofa.supernet.training.distributed import World, own_device
 from mcofa.supernet.training.schedule import Schedule
 
 _RANGE_IMAGES = 128
@@ -175,8 +175,13 @@ class _Tuning:
         settings: FinetuneSettings,
     ) -> None:
         self.settings, self.resolution = settings, arch.resolution
-        self.data = data.at(self.resolution)
-        self.subnet = supernet.extract(arch).to(memory_format=torch.channels_last)
+        device = own_device()
+        self.preprocessing = data.preprocessing
+        used = data.train.spread(CALIBRATION_IMAGES), data.train.spread(_RANGE_IMAGES), data.validation
+        self.calibration, self.range_images, self.validation = (
+            split.resized(self.resolution).to(device) for split in used
+        )
+        self.subnet = supernet.extract(arch).to(device).to(memory_format=torch.channels_last)
         self.model: Subnet | FakeQuantizedSubnet = self.subnet
         decayed = [parameter for parameter in self.subnet.parameters() if parameter.ndim > 1]
         kept = [parameter for parameter in self.subnet.parameters() if parameter.ndim <= 1]
@@ -190,7 +195,7 @@ class _Tuning:
         self.plan = Schedule(steps_per_epoch, 0, len(self.learning_rates), settings.learning_rate)
         sizes = {"batch_size": settings.batch_size, "micro_batch_size": settings.batch_size}
         augmentation = config.model_copy(update={**sizes, "seed": settings.seed})
-        world = World(0, 1, torch.device("cpu"))
+        world = World(0, 1, device)
         self.batches = Batches(augmentation, data, 0, self.plan, world).start(0)
         self.epoch, self.step = 0, 0
         self.best = self._candidate()
@@ -205,7 +210,7 @@ class _Tuning:
     def _train_epoch(self, report: Callable[[Progress], None]) -> None:
         """Train on every image once, then measure."""
         if self.epoch == self.settings.epochs:
-            self.model = self._quantized(calibrate(self.subnet, self.data.train, self.data.preprocessing))
+            self.model = self._quantized(calibrate(self.subnet, self.calibration, self.preprocessing))
         self.model.train()
         for _ in range(self.plan.steps_per_epoch):
             loss = self._advance()
@@ -238,17 +243,16 @@ class _Tuning:
     def _candidate(self) -> _Candidate:
         model = copy.deepcopy(self.model).eval()
         if isinstance(model, Subnet):
-            model = calibrate(model, self.data.train, self.data.preprocessing)
+            model = calibrate(model, self.calibration, self.preprocessing)
             if self.settings.qat:
                 model = self._quantized(model)
-        top1 = round(top1_percent(model, self.data.validation, self.data.preprocessing), 2)
+        top1 = round(top1_percent(model, self.validation, self.preprocessing), 2)
         if isinstance(model, FakeQuantizedSubnet):
             return _Candidate(self.epoch, model.subnet, model.ranges, top1)
         return _Candidate(self.epoch, model, None, top1)
 
     def _quantized(self, subnet: Subnet) -> FakeQuantizedSubnet:
-        images = self.data.train.spread(_RANGE_IMAGES).images
-        return FakeQuantizedSubnet(subnet, self.data.preprocessing.normalise(images))
+        return FakeQuantizedSubnet(subnet, self.preprocessing.normalise(self.range_images.images))
 
 
 def _cosine(peak: float, steps: int) -> list[float]:

@@ -37,7 +37,7 @@ class FinetunedHeader(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 def to_bytes(header: FinetunedHeader, subnet: Subnet) -> bytes:
     """Return the file that holds ``subnet``."""
-    tensors = {name: tensor.contiguous() for name, tensor in subnet.state_dict().items()}
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in subnet.state_dict().items()}
     data: bytes = save(tensors, metadata={_HEADER_KEY: header.model_dump_json()})
     return data
 

@@ -13,9 +13,10 @@ from mcofa.lowering import lower
 from mcofa.space.arch import Arch, parse_arch
 from mcofa.space.search_space import SearchSpace
 from mcofa.supernet.data.datasets import load_data_for, load_test_split
-from mcofa.supernet.measure.evaluate import calibrate, correct
+from mcofa.supernet.measure.evaluate import CALIBRATION_IMAGES, calibrate, correct
 from mcofa.supernet.network.checkpoint import load_supernet
 from mcofa.supernet.network.trained import check_trained
+from mcofa.supernet.training.distributed import own_device
 
 
 def evaluate_checkpoint(
@@ -23,7 +24,8 @@ def evaluate_checkpoint(
 ) -> dict[str, Any]:
     """Return the float test accuracy of the subnet ``largest``, ``smallest``, ``random`` or in a JSON file.
 
-    ``data_name`` stands in for the data set that the checkpoint was trained on.
+    ``data_name`` stands in for the data set that the checkpoint was trained on. Computed on a GPU if
+    there is one.
 
     Raises:
         MissingFileError: checkpoint, arch file or data set missing.
@@ -37,10 +39,11 @@ def evaluate_checkpoint(
     graph = lower(space, arch)
     check_trained(checkpoint, header, arch)
     name = data_name or header.data
-    data = load_data_for(space, name).at(arch.resolution)
-    subnet = calibrate(supernet.extract(arch), data.train, data.preprocessing)
+    device, data = own_device(), load_data_for(space, name)
+    calibration = data.train.spread(CALIBRATION_IMAGES).resized(arch.resolution).to(device)
+    subnet = calibrate(supernet.extract(arch).to(device), calibration, data.preprocessing)
     test = load_test_split(name, arch.resolution, space.input_channels)
-    right = sum(correct(subnet, chunk, data.preprocessing) for chunk in test.chunks())
+    right = sum(correct(subnet, chunk.to(device), data.preprocessing) for chunk in test.chunks())
     return {
         "checkpoint": str(checkpoint),
         "space": space.name,

@@ -19,12 +19,14 @@ from mcofa.space.arch import Arch
 from mcofa.space.arch_table import Measured, read_measured, write_measured
 from mcofa.space.search_space import Genomes, SearchSpace
 from mcofa.supernet.data.datasets import ImageData, load_data_for
+from mcofa.supernet.data.size import Size
 from mcofa.supernet.data.splits import Split
 from mcofa.supernet.finetune.finetune import FinetuneSettings, finetuned_top1_percent
 from mcofa.supernet.measure.evaluate import CALIBRATION_IMAGES, calibrate, top1_percent
 from mcofa.supernet.network.checkpoint import Header, load_supernet
 from mcofa.supernet.network.supernet import Supernet
 from mcofa.supernet.network.trained import check_trained
+from mcofa.supernet.training.distributed import own_device
 
 Report = Callable[[int, int], None]
 
@@ -45,7 +47,7 @@ def measure(
     that torchrun starts, each measures its share into a file in the folder OUT.parts, beside what was
     known when it started, and whichever finds everything measured writes ``out``; the others return
     None. ``data_name`` stands in for the data set of the checkpoint. With ``finetune_epochs`` each
-    arch is fine-tuned for so long before (``FinetuneSettings``; on the CPU). ``report`` is called with
+    arch is fine-tuned for so long before (``FinetuneSettings``). ``report`` is called with
     the number done, and of how many.
 
     Raises:
@@ -93,9 +95,8 @@ def _accuracy(
             )
         return lambda arch: finetuned_top1_percent(supernet, arch, data, config, settings)
 
-    gpu = int(os.environ.get("LOCAL_RANK", "0"))
-    device = torch.device("cuda", gpu) if torch.cuda.is_available() else torch.device("cpu")
-    at = functools.cache(lambda resolution: _splits(data.at(resolution), device))
+    device = own_device()
+    at = functools.cache(lambda resolution: _splits(data, resolution, device))
 
     def inherited(arch: Arch) -> float:
         train, validation = at(arch.resolution)
@@ -105,9 +106,10 @@ def _accuracy(
     return inherited
 
 
-def _splits(data: ImageData, device: torch.device) -> tuple[Split, Split]:
+def _splits(data: ImageData, size: Size, device: torch.device) -> tuple[Split, Split]:
     """Return the images to recalibrate with and those to measure on."""
-    return data.train.spread(CALIBRATION_IMAGES).to(device), data.validation.to(device)
+    calibration, validation = data.train.spread(CALIBRATION_IMAGES), data.validation
+    return calibration.resized(size).to(device), validation.resized(size).to(device)
 
 
 @dataclass(frozen=True)

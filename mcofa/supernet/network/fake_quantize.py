@@ -58,7 +58,7 @@ def round_constants(weight: Tensor, bias: Tensor, input_scale: float) -> tuple[T
     largest = weight.detach().abs().amax((1, 2, 3))
     scales = torch.maximum(largest / 127, bias.detach().abs() / (input_scale * _LARGEST_BIAS))
     scales = torch.where(scales > 0, scales, 1.0)
-    zeros = torch.zeros(len(scales), dtype=torch.int32)
+    zeros = torch.zeros_like(scales, dtype=torch.int32)
     return (
         torch.fake_quantize_per_channel_affine(weight, scales, zeros, 0, -127, 127),
         torch.fake_quantize_per_channel_affine(bias, scales * input_scale, zeros, 0, *_INT32),
@@ -159,4 +159,4 @@ class FakeQuantizedSubnet(nn.Module):
 
 
 def _parameters(conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
-    return conv.weight, torch.zeros(len(conv.weight)) if conv.bias is None else conv.bias
+    return conv.weight, conv.weight.new_zeros(len(conv.weight)) if conv.bias is None else conv.bias

@@ -123,12 +123,18 @@ def _together() -> Iterator[None]:
         raise LostProcessError from error
 
 
+def own_device() -> torch.device:
+    """Return the GPU of this process, by the number that torchrun gave it, or the CPU without a GPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device("cpu")
+
+
 @contextlib.contextmanager
 def joined() -> Iterator[World]:
     """Join the processes that torchrun started, if it did; on a machine with GPUs, each takes one."""
-    device = torch.device("cpu")
-    if torch.cuda.is_available():
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    device = own_device()
+    if device.type == "cuda":
         torch.cuda.set_device(device)
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield World(0, 1, device)
