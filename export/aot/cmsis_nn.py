@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcofa.errors import MissingFileError
+from mcofa.files.missing_package import install_step
 from mcofa.ops import KERNELS
 
 FOLDER = "third_party/cmsis_nn"
@@ -76,7 +77,7 @@ def _root() -> Path:
             raise MissingFileError(
                 _VARIABLE,
                 "CMSIS-NN, which engine aot uses on this core,",
-                f"`pip install bakenn`, or set {_VARIABLE} to a checkout of https://github.com/ARM-software/CMSIS-NN",
+                f"{install_step('bakenn')}, or set {_VARIABLE} to a checkout of https://github.com/ARM-software/CMSIS-NN",
             )
         root = Path(package.submodule_search_locations[0]) / "backend" / "cmsis_nn" / "vendor" / "cmsis_nn"
     if not (root / "Include" / "arm_nnfunctions.h").is_file():

@@ -20,6 +20,7 @@ from export.runtimes import litert
 from export.tflite.parse import parse_tflite
 from export.tflite.quantization import FloatArray
 from mcofa.errors import McofaError
+from mcofa.files.missing_package import MissingPackageError
 from mcofa.graph import Graph, OpKind
 from mcofa.runs.run import Run, artefact
 from mcofa.space.search_space import GlobalAverage
@@ -88,7 +89,7 @@ def convert_with_tensorflow(
         McofaError: TensorFlow is not installed, or fails.
     """
     if importlib.util.find_spec("tensorflow") is None:
-        raise McofaError("the Python package tensorflow is not installed", "run `make setup`")
+        raise MissingPackageError("tensorflow")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "network.onnx").write_bytes(onnx_model)

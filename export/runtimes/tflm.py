@@ -22,6 +22,7 @@ import numpy as np
 from export.tflite.offline_plan import without_offline_plan
 from mcofa.engines.tflm import constants
 from mcofa.errors import FileFormatError, McofaError
+from mcofa.files.missing_package import MissingPackageError
 
 _CHILD = Path(__file__).with_name("tflm_process.py")
 _MEASURE_SECONDS = 120
@@ -44,7 +45,7 @@ def measure(data: bytes, name: str = "the model") -> MeasuredArena:
 
     Raises:
         FileFormatError: TFLM cannot load the model, or crashes on it.
-        McofaError: the wheel is not installed.
+        MissingPackageError: the wheel is not installed.
     """
     (measured,) = measure_many([data], name)
     return measured
@@ -81,7 +82,7 @@ def invoke(
     Raises:
         FileFormatError: TFLM cannot load the model or run an image of this shape, crashes
             or takes longer than ``timeout_seconds``.
-        McofaError: the wheel is not installed.
+        MissingPackageError: the wheel is not installed.
         ValueError: no images, or they are not int8.
     """
     answer = _run("invoke", _framed(data) + _saved(images), name, timeout_seconds)
@@ -124,7 +125,7 @@ def _run(
     task: str, request: bytes, name: str, timeout_seconds: float | None
 ) -> subprocess.CompletedProcess[bytes]:
     if importlib.util.find_spec("tflite_micro") is None:
-        raise McofaError(f"{constants()['wheel']} is not installed", "run `make setup`")
+        raise MissingPackageError("tflite_micro")
     try:
         answer = subprocess.run(
             [sys.executable, "-P", str(_CHILD), task],

@@ -48,9 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo("interrupted", err=True)
         return 130
     except ModuleNotFoundError as error:
-        click.echo(
-            f"error: the Python package {error.name} is not installed\n  next: run `make setup`", err=True
-        )
+        from mcofa.files.missing_package import MissingPackageError
+
+        click.echo(f"error: {MissingPackageError(error.name or 'unknown')}", err=True)
         return 1
     return result if isinstance(result, int) else 0
 

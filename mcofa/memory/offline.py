@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mcofa.errors import McofaError
+from mcofa.files.missing_package import MissingPackageError
 from mcofa.memory.plan import (
     HEAD_ALIGNMENT_BYTES,
     Buffer,
@@ -52,7 +52,7 @@ def plan_offline(buffers: Sequence[Buffer], time_limit_seconds: float) -> Offlin
     depends neither on the machine nor on its load; by the clock it is approximate.
 
     Raises:
-        McofaError: CP-SAT is needed and ortools is not installed.
+        MissingPackageError: CP-SAT is needed and ortools is not installed.
     """
     bound = lower_bound(buffers)
     best = plan_greedy(buffers)
@@ -82,7 +82,7 @@ def _solve(buffers: Sequence[Buffer], bound: int, known: Plan, time_limit_second
     try:
         from ortools.sat.python import cp_model
     except ModuleNotFoundError:
-        raise McofaError("better memory plans need ortools", "pip install ortools") from None
+        raise MissingPackageError("ortools") from None
 
     unit = HEAD_ALIGNMENT_BYTES
     sizes = [aligned(buffer.bytes) // unit for buffer in buffers]
