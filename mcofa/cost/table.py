@@ -45,7 +45,7 @@ def arch_costs(
     space: SearchSpace,
     genomes: Genomes,
     board: Board | None,
-    report: Callable[[int], None],
+    report: Callable[[int], None] = lambda done: None,
     engine: str = DEFAULT_ENGINE,
 ) -> Columns:
     """Return one list a number, each (archs,): peak items, MACs and weights; more with a board.

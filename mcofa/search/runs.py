@@ -34,6 +34,7 @@ class Verification(Protocol):
 class Recorded:
     """A search that found something: its run, the manifest's section, and how long all searches took."""
 
+    found: Found
     folder: Path
     section: dict[str, Any]
     seconds: float
@@ -190,7 +191,7 @@ def _record(
         **extra,
     }
     run.record("search", section, files)
-    return Recorded(run.folder, section, seconds)
+    return Recorded(found, run.folder, section, seconds)
 
 
 def _front(
