@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code: 0 done, 1 failed, 2 usage."""
     typed = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with _warnings_shown():
+        with _output_open(), _warnings_shown():
             result = cli.main(typed, prog_name="mcofa", standalone_mode=False, obj=typed)
     except McofaError as error:
         click.echo(f"error: {error}", err=True)
@@ -47,12 +47,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return 130
+    except BrokenPipeError:
+        # Whoever read the output has had enough, as `head` has.
+        return 1
+    except OSError as error:
+        what = error.filename or "the output"
+        click.echo(
+            f"error: {what}: {error.strerror or error}\n  next: check the disk and permissions", err=True
+        )
+        return 1
     except ModuleNotFoundError as error:
         from mcofa.files.missing_package import MissingPackageError
 
         click.echo(f"error: {MissingPackageError(error.name or 'unknown')}", err=True)
         return 1
     return result if isinstance(result, int) else 0
+
+
+@contextlib.contextmanager
+def _output_open() -> Iterator[None]:
+    """Have all output written when a command ends; where it is closed, or fails, drop what is left of it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:
+                setattr(sys, name, os.fdopen(os.dup(nowhere), "w"))
+        yield
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(nowhere, sys.stdout.fileno())
+        raise
+    finally:
+        os.close(nowhere)
 
 
 @contextlib.contextmanager
