@@ -65,10 +65,9 @@ def _nothing(folder: Path) -> None:
 Chain = tuple[tuple[str, ...], Callable[[Path], None]]
 QUICK: list[Chain] = [(("docs/ci.md",), _model)]
 SLOW: list[Chain] = [
-    (("README.md",), _nothing),
+    (("README.md", "docs/firmware.md"), _model),
     (("docs/aot.md",), _model),
     (("docs/arena.md",), _nothing),
-    (("docs/firmware.md",), _model),
     (("docs/own-images.md", "docs/finetune.md"), _photos),
     (("docs/training.md",), _nothing),
     (("docs/zoo-table.md",), _nothing),
