@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 import pytest
+from depthwise_separable import depthwise_separable_space
 from generated_onnx import generated_onnx
 
 from export.convert.layers import read_layers
@@ -26,6 +27,7 @@ from mcofa.engines.tflm import account, target
 from mcofa.engines.tflm.model_file import model_file_bytes
 from mcofa.lowering import lower
 from mcofa.space.arch import Arch
+from mcofa.space.resolution import size_of
 from mcofa.space.search_space import SearchSpace, load_space
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ SPACES = ("mcofa-micro", "ofa-micro", "compofa-micro")
 IMAGENET_SPACES = ("ofa", "compofa", "mcofa-v1", "mcofa-v2", "mcofa-v3")
 SYMMETRIC = "symmetric"
 MEAN = "mean"
+OBLONG = "oblong"
+DS = "ds"
 GENERATED_PER_SPACE = 110
 EXPORTED_PER_SPACE = 8
 X86 = target("x86-64", "reference")
@@ -52,10 +56,13 @@ class Model:
 
 
 def space_of(name: str) -> SearchSpace:
-    """A space by its name, or mcofa-micro with symmetric padding (even and odd sides) or with MEAN."""
+    """A space by its name, or mcofa-micro with symmetric padding (even and odd sides), MEAN or oblong images."""
+    if name == DS:
+        return depthwise_separable_space()
     variants: dict[str, dict[str, Any]] = {
         SYMMETRIC: {"name": SYMMETRIC, "padding": "symmetric", "resolutions": (26, 27, 28, 31)},
         MEAN: {"name": MEAN, "global_average": "mean", "resolutions": (17, 28)},
+        OBLONG: {"name": OBLONG, "resolutions": ((17, 24), (40, 24), (40, 61))},
     }
     if name not in variants:
         return load_space(name)
@@ -96,13 +103,13 @@ def assert_promise_kept(models: tuple[Model, ...]) -> None:
         assert predicted == (measured.head_bytes, measured.recording_tail_bytes), model.arch
 
 
-@pytest.mark.parametrize("space_name", [*SPACES, SYMMETRIC, MEAN])
+@pytest.mark.parametrize("space_name", [*SPACES, SYMMETRIC, MEAN, OBLONG, DS])
 def test_generated_networks(space_name: str) -> None:
     models = generated(space_name)
     assert len({model.arch for model in models}) == GENERATED_PER_SPACE
     assert {model.arch.resolution for model in models} == set(models[0].space.resolutions)
     ratios = {ratio for model in models for stage in model.arch.expand_ratios for ratio in stage}
-    assert ratios == set(models[0].space.expand_ratios)
+    assert ratios == {*models[0].space.expand_ratios} | ({1} if space_name == DS else set())
     assert_promise_kept(models)
 
 
@@ -167,18 +174,21 @@ def exported(space_name: str) -> tuple[tuple[Model, onnx.ModelProto], ...]:
     """Archs through torch, its exporter and calibration, as ``mcofa export`` does."""
     from export.convert.to_onnx import to_onnx
 
-    space, rng = load_space(space_name), np.random.default_rng(7)
+    space, rng = space_of(space_name), np.random.default_rng(7)
     found = []
     for arch in distinct_archs(space, EXPORTED_PER_SPACE, rng):
         model = to_onnx(random_subnet(space, arch), arch.resolution)
-        images = rng.normal(size=(4, space.input_channels, arch.resolution, arch.resolution))
+        images = rng.normal(size=(4, space.input_channels, *size_of(arch.resolution)))
         found.append((Model(space, arch, to_tflite(model, images.astype(np.float32)).data), model))
     return tuple(found)
 
 
+exported_spaces = pytest.mark.parametrize("space_name", [*SPACES, OBLONG, DS])
+
+
 @pytest.mark.torch
 @pytest.mark.slow
-@each_space
+@exported_spaces
 def test_exported_networks(space_name: str) -> None:
     models = tuple(model for model, _ in exported(space_name))
     assert len({model.arch for model in models}) == EXPORTED_PER_SPACE
@@ -187,7 +197,7 @@ def test_exported_networks(space_name: str) -> None:
 
 @pytest.mark.torch
 @pytest.mark.slow
-@each_space
+@exported_spaces
 def test_generated_networks_are_those_of_the_exporter(space_name: str) -> None:
     for model, onnx_model in exported(space_name):
         made_up = generated_onnx(model.space, model.arch, np.random.default_rng(0))
