@@ -24,6 +24,7 @@ from mcofa.errors import ArenaCheckError
 from mcofa.lowering import lower
 from mcofa.runs.run import Run, artefact
 from mcofa.search.budget import Budget, recorded_budget
+from mcofa.space.resolution import resolution_to_json
 from mcofa.supernet.data.datasets import ImageData
 from mcofa.supernet.data.splits import Split
 from mcofa.supernet.measure.evaluate import logits
@@ -70,7 +71,7 @@ def export_run(run: Run, checkpoint: Path) -> dict[str, Any]:
         "checkpoint": source.searched.provenance,
         "weights": source.weights,
         "data": header.data,
-        "resolution": arch.resolution,
+        "resolution": resolution_to_json(arch.resolution),
         "channels": header.space.input_channels,
         "labels": list(data.labels),
         "preprocessing": asdict(data.preprocessing),

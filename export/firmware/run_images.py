@@ -7,6 +7,7 @@ from typing import Any
 from export.checks.evaluate import quantize_images
 from export.firmware.device_images import EMULATED_IMAGES
 from export.runtimes.litert import Int8Array
+from mcofa.space.resolution import resolution_from_json
 from mcofa.supernet.data.datasets import load_test_split
 from mcofa.supernet.data.splits import Preprocessing
 
@@ -21,7 +22,8 @@ def run_images(exported: dict[str, Any]) -> Int8Array:
         MissingFileError: the data set is not there.
         FileFormatError: a file of it is damaged.
     """
-    split = load_test_split(exported["data"], exported["resolution"], exported["channels"])
+    resolution = resolution_from_json(exported["resolution"])
+    split = load_test_split(exported["data"], resolution, exported["channels"])
     images = split.spread(EMULATED_IMAGES).images
     normalised = Preprocessing(**exported["preprocessing"]).normalise(images).numpy()
     return quantize_images(normalised, exported["input"])

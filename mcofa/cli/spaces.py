@@ -37,7 +37,9 @@ def spaces_show(name: str, as_json: bool) -> None:
 
     from mcofa.cost.stages import memory_profile
     from mcofa.draw.stages import text_bars
+    from mcofa.space.resolution import resolution_text
     from mcofa.space.search_space import load_space
+    from mcofa.space.topology import FIRST_BLOCK
 
     space = load_space(name)
     profile = memory_profile(space)
@@ -46,19 +48,32 @@ def spaces_show(name: str, as_json: bool) -> None:
         return
     click.echo(f"{space.name}: {space.title}; {space.count():,} archs")
     click.echo(
-        f"resolutions {numbers(space.resolutions)}, kernel sizes {numbers(space.kernel_sizes)}, ", nl=False
+        f"resolutions {', '.join(map(resolution_text, space.resolutions))}, "
+        f"kernel sizes {numbers(space.kernel_sizes)}, ",
+        nl=False,
     )
     click.echo(f"expand ratios {numbers(space.expand_ratios)}, depths {numbers(space.depths)}")
     stem, head = space.stem, space.head
-    table = table_of("part", "width", "stride", "activation", "squeeze-excite", right=(1, 2))
-    table.add_row("stem 3×3", str(stem.width), str(stem.stride), stem.activation, "")
-    table.add_row("first block", str(stem.first_block_width), "1", stem.first_block_activation, "")
+    table = table_of("part", "block", "width", "stride", "activation", "squeeze-excite", right=(2, 3))
+    table.add_row("stem 3×3", "", str(stem.width), str(stem.stride), stem.activation, "")
+    if stem.first_block_width is not None:
+        table.add_row(
+            "first block",
+            FIRST_BLOCK,
+            str(stem.first_block_width),
+            "1",
+            stem.first_block_activation,
+            "",
+        )
     for number, stage in enumerate(space.stages, 1):
         squeeze = "yes" if stage.squeeze_excite else ""
-        table.add_row(f"stage {number}", str(stage.width), str(stage.stride), stage.activation, squeeze)
-    table.add_row("final expand", str(head.final_expand_width), "1", head.activation, "")
-    table.add_row("feature mix", str(head.feature_width), "", head.activation, "")
-    table.add_row("classifier", str(space.classes), "", "", "")
+        widths = (str(stage.width), str(stage.stride), stage.activation, squeeze)
+        table.add_row(f"stage {number}", stage.block, *widths)
+    if head.final_expand_width is not None:
+        table.add_row("final expand", "", str(head.final_expand_width), "1", head.activation, "")
+    if head.feature_width is not None:
+        table.add_row("feature mix", "", str(head.feature_width), "", head.activation, "")
+    table.add_row("classifier", "", str(space.classes), "", "", "")
     print_table(table)
     click.echo(f"{profile.measure}; the fullest stage has {profile.levelness:.2f} times the emptiest")
     bars = table_of("part", profile.unit, "", right=(1,))
@@ -94,8 +109,8 @@ def spaces_draw(names: tuple[str, ...], out: Path, as_json: bool) -> None:
     "--resolution",
     "resolutions",
     multiple=True,
-    type=click.IntRange(min=1),
-    help="Side that the networks read; may be repeated. Default: the images' shorter side.",
+    metavar="SIDE|HEIGHTxWIDTH",
+    help="Images that the networks read; may be repeated. Default: squares of the images' shorter side.",
 )
 @click.option("--name", help="Default: mcofa-BOARD-RESOLUTION.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The .yaml file to write.")
@@ -104,7 +119,7 @@ def design_space(
     board_name: str,
     data_shape: str,
     classes: int,
-    resolutions: tuple[int, ...],
+    resolutions: tuple[str, ...],
     name: str | None,
     out: Path,
     as_json: bool,
@@ -114,12 +129,17 @@ def design_space(
     from mcofa.design.designer import design_space as design
     from mcofa.design.skeleton import DataShape
     from mcofa.design.space_file import write_space
+    from mcofa.space.resolution import parse_resolution, resolution_text
 
     try:
         data = DataShape.parse(data_shape)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--data-shape") from error
-    report = design(load_board(board_name), data, classes, resolutions, name)
+    try:
+        sizes = [parse_resolution(resolution) for resolution in resolutions]
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--resolution") from error
+    report = design(load_board(board_name), data, classes, sizes, name)
     write_space(report, out)
     if as_json:
         print_json({"file": str(out), **report.to_json()})
@@ -129,8 +149,9 @@ def design_space(
     columns = ("stage", "width", "side", "arena", "head", "tail", "flash", "held by")
     table = table_of(*columns, right=(1, 2, 3, 4, 5, 6))
     for number, stage in enumerate(report.stages, 1):
-        sizes = (stage.arena_bytes, stage.head_bytes, stage.tail_bytes, stage.flash_bytes)
-        table.add_row(str(number), str(stage.width), str(stage.side), *map(in_bytes, sizes), stage.limit)
+        taken = (stage.arena_bytes, stage.head_bytes, stage.tail_bytes, stage.flash_bytes)
+        shape = (str(stage.width), resolution_text(stage.side))
+        table.add_row(str(number), *shape, *map(in_bytes, taken), stage.limit)
     print_table(table)
     for which, found in (("smallest", report.smallest), ("largest", report.largest)):
         click.echo(

@@ -16,19 +16,23 @@ from mcofa.design.skeleton import (
     UNSTRIDED_STEM_SIDE,
     WIDTH_STEP,
 )
+from mcofa.space.resolution import Size, resolution_of, resolution_text
 from mcofa.space.search_space import SearchSpace
 
 
 def assumptions(
-    space: SearchSpace, board: Board, model_budget_bytes: int, allowance: Allowance, sides: Sequence[int]
+    space: SearchSpace, board: Board, model_budget_bytes: int, allowance: Allowance, sizes: Sequence[Size]
 ) -> tuple[str, ...]:
     """Return one sentence each on budgets, allowance, image sides, options and the parts without a choice."""
+    largest, stem, *stages = (
+        resolution_text(resolution) for resolution in (space.resolutions[-1], *map(resolution_of, sizes))
+    )
     return (
         f"Budgets: arena {board.arena_budget_bytes:,} B, model {model_budget_bytes:,} B; "
         f"{board.core}, {board.kernels} kernels, int8.",
         f"The largest subnet may take {allowance.largest_arena:g} times the arena and "
         f"{allowance.largest_flash:g} times the flash, the smallest {allowance.smallest:g} times both.",
-        f"Image sides: {space.resolutions[-1]}, stem {sides[0]}, stages {_listed(sides[1:])}. The stem "
+        f"Image sides: {largest}, stem {stem}, stages {', '.join(stages)}. The stem "
         f"halves images of more than {UNSTRIDED_STEM_SIDE} pixels, stage 1 those of more than "
         f"{UNSTRIDED_FIRST_STAGE_SIDE}, every later stage halves until the next would be below "
         f"{LAST_SIDE} pixels.",

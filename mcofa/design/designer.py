@@ -12,11 +12,11 @@ follows from the image (``mcofa.design.skeleton``); ``DesignReport.assumptions``
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pydantic
 
 from mcofa.boards import Board
 from mcofa.cost.arch_cost import Cost, cost
@@ -36,19 +36,21 @@ from mcofa.design.skeleton import (
 from mcofa.design.stage_memory import stage_memory
 from mcofa.engines.tflm.targets import board_target
 from mcofa.errors import BudgetError, McofaError
+from mcofa.files.names import checked_name
+from mcofa.files.yaml_file import describe
+from mcofa.space.resolution import Resolution, resolution_of, resolution_text, size_of
 from mcofa.space.search_space import SearchSpace, space_names
 
 WIDEST = 512
 _LEVEL_STEP_BYTES = 64
 _SAMPLED_ARCHS = 1000
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def design_space(
     board: Board,
     data: DataShape,
     classes: int,
-    resolutions: Sequence[int] = (),
+    resolutions: Sequence[Resolution] = (),
     name: str | None = None,
 ) -> DesignReport:
     """Design the memory-constant space of ``board`` for images of shape ``data``.
@@ -59,22 +61,33 @@ def design_space(
         BudgetError: even the smallest subnet of the narrowest space exceeds the board's memory.
         McofaError: the name or a resolution cannot be used.
     """
-    sides = tuple(sorted(set(resolutions))) or (min(data.rows, data.columns),)
-    if sides[0] < SMALLEST_SIDE:
+    chosen = tuple(sorted(set(resolutions), key=size_of)) or (min(data.rows, data.columns),)
+    narrowest = min(chosen, key=lambda resolution: min(size_of(resolution)))
+    if min(size_of(narrowest)) < SMALLEST_SIDE:
         raise McofaError(
-            f"resolution {sides[0]} is below {SMALLEST_SIDE} pixels, the least that stages can halve",
+            f"resolution {resolution_text(narrowest)} is below {SMALLEST_SIDE} pixels, the least that stages "
+            "can halve",
             f"give --resolution {SMALLEST_SIDE} or more",
         )
     if classes < 2:
         raise McofaError(f"{classes} classes: a classifier needs at least 2", "give --classes 2 or more")
-    name = name or f"mcofa-{board.name}-{sides[-1]}"
-    if _NAME.fullmatch(name) is None or name in space_names():
+    name = name or f"mcofa-{board.name}-{resolution_text(chosen[-1])}"
+    try:
+        checked_name(name)
+    except ValueError as error:
+        raise McofaError(f"the space cannot be named so: {error}", "give another --name") from error
+    if name in space_names():
+        raise McofaError(f"{name} is one of mcofa's own spaces", "give another --name")
+    try:
+        skeleton = narrowest_space(name, board, data, classes, chosen)
+    except pydantic.ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(map(str, problem["loc"]))
         raise McofaError(
-            f"{name!r} cannot name a new space (letters, digits, dot, dash, underscore; "
-            f"not one of {', '.join(space_names())})",
-            "give another --name",
-        )
-    return _Designer(board, narrowest_space(name, board, data, classes, sides)).design()
+            f"no space for these images: {describe(problem, place, ())}",
+            "give other images, classes or resolutions",
+        ) from error
+    return _Designer(board, skeleton).design()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +105,9 @@ class _Designer:
         self._board = board
         self._skeleton = skeleton
         self._target = board_target(board)
-        side = strided(skeleton.resolutions[-1], skeleton.stem.stride)
-        self._sides = [side]
+        self._sizes = [strided(size_of(skeleton.resolutions[-1]), skeleton.stem.stride)]
         for stage in skeleton.stages:
-            self._sides.append(strided(self._sides[-1], stage.stride))
+            self._sizes.append(strided(self._sizes[-1], stage.stride))
         self._space = functools.cache(functools.partial(with_widths, skeleton))
         self._largest = functools.cache(self._cost_of_largest)
         self._smallest = functools.cache(self._cost_of_smallest)
@@ -170,7 +182,7 @@ class _Designer:
         """What the stage takes behind the stages of the widths ``before``."""
         input_width = before[s - 1] if s else first_block_width(width)
         stage = self._skeleton.stages[s].model_copy(update={"width": width})
-        return stage_memory(stage, input_width, self._sides[s], self._target)
+        return stage_memory(stage, input_width, resolution_of(self._sizes[s]), self._target)
 
     def _cost_of_largest(self, widths: tuple[int, ...]) -> Cost:
         space = self._space(widths)
@@ -194,7 +206,7 @@ class _Designer:
             smallest=smallest,
             largest=largest,
             fitting_fraction=_fitting_fraction(space, self._board),
-            assumptions=assumptions(space, self._board, self._model_budget_bytes, allowance, self._sides),
+            assumptions=assumptions(space, self._board, self._model_budget_bytes, allowance, self._sizes),
         )
 
     def _designed_stage(self, s: int, widths: tuple[int, ...], caps: _Caps) -> DesignedStage:
@@ -208,7 +220,7 @@ class _Designer:
         return DesignedStage(
             width=widths[s],
             stride=self._skeleton.stages[s].stride,
-            side=self._sides[s + 1],
+            side=resolution_of(self._sizes[s + 1]),
             head_bytes=memory.head_bytes,
             tail_bytes=memory.tail_bytes,
             flash_bytes=memory.flash_bytes,
@@ -220,8 +232,8 @@ class _Designer:
         smallest, largest = self._smallest(narrowest), self._largest(narrowest)
         last = ALLOWANCES[-1]
         return BudgetError(
-            f"{self._board.name} is too small for {self._skeleton.resolutions[-1]} pixels and "
-            f"{self._skeleton.classes} classes: at width {WIDTH_STEP} the smallest subnet needs an arena of "
+            f"{self._board.name} is too small for {resolution_text(self._skeleton.resolutions[-1])} pixels "
+            f"and {self._skeleton.classes} classes: at width {WIDTH_STEP} the smallest subnet needs an arena of "
             f"{smallest.arena_bytes:,} B and a model of {smallest.model_bytes:,} B, the largest "
             f"{largest.arena_bytes:,} B and {largest.model_bytes:,} B; the board has "
             f"{self._board.arena_budget_bytes:,} B and {self._model_budget_bytes:,} B, of which the "

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from mcofa.cost.arch_cost import Cost
+from mcofa.space.resolution import Resolution
 from mcofa.space.search_space import SearchSpace
 
 Limit = Literal["arena", "flash", "narrowest", "widest"]
@@ -36,7 +37,7 @@ class DesignedStage:
 
     width: int
     stride: int
-    side: int
+    side: Resolution
     head_bytes: int
     tail_bytes: int
     flash_bytes: int

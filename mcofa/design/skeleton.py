@@ -16,6 +16,7 @@ from typing import Literal
 
 from mcofa.boards import Board
 from mcofa.space.blocks import Activation
+from mcofa.space.resolution import Resolution, Size, size_of
 from mcofa.space.search_space import SearchSpace
 from mcofa.space.stage_table import Head, Stage, Stem
 
@@ -56,20 +57,20 @@ class DataShape:
 
 
 def narrowest_space(
-    name: str, board: Board, data: DataShape, classes: int, resolutions: tuple[int, ...]
+    name: str, board: Board, data: DataShape, classes: int, resolutions: tuple[Resolution, ...]
 ) -> SearchSpace:
     """Return the space with every stage at its narrowest: all that follows from the images."""
-    side = resolutions[-1]
-    stem_stride: Literal[1, 2] = 1 if side <= UNSTRIDED_STEM_SIDE else 2
-    side = strided(side, stem_stride)
+    size = size_of(resolutions[-1])
+    stem_stride: Literal[1, 2] = 1 if max(size) <= UNSTRIDED_STEM_SIDE else 2
+    size = strided(size, stem_stride)
     stages: list[Stage] = []
-    stride: Literal[1, 2] = 1 if side <= UNSTRIDED_FIRST_STAGE_SIDE else 2
-    while not stages or strided(side, 2) >= LAST_SIDE:
-        late = side <= HARD_SWISH_SIDE
+    stride: Literal[1, 2] = 1 if max(size) <= UNSTRIDED_FIRST_STAGE_SIDE else 2
+    while not stages or min(strided(size, 2)) >= LAST_SIDE:
+        late = min(size) <= HARD_SWISH_SIDE
         stages.append(
             Stage(width=WIDTH_STEP, stride=stride, activation=_ACTIVATIONS[late], squeeze_excite=late)
         )
-        side, stride = strided(side, stride), 2
+        size, stride = strided(size, stride), 2
     return with_widths(
         SearchSpace(
             name=name,
@@ -95,9 +96,10 @@ def narrowest_space(
     )
 
 
-def strided(side: int, stride: int) -> int:
-    """Return the side of what a convolution of that stride puts out, padded to keep the size."""
-    return -(-side // stride)
+def strided(size: Size, stride: int) -> Size:
+    """Return the size of what a convolution of that stride puts out, padded to keep the size."""
+    height, width = size
+    return -(-height // stride), -(-width // stride)
 
 
 def first_block_width(first_stage_width: int) -> int:

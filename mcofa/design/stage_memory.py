@@ -7,12 +7,13 @@ import functools
 from mcofa.cost.stages import BlockMemory, block_memories, combined
 from mcofa.design.skeleton import DEPTHS, EXPAND_RATIOS, KERNEL_SIZES
 from mcofa.engines.tflm import Target
+from mcofa.space.resolution import Resolution
 from mcofa.space.search_space import SearchSpace
 from mcofa.space.stage_table import Head, Stage, Stem
 
 
 @functools.lru_cache(maxsize=4096)
-def stage_memory(stage: Stage, input_width: int, side: int, on: Target) -> BlockMemory:
+def stage_memory(stage: Stage, input_width: int, resolution: Resolution, on: Target) -> BlockMemory:
     """Return what the stage takes in the largest subnet, from a trial space that holds nothing else."""
     trial = SearchSpace(
         name="trial",
@@ -20,7 +21,7 @@ def stage_memory(stage: Stage, input_width: int, side: int, on: Target) -> Block
         input_channels=1,
         classes=2,
         padding="same",
-        resolutions=(side,),
+        resolutions=(resolution,),
         kernel_sizes=KERNEL_SIZES,
         expand_ratios=EXPAND_RATIOS,
         depths=DEPTHS,

@@ -20,6 +20,7 @@ from mcofa.report.accuracy import accuracy_steps, weights_note
 from mcofa.report.front import PageFront
 from mcofa.space.arch import Arch, arch_from_json
 from mcofa.space.search_space import SearchSpace
+from mcofa.space.topology import STEM, describe
 
 _TEMPLATE = "page.html.jinja"
 _COMMANDS = ("search", "finetune", "export", "evaluate", "verify", "arena_check", "firmware")
@@ -147,37 +148,37 @@ def _budgets(searched: dict[str, Any]) -> list[Bar]:
 def _parts(space: SearchSpace | None, arch: Arch) -> list[Part]:
     """The arch stage by stage; without outputs where its space is not at hand any more."""
     if space is None:
-        widths: Sequence[str] = [""] * len(arch.kernel_sizes)
-        return _stage_parts(arch, widths)
-    side = -(-arch.resolution // space.stem.stride)
-    first = Part("stem", f"{side}×{side}×{space.stem.first_block_width}", ("3×3", "3×3"))
-    return [first, *_stage_parts(arch, _stage_outputs(space, side)), _head(space)]
+        stages = len(arch.kernel_sizes)
+        return _stage_parts(arch, [""] * stages, [True] * stages)
+    topology = describe(space, arch)
+    outputs = {}
+    for block in topology:
+        *_, last = block.convolutions
+        outputs[block.part[0]] = "×".join(map(str, (*last.output_size, last.width)))
+    stem = [layer for block in topology if block.part == STEM for layer in block.convolutions]
+    head = [layer for layer in topology[-1].convolutions if not layer.biased]
+    windows = tuple(f"{layer.kernel}×{layer.kernel}" for layer in stem if layer.kernel > 1)
+    return [
+        Part("stem", outputs[STEM[0]], windows),
+        *_stage_parts(arch, [outputs[stage] for stage in range(len(space.stages))], space.expands.tolist()),
+        Part("head", f"{space.classes} classes", tuple(f"1×1, {layer.width}" for layer in head)),
+    ]
 
 
-def _stage_outputs(space: SearchSpace, side: int) -> list[str]:
-    outputs = []
-    for stage in space.stages:
-        side = -(-side // stage.stride)
-        outputs.append(f"{side}×{side}×{stage.width}")
-    return outputs
-
-
-def _stage_parts(arch: Arch, outputs: Sequence[str]) -> list[Part]:
+def _stage_parts(arch: Arch, outputs: Sequence[str], expands: Sequence[bool]) -> list[Part]:
     return [
         Part(
             f"stage {number}",
             output,
-            tuple(f"{k}×{k}, ×{e:g}" for k, e in zip(kernels, expands, strict=True)),
+            tuple(
+                f"{kernel}×{kernel}, ×{ratio:g}" if expanding else f"{kernel}×{kernel}"
+                for kernel, ratio in zip(kernels, ratios, strict=True)
+            ),
         )
-        for number, (kernels, expands, output) in enumerate(
-            zip(arch.kernel_sizes, arch.expand_ratios, outputs, strict=True), 1
+        for number, (kernels, ratios, output, expanding) in enumerate(
+            zip(arch.kernel_sizes, arch.expand_ratios, outputs, expands, strict=True), 1
         )
     ]
-
-
-def _head(space: SearchSpace) -> Part:
-    widths = (space.head.final_expand_width, space.head.feature_width)
-    return Part("head", f"{space.classes} classes", tuple(f"1×1, {width}" for width in widths))
 
 
 def _sizes(manifest: dict[str, Any]) -> list[tuple[str, int, int | None]]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 Size = tuple[int, int]
 """Height and width in pixels."""
-Resolution = Any
+Resolution = int | Size
 """The size of the images that a network reads; a square is always an int."""
 
 LARGEST_SIDE = 2_048
@@ -18,6 +17,12 @@ def size_of(resolution: Resolution) -> Size:
     """Return height and width."""
     height, width = (resolution, resolution) if isinstance(resolution, int) else resolution
     return height, width
+
+
+def resolution_of(size: Size) -> Resolution:
+    """Return the resolution of a height and a width."""
+    height, width = size
+    return height if height == width else size
 
 
 def resolution_from_json(value: object) -> Resolution:
@@ -33,7 +38,7 @@ def resolution_from_json(value: object) -> Resolution:
     for side in (height, width):
         if not 1 <= side <= LARGEST_SIDE:
             raise ValueError(f"a side of {side} pixels; 1 to {LARGEST_SIDE:,} can be used")
-    return height if height == width else (height, width)
+    return resolution_of((height, width))
 
 
 def resolution_to_json(resolution: Resolution) -> int | list[int]:

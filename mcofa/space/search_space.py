@@ -24,6 +24,7 @@ import pydantic
 
 from mcofa.errors import InvalidArchError, MissingFileError, UnknownNameError
 from mcofa.files.named_file import file_of
+from mcofa.files.names import checked_name, checked_text
 from mcofa.files.yaml_file import read_model
 from mcofa.space.arch import Arch
 from mcofa.space.resolution import Resolution, resolution_from_json, resolution_text, size_of
@@ -62,8 +63,8 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
     in others every ratio is 1.
     """
 
-    name: str
-    title: str
+    name: Annotated[str, pydantic.AfterValidator(checked_name)]
+    title: Annotated[str, pydantic.AfterValidator(functools.partial(checked_text, "title"))]
     input_channels: int = pydantic.Field(gt=0, le=WIDEST)
     classes: int = pydantic.Field(gt=1, le=_MOST_CLASSES)
     padding: Literal["same", "symmetric"]

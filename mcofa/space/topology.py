@@ -19,7 +19,8 @@ Part = tuple[int, int]
 STEM: Part = (-1, 0)
 HEAD: Part = (1_000, 0)
 
-_FIRST_BLOCK = "mbconv"
+FIRST_BLOCK = "mbconv"
+"""The kind of the stem's block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def describe(space: SearchSpace, arch: Arch) -> Topology:
     blocks = [_taken(x, STEM)]
     if stem.first_block_width is not None and stem.first_block_activation is not None:
         options = BlockOptions(stem.first_block_width, 3, 1, 1, stem.first_block_activation, False)
-        blocks.append(_block(x, _FIRST_BLOCK, options, STEM, "first_block"))
+        blocks.append(_block(x, FIRST_BLOCK, options, STEM, "first_block"))
     for s, stage in enumerate(space.stages):
         for b, (kernel, expand) in enumerate(zip(arch.kernel_sizes[s], arch.expand_ratios[s], strict=True)):
             stride = stage.stride if b == 0 else 1

@@ -56,7 +56,7 @@ class Model:
 
 
 def space_of(name: str) -> SearchSpace:
-    """A space by its name, or mcofa-micro with symmetric padding (even and odd sides), MEAN or oblong images."""
+    """A space by its name, or mcofa-micro with symmetric padding, MEAN or oblong images."""
     if name == DS:
         return depthwise_separable_space()
     variants: dict[str, dict[str, Any]] = {

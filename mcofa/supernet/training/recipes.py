@@ -36,7 +36,7 @@ def draw_archs(allowed: SearchSpace, phase: Phase, rng: np.random.Generator) -> 
             allowed.mutate(ends[[number % 2]], rng.random(), rng)[0] for number in range(first, first + count)
         ]
         return [allowed.largest(), allowed.smallest(), *map(allowed.decode, between)]
-    resolution = int(rng.choice(allowed.resolutions))
+    resolution = allowed.resolutions[int(rng.choice(len(allowed.resolutions)))]
     drawn = (
         [allowed.largest()]
         if phase.step == "teacher"

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from mcofa.errors import McofaError
+from mcofa.space.resolution import size_of
 from mcofa.space.search_space import SearchSpace
 from mcofa.supernet.training.config import Phase, TrainConfig
 
@@ -19,13 +20,15 @@ def check_recipe(config: TrainConfig, space: SearchSpace) -> None:
         McofaError: progressive shrinking of a coupled space with a step expand, or of another without;
             or images shifted out of themselves.
     """
-    side = space.resolutions[0]
+    side = min(size_of(space.resolutions[0]))
     if config.shift_pixels >= side:
         raise McofaError(
             f"shift_pixels {config.shift_pixels} would shift images of {space.name}, "
             f"the smallest {side} pixels wide, out of themselves",
             f"lower shift_pixels below {side}; 1 to an eighth of the width is usual",
         )
+    if not space.expands.any():
+        return
     steps = {phase.step for phase in config.phases}
     if "sandwich" in steps or ("expand" in steps) != space.coupled:
         return
