@@ -233,8 +233,8 @@ class _Designer:
         last = ALLOWANCES[-1]
         return BudgetError(
             f"{self._board.name} is too small for {resolution_text(self._skeleton.resolutions[-1])} pixels "
-            f"and {self._skeleton.classes} classes: at width {WIDTH_STEP} the smallest subnet needs an arena of "
-            f"{smallest.arena_bytes:,} B and a model of {smallest.model_bytes:,} B, the largest "
+            f"and {self._skeleton.classes} classes: at width {WIDTH_STEP} the smallest subnet needs an arena "
+            f"of {smallest.arena_bytes:,} B and a model of {smallest.model_bytes:,} B, the largest "
             f"{largest.arena_bytes:,} B and {largest.model_bytes:,} B; the board has "
             f"{self._board.arena_budget_bytes:,} B and {self._model_budget_bytes:,} B, of which the "
             f"smallest may take {last.smallest:.0%}, the largest {last.largest_arena:.0%} and "

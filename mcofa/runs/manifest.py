@@ -13,7 +13,7 @@ import pydantic
 
 from mcofa.boards import Board, Kernels
 from mcofa.engines.engine import ENGINES
-from mcofa.space.resolution import Resolution, resolution_from_json
+from mcofa.space.resolution import ResolutionInFile
 from mcofa.space.search_space import SearchSpace
 
 Count = Annotated[int, pydantic.Field(ge=0, lt=1 << 53)]
@@ -212,7 +212,7 @@ class ExportSection(Section):
     checkpoint: Source
     weights: Literal["supernet", "finetuned"]
     data: str
-    resolution: Annotated[Resolution, pydantic.PlainValidator(resolution_from_json)]
+    resolution: ResolutionInFile
     channels: Count
     labels: tuple[str, ...]
     preprocessing: Normalisation

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated
+
+import pydantic
 
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -62,3 +65,11 @@ def parse_resolution(text: str) -> Resolution:
 def resolution_text(resolution: Resolution) -> str:
     """Return what ``parse_resolution`` reads."""
     return str(resolution) if isinstance(resolution, int) else "x".join(map(str, resolution))
+
+
+ResolutionInFile = Annotated[
+    Resolution,
+    pydantic.PlainValidator(resolution_from_json),
+    pydantic.PlainSerializer(resolution_to_json, when_used="json"),
+]
+"""A resolution as a field of a file's model."""

@@ -27,7 +27,7 @@ from mcofa.files.named_file import file_of
 from mcofa.files.names import checked_name, checked_text
 from mcofa.files.yaml_file import read_model
 from mcofa.space.arch import Arch
-from mcofa.space.resolution import Resolution, resolution_from_json, resolution_text, size_of
+from mcofa.space.resolution import Resolution, ResolutionInFile, resolution_text, size_of
 from mcofa.space.stage_table import WIDEST, Head, Stage, Stem
 
 Genomes = npt.NDArray[np.int8]
@@ -45,7 +45,6 @@ _MOST_OPTIONS = np.iinfo(np.int8).max
 _KernelSize = Annotated[int, pydantic.Field(gt=0, le=31)]
 _ExpandRatio = Annotated[float, pydantic.Field(gt=0, le=16, allow_inf_nan=False)]
 _Depth = Annotated[int, pydantic.Field(gt=0, le=32)]
-_Resolution = Annotated[Resolution, pydantic.PlainValidator(resolution_from_json)]
 
 
 def _options_field() -> Any:
@@ -70,7 +69,7 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
     padding: Literal["same", "symmetric"]
     coupled: bool = False
     global_average: GlobalAverage = "average_pool"
-    resolutions: tuple[_Resolution, ...] = _options_field()
+    resolutions: tuple[ResolutionInFile, ...] = _options_field()
     kernel_sizes: tuple[_KernelSize, ...] = _options_field()
     expand_ratios: tuple[_ExpandRatio, ...] = _options_field()
     depths: tuple[_Depth, ...] = _options_field()

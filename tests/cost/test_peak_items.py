@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from depthwise_separable import depthwise_separable_space
 
 from mcofa.cost.arch_cost import graph_macs
 from mcofa.cost.peak_items import macs, params, peak_items
@@ -14,6 +15,7 @@ from mcofa.graph import Graph, Op, OpKind
 from mcofa.lowering import lower
 from mcofa.space.arch import Arch
 from mcofa.space.arch_table import read_archs
+from mcofa.space.resolution import size_of
 from mcofa.space.search_space import SearchSpace, load_space, space_names
 
 CONVOLUTIONS = (OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D)
@@ -159,9 +161,10 @@ def convolution_items(graph: Graph, op: Op) -> int:
     return sum(graph.tensors[i].items for i in (*op.inputs[:2], *op.outputs))
 
 
-@pytest.fixture(params=[*space_names(), "tiny"])
+@pytest.fixture(params=[*space_names(), "tiny", "ds"])
 def space(request: pytest.FixtureRequest, tiny_space: SearchSpace) -> SearchSpace:
-    return tiny_space if request.param == "tiny" else load_space(request.param)
+    made = {"tiny": tiny_space, "ds": depthwise_separable_space()}
+    return made.get(request.param) or load_space(request.param)
 
 
 def test_equal_to_the_graph_of_each_arch(space: SearchSpace) -> None:
@@ -212,7 +215,7 @@ def count_in_torch(space: SearchSpace, arch: Arch) -> tuple[int, int, int]:
             module.register_forward_hook(see_convolution)
         elif isinstance(module, BlockOfLayers):
             module.register_forward_pre_hook(see_block)
-    subnet(torch.zeros(1, space.input_channels, arch.resolution, arch.resolution, device="meta"))
+    subnet(torch.zeros(1, space.input_channels, *size_of(arch.resolution), device="meta"))
     peaks, macs_seen, weights_seen = zip(*seen.values(), strict=True)
     return max(peaks), sum(macs_seen), sum(weights_seen)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from depthwise_separable import depthwise_separable_space
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -83,6 +84,12 @@ def test_global_averages_by_mean(name: str) -> None:
 def test_spaces_of_the_paper(name: str) -> None:
     space = load_space(name)
     assert_equal_to_scalar_costs(space, load_board("stm32f746"), space.sample(8, np.random.default_rng(5)))
+
+
+@pytest.mark.parametrize("name", ["stm32f746", "rp2040"])
+def test_depthwise_separable_blocks_and_oblong_images(name: str) -> None:
+    space = depthwise_separable_space()
+    assert_equal_to_scalar_costs(space, load_board(name), space.sample(100, np.random.default_rng(9)))
 
 
 def test_every_arch_of_many_chunks() -> None:

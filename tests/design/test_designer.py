@@ -17,6 +17,7 @@ from mcofa.design.skeleton import DataShape
 from mcofa.design.space_file import write_space
 from mcofa.engines.tflm.targets import board_target
 from mcofa.errors import BudgetError, DiskWriteError, McofaError
+from mcofa.lowering import lower
 from mcofa.space.search_space import load_space
 
 GREY_28 = DataShape(28, 28, 1)
@@ -177,6 +178,18 @@ def test_resolutions_replace_the_data_shape() -> None:
     assert design_space(board, DataShape(60, 80, 3), 2).space.resolutions == (60,)
 
 
+def test_oblong_images(tmp_path: Path) -> None:
+    report = design_space(load_board("nrf52840"), DataShape(49, 10, 1), 12, resolutions=((49, 10),))
+    space = report.space
+    assert (space.name, space.resolutions) == ("mcofa-nrf52840-49x10", ((49, 10),))
+    graph = lower(space, space.largest())
+    assert graph.tensors[0].shape == (1, 49, 10, 1)
+    outputs = {tensor.shape[1:3] for tensor in graph.tensors if len(tensor.shape) == 4}
+    assert {stage.side for stage in report.stages} <= outputs | {size[0] for size in outputs}
+    write_space(report, tmp_path / "made.yaml")
+    assert load_space(str(tmp_path / "made.yaml")) == space
+
+
 # The file
 
 
@@ -225,8 +238,12 @@ def test_a_board_that_is_too_small() -> None:
     [
         ({"resolutions": (4, 28)}, "resolution 4"),
         ({"classes": 1}, "1 classes"),
-        ({"name": "mcofa-micro"}, "'mcofa-micro' cannot"),
-        ({"name": "../up"}, "'../up' cannot"),
+        ({"name": "mcofa-micro"}, "mcofa-micro is one of"),
+        ({"name": "../up"}, "name is '../up'"),
+        ({"resolutions": (28, 4_096)}, "a side of 4096 pixels"),
+        ({"resolutions": ((40, 24), (24, 40))}, "ascend in height and width"),
+        ({"resolutions": ((40, 4),)}, "resolution 40x4 is below"),
+        ({"classes": 10**9}, "classes is 1000000000"),
     ],
 )
 def test_what_cannot_be_designed(changes: dict[str, object], fragment: str) -> None:

@@ -7,7 +7,9 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import pytest
+from depthwise_separable import depthwise_separable_space
 
+from mcofa.accuracy.fit import fit_predictor
 from mcofa.accuracy.predictor import Prediction, Predictor
 from mcofa.boards import Board, load_board
 from mcofa.cost.arch_cost import Cost, cost
@@ -22,6 +24,7 @@ from mcofa.search.pool import Judge, Pool
 from mcofa.search.reach import refuse_out_of_reach
 from mcofa.search.smallest import least
 from mcofa.space.arch import arch_from_json
+from mcofa.space.arch_table import Measured
 from mcofa.space.search_space import Genomes, SearchSpace, load_space
 
 UNLIMITED = 10**9
@@ -75,6 +78,21 @@ def test_finds_the_best_of_all_archs(
     assert found.cost == cost(tiny_space, found.arch, board)
     assert found.cost.arena_bytes <= budget.arena_bytes
     assert found.cost.flash_bytes <= budget.flash_bytes
+
+
+def test_finds_the_best_of_depthwise_separable_networks(board: Board) -> None:
+    space = depthwise_separable_space()
+    every = space.enumerate()
+    rng = np.random.default_rng(3)
+    measured = Measured(sample := space.sample(150, rng), 60 + sample @ rng.uniform(0, 2, sample.shape[1]))
+    predictor = fit_predictor(space, measured, "made-up accuracies")
+    arenas = PopulationCosts(space, board).exact_arena_bytes(every)
+    budget = Budget(int(np.quantile(arenas, 0.2)), UNLIMITED)
+    top1 = predictor.predict(space, every).top1_percent[arenas <= budget.arena_bytes]
+    found = search(space, board, budget, predictor, seed=0)
+    assert found.top1_percent == pytest.approx(top1.max(), abs=1e-6)
+    assert found.cost == cost(space, found.arch, board)
+    assert found.cost.arena_bytes <= budget.arena_bytes
 
 
 def test_result_is_the_best_where_the_bound_admits_better_ones_that_do_not_fit(

@@ -67,6 +67,19 @@ def test_refuses_what_is_no_arch(damage: dict[str, object], complaint: str) -> N
     assert complaint in refusal.value.problem
 
 
+def test_oblong_images_are_height_and_width() -> None:
+    arch = arch_from_json(JSON | {"resolution": [40, 24]}, "best.json")
+    assert arch.resolution == (40, 24)
+    assert arch.to_json()["resolution"] == [40, 24]
+    assert str(arch).startswith("r40x24 | ")
+    assert arch_from_json(JSON | {"resolution": [28, 28]}, "best.json").resolution == 28
+
+
+def test_refuses_json_nested_too_deeply() -> None:
+    with pytest.raises(FileFormatError, match=r"best\.json: not"):
+        parse_arch("[" * 100_000, "best.json")
+
+
 @pytest.mark.parametrize("missing", sorted(JSON))
 def test_refuses_a_missing_key(missing: str) -> None:
     with pytest.raises(FileFormatError, match="expected the keys"):

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from depthwise_separable import depthwise_separable_space
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,6 +56,34 @@ def test_archs_of_a_table_that_names_no_space_are_read(tiny_space: SearchSpace, 
     path = tmp_path / "measured.csv"
     path.write_text(HEADER + ROW)
     assert same(read_measured(path, tiny_space), one(tiny_space))
+
+
+def test_oblong_images_and_blocks_that_do_not_expand(tmp_path: Path) -> None:
+    space = depthwise_separable_space()
+    genomes = space.sample(50, np.random.default_rng(0))
+    path = tmp_path / "measured.csv"
+    measured = Measured(genomes, np.full(50, 50.0))
+    write_measured(path, space, measured)
+    assert {line.split(",")[3] for line in path.read_text().splitlines()[1:]} == {"17x12", "25x20"}
+    assert same(read_measured(path, space), measured)
+
+
+@pytest.mark.parametrize(
+    ("size", "ratios", "complaint"),
+    [
+        ("17x12", "2 1 1 2 1 1 1 1 1", "stage 1: expand ratio 2"),
+        ("12x17", "1 1 1 2 1 1 1 1 1", "resolution 12x17 is not in ds-tiny; options: [17x12, 25x20]"),
+        ("17", "1 1 1 2 1 1 1 1 1", "resolution 17 is not in"),
+        ("17x", "1 1 1 2 1 1 1 1 1", "image_size '17x' is neither"),
+        ("1e9", "1 1 1 2 1 1 1 1 1", "image_size '1e9' is neither"),
+    ],
+)
+def test_rows_of_another_shape_are_refused(tmp_path: Path, size: str, ratios: str, complaint: str) -> None:
+    path = tmp_path / "archs.csv"
+    path.write_text(HEADER + f"3 3 3 3 3 3 3 3 3,{ratios},1 1 1,{size},50\n")
+    with pytest.raises(FileFormatError) as refusal:
+        read_archs(path, depthwise_separable_space())
+    assert complaint in refusal.value.problem
 
 
 @pytest.mark.parametrize("column", ["checkpoint", "data"])

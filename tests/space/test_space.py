@@ -3,12 +3,14 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from depthwise_separable import depthwise_separable_space
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -251,6 +253,15 @@ def test_refuses_an_arch_outside_the_space(tiny_space: SearchSpace, arch: Arch, 
         ({"stages": [STAGE | {"stride": 3}]}, "stages.0.stride is 3: Input"),
         ({"stages": [STAGE | {"activation": "gelu"}]}, "stages.0.activation"),
         ({"stages": [STAGE, STAGE | {"squeeze": True}]}, "stages.1.squeeze' (did you mean 'squeeze_excite'"),
+        ({"head": {"activation": "relu"}}, "head: activation is that of"),
+        ({"stages": [STAGE | {"block": "mb"}]}, "no kind of block is called 'mb'; kinds: mbconv, ds"),
+        ({"stages": [STAGE | {"block": "ds"}], "coupled": True}, "couples expand ratios"),
+        ({"name": "../up"}, "name is '../up'"),
+        ({"title": "a\nb"}, "title holds the character"),
+        ({"resolutions": [28, [28, 28]]}, "without repetition"),
+        ({"resolutions": [[40, 24], [24, 40]]}, "ascend in height and width"),
+        ({"resolutions": [[40, 24, 1]]}, "neither a side in pixels nor [height, width]"),
+        ({"resolutions": [True]}, "True is neither"),
         ({"head": {"final_expand_width": 8, "feature_width": 8}}, "head: activation is that of"),
     ],
 )  # fmt: skip
@@ -263,6 +274,64 @@ def test_refuses_a_damaged_space_file(
         load_space(str(path))
     assert refusal.value.problem.startswith(f"{path}: ")
     assert complaint in refusal.value.problem
+
+
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        ({"stages": [STAGE | {"width": 10**12}]}, "width is 1000000000000: Input should be less than"),
+        ({"resolutions": [10**6]}, "a side of 1000000 pixels; 1 to 2,048 can be used"),
+        ({"resolutions": [[24, 10**6]]}, "a side of 1000000 pixels"),
+        ({"classes": 10**9}, "classes is 1000000000: Input should be less than"),
+        ({"input_channels": 10**9}, "input_channels is 1000000000: Input should be less than"),
+        ({"kernel_sizes": [3, 10**5 + 1]}, "kernel_sizes.1 is 100001: Input should be less than"),
+        ({"depths": [1, 10**6]}, "depths.1 is 1000000: Input should be less than"),
+        ({"expand_ratios": [1, 1e9]}, "expand_ratios.1 is 1000000000.0: Input should be less than"),
+        ({"expand_ratios": [float("nan")]}, "no finite number"),
+        ({"stages": [dict(STAGE) for _ in range(33)]}, "at most 32 items"),
+        ({"resolutions": list(range(8, 136))}, "at most 127 items"),
+        ({"resolutions": [*range(8, 128)], "kernel_sizes": [*range(1, 32, 2)],
+          "expand_ratios": [*range(1, 17)]},
+         "122,880 options of blocks"),
+    ],
+)  # fmt: skip
+def test_numbers_have_limits_that_are_named(
+    tiny_space: SearchSpace, tmp_path: Path, damage: dict[str, Any], complaint: str
+) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text(yaml.safe_dump(tiny_space.model_dump(mode="json") | damage))
+    with pytest.raises(FileFormatError) as refusal:
+        load_space(str(path))
+    assert complaint in refusal.value.problem
+
+
+def test_as_many_options_as_genes_can_tell_apart(tiny_space: SearchSpace) -> None:
+    space = changed(tiny_space, resolutions=[*range(8, 135)])
+    assert space.encode([space.largest()])[0, 0] == 126
+    assert {space.decode(genome).resolution for genome in space.sample(5_000, np.random.default_rng(0))} == {
+        *range(8, 135)
+    }
+
+
+def test_blocks_that_do_not_expand_have_one_expand_ratio() -> None:
+    space = depthwise_separable_space()
+    per_stage = (2 + 4 + 8, 4 + 16 + 64, 2 + 4 + 8)
+    assert space.count() == len(np.unique(space.enumerate(), axis=0)) == 2 * math.prod(per_stage)
+    genomes = space.sample(500, np.random.default_rng(0))
+    assert_canonical(space, genomes)
+    archs = [space.decode(genome) for genome in genomes]
+    for s, ratios in enumerate([{1}, {2, 4}, {1}]):
+        assert {ratio for arch in archs for ratio in arch.expand_ratios[s]} == ratios
+    outside = replace(archs[0], expand_ratios=tuple((2.0,) * len(stage) for stage in archs[0].kernel_sizes))
+    with pytest.raises(InvalidArchError, match=r"stage 1: expand ratio 2\.0 is not in ds-tiny; options: \[1"):
+        space.check(outside)
+
+
+def test_a_square_is_one_number(tiny_space: SearchSpace) -> None:
+    space = changed(tiny_space, resolutions=[[12, 12], [16, 20]])
+    assert space.resolutions == (12, (16, 20))
+    assert changed(tiny_space, resolutions=[[12, 12], 16]).fingerprint == tiny_space.fingerprint
+    assert space.model_dump(mode="json")["resolutions"] == [12, [16, 20]]
 
 
 def test_global_average_changes_the_fingerprint_only_where_it_is_no_pool(tiny_space: SearchSpace) -> None:

@@ -10,9 +10,11 @@ import numpy.typing as npt
 import pytest
 import torch
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from depthwise_separable import depthwise_separable_space
 from example_networks import exported, fashion, fitted_subnet, images, micro_space, random_arch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_training import randomised
 
 from export.convert.layers import read_layers
 from export.convert.quantize import Range, activation_quantization, calibrate, quantize_bias, quantize_filter
@@ -22,6 +24,7 @@ from export.runtimes import litert
 from export.tflite.write import QuantizedGraph, write_tflite
 from mcofa.files.resources import data_folder
 from mcofa.space.arch import Arch
+from mcofa.space.resolution import size_of
 from mcofa.supernet.measure.evaluate import calibrate as calibrate_batch_norm
 from mcofa.supernet.network import fake_quantize
 from mcofa.supernet.network.checkpoint import load_supernet
@@ -216,3 +219,23 @@ def test_gradients_equal_floats_where_nothing_is_rounded_away() -> None:
     assert bias.grad is not None
     assert torch.equal(weight.grad, torch.full_like(weight, 2))
     assert torch.equal(bias.grad, torch.full_like(bias, 3))
+
+
+def test_depthwise_separable_networks_have_the_ranges_of_calibration() -> None:
+    space = depthwise_separable_space()
+    arch = space.decode(space.sample(1, np.random.default_rng(5))[0])
+    height, width = size_of(arch.resolution)
+    assert height != width
+    batch = torch.randn(16, 1, height, width, generator=torch.Generator().manual_seed(0))
+    subnet = randomised(space).extract(arch).train()
+    subnet(batch)
+    network = FakeQuantizedSubnet(subnet.eval(), batch)
+    model = to_onnx(subnet, arch.resolution)
+    names = observed_values(read_layers(model))
+    expected = calibrate(model, batch.numpy().copy(order="C"), names)
+    assert len(network.ranges) == len(names)
+    for name, (low, high) in zip(names, network.ranges.values(), strict=True):
+        assert (low, high) == pytest.approx((expected[name].low, expected[name].high), abs=1e-3), name
+    with torch.no_grad():
+        exact, rounded = subnet(batch), network(batch)
+    assert 0 < (exact - rounded).abs().max() < 0.2 * exact.abs().max()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from depthwise_separable import depthwise_separable_space
 from tiny_training import randomised
 from torch import Tensor
 from torch.nn import functional
 
 from mcofa.space.arch import Arch
+from mcofa.space.resolution import size_of
 from mcofa.space.search_space import SearchSpace, load_space, space_names
 from mcofa.supernet.network.supernet import Supernet
 
@@ -21,14 +23,14 @@ SIDE = 96
 BATCH = 2
 
 
-@pytest.fixture(scope="module", params=space_names())
+@pytest.fixture(scope="module", params=[*space_names(), "ds"])
 def supernet(request: pytest.FixtureRequest) -> Supernet:
-    return randomised(load_space(request.param))
+    return randomised(depthwise_separable_space() if request.param == "ds" else load_space(request.param))
 
 
 def some_images(space: SearchSpace) -> Tensor:
-    side = min(SIDE, space.resolutions[-1])
-    shape = (BATCH, space.input_channels, side, side)
+    height, width = (min(SIDE, side) for side in size_of(space.resolutions[-1]))
+    shape = (BATCH, space.input_channels, height, width)
     return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from tiny_training import TINY, config, names_in, one_thread, tiny_space, write_inputs
+from depthwise_separable import depthwise_separable_space
+from tiny_training import SANDWICH, SHRINKING, TINY, config, names_in, one_thread, tiny_space, write_inputs
 
 from mcofa.cli import main
 from mcofa.errors import DivergedError, FileFormatError, McofaError, MissingFileError, UnknownNameError
@@ -576,3 +577,26 @@ def test_an_interrupt_before_the_first_step_claims_no_checkpoint(
     assert main(["train", str(config_file), "--out", str(tmp_path / "checkpoint.safetensors")]) == 130
     assert "saved" not in capsys.readouterr().err
     assert names_in(tmp_path) == ["config.yaml"]
+
+
+# Other families of networks
+
+
+@pytest.mark.parametrize("phases", [[SANDWICH], SHRINKING[:3]], ids=["sandwich", "shrinking"])
+def test_depthwise_separable_networks_for_oblong_images_train(
+    folder: Path, tmp_path: Path, phases: list[dict[str, Any]]
+) -> None:
+    stages = [stage.model_dump() for stage in depthwise_separable_space().stages if stage.block == "ds"]
+    space = depthwise_separable_space(
+        stages=stages, resolutions=[[8, 12], [12, 16]], expand_ratios=[1], classes=3
+    )
+    (tmp_path / "ds.yaml").write_text(yaml.safe_dump(space.model_dump(mode="json")))
+    reports: list[Progress] = []
+    header = train(
+        config(folder, space=str(tmp_path / "ds.yaml"), phases=phases),
+        tmp_path / "ds.safetensors",
+        reports.append,
+    )
+    assert header.space == space
+    assert reports[-1].loss < reports[0].loss
+    assert {"smallest", "largest"} <= header.validation_top1_percent.keys()

@@ -118,7 +118,8 @@ def _skeleton(space: SearchSpace, arch: Arch) -> Subnet:
     than running them.
     """
     space.check(arch)
-    subnet = copy.copy(_uniform_skeleton(space, space.kernel_sizes[-1], space.expand_ratios[-1]))
+    ratios = space.expand_ratios
+    subnet = copy.copy(_uniform_skeleton(space, space.kernel_sizes[-1], ratios[-1]))
     subnet.topology = describe(space, arch)
     subnet._modules = {
         **subnet._modules,
@@ -126,13 +127,15 @@ def _skeleton(space: SearchSpace, arch: Arch) -> Subnet:
             *(
                 nn.Sequential(
                     *(
-                        _uniform_skeleton(space, kernel, expand).get_submodule(f"stages.{stage}.{block}")
-                        for block, (kernel, expand) in enumerate(zip(kernels, expands, strict=True))
+                        _uniform_skeleton(
+                            space, kernel, ratio if stage.expands else ratios[-1]
+                        ).get_submodule(f"stages.{s}.{b}")
+                        for b, (kernel, ratio) in enumerate(
+                            zip(arch.kernel_sizes[s], arch.expand_ratios[s], strict=True)
+                        )
                     )
                 )
-                for stage, (kernels, expands) in enumerate(
-                    zip(arch.kernel_sizes, arch.expand_ratios, strict=True)
-                )
+                for s, stage in enumerate(space.stages)
             )
         ),
     }
