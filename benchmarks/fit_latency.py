@@ -36,8 +36,6 @@ from mcofa.files.atomic import write_atomic
 PRIOR_SPREAD = 0.25
 COUNT_SPREAD = 0.02
 
-NOT_MEASURED = [(core, "reference") for core in ("cortex-m3", "cortex-m4", "cortex-m33")]
-
 # Instructions per unit, in the order of FEATURES.
 _DSP = (2, 2, 10, 25, 5, 9, 25, 3, 120, 40, 120, 60, 5, 30, 1500)
 _START = {
@@ -134,9 +132,6 @@ def document(fits: dict[tuple[str, str], Fit]) -> dict[str, Any]:
             "leave_one_out_error_per_model": {m: round(e, 4) for m, e in fitted.unseen_errors.items()},
             "instructions_per_unit": dict(zip(FEATURES, map(_significant, fitted.per_unit), strict=True)),
         }
-    for core, kernels in NOT_MEASURED:
-        cores[core][kernels] = {"same_as_core": "cortex-m7"}
-    cores["cortex-m0"] = {kernels: {"same_as_core": "cortex-m0plus"} for kernels in cores["cortex-m0plus"]}
     provenance = {
         "command": "python benchmarks/fit_latency.py --write",
         "method": (
@@ -151,8 +146,7 @@ def document(fits: dict[tuple[str, str], Fit]) -> dict[str, Any]:
         "cmsis_nn_commit": versions["cmsis_nn_commit"],
         "toolchain": versions["toolchain"],
         "other_cores": "the same sources and compiler, flags of the core, other mps2/mps3 machines of QEMU",
-        "assumed": "reference kernels on M3, M4 and M33 were not measured and take the Cortex-M7's; "
-        "a Cortex-M0 executes the Cortex-M0+'s instructions",
+        "assumed": "which core's coefficients a core takes that was not measured: mcofa/boards/cores.json",
     }
     return {"provenance": provenance, "cores": cores}
 

@@ -58,7 +58,8 @@ def render_firmware(board: Board, engine: Engine, images: DeviceImages, destinat
         The files written, sorted.
 
     Raises:
-        McofaError: ``destination`` holds something that is not a rendered project.
+        McofaError: ``destination`` holds something that is not a rendered project, or there is no start
+            code for the board's core.
         DiskWriteError: the operating system refused to write.
     """
     contents = _project_contents(board, engine, images)
@@ -91,6 +92,12 @@ def pixel_table(model: DeployedModel) -> list[Int8Array]:
 def _project_contents(board: Board, engine: Engine, images: DeviceImages) -> dict[str, bytes]:
     model = engine.model
     core = board.core_facts
+    if core.start_up is None:
+        raise McofaError(
+            f"there is no start code for core {core.name} of {board.name} yet, so no firmware",
+            "use the C array of `mcofa export` in a project of your own, or choose a board with another core "
+            "(`mcofa boards`)",
+        )
     values: dict[str, object] = {
         "board": board,
         "model": model,

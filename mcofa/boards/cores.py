@@ -24,8 +24,7 @@ class Family:
 
     ``toolchain`` is the prefix of its programs and ``toolchain_packages`` the Debian packages they
     come in, ``emulator_package`` that of ``emulator``; ``struct_sizes`` names the sizes of TFLM's
-    structs; ``kernels`` are the kernel sets that TFLM has for it. Without ``has_start_code`` no
-    firmware can be rendered.
+    structs; ``kernels`` are the kernel sets that TFLM has for it.
     """
 
     toolchain: str
@@ -34,21 +33,19 @@ class Family:
     emulator_package: str
     struct_sizes: str
     kernels: tuple[str, ...]
-    has_start_code: bool
-
-
-@dataclass(frozen=True)
-class VectorTable:
-    """Where the table of exception vectors may lie; without a ``register`` it is where reset finds it."""
-
-    alignment_bytes: int
-    register: bool
 
 
 @dataclass(frozen=True)
 class StartUp:
-    """Which registers there are: a limit of the stack, the kind of a fault, a counter of cycles."""
+    """What the start-up of a core must know, and which registers it has.
 
+    The table of exception vectors starts at a multiple of ``vector_alignment_bytes``; without a
+    ``vector_register`` it lies where reset finds it. The others: a limit of the stack, the kind of a
+    fault, a counter of cycles.
+    """
+
+    vector_alignment_bytes: int
+    vector_register: bool
     stack_limit: bool
     fault_status: bool
     cycle_counter: bool
@@ -79,7 +76,12 @@ class MeasuredAs:
 
 @dataclass(frozen=True)
 class Core:
-    """One core: its instruction-set extension, what a compiler must be told, and its FPUs."""
+    """One core: its instruction-set extension, what a compiler must be told, and its FPUs.
+
+    Without ``start_up`` there is no start code for it yet: networks can be searched, not deployed.
+    ``not_measured`` says, where other cores stand in for it, which and for what; empty where what is
+    shown was measured on the core or on one with the same instructions.
+    """
 
     name: str
     family: Family
@@ -87,9 +89,9 @@ class Core:
     extension: Extension
     compiler_flags: tuple[str, ...]
     fpus: tuple[str, ...]
-    vector_table: VectorTable
-    start_up: StartUp
+    start_up: StartUp | None
     measured_as: MeasuredAs
+    not_measured: str = ""
 
 
 def core_names() -> tuple[str, ...]:
@@ -138,7 +140,7 @@ def _core(name: str, entry: dict[str, Any], families: Mapping[str, Family]) -> C
         extension=entry["extension"],
         compiler_flags=tuple(entry["compiler_flags"]),
         fpus=tuple(entry["fpus"]),
-        vector_table=VectorTable(**entry["vector_table"]),
-        start_up=StartUp(**entry["start_up"]),
+        start_up=StartUp(**entry["start_up"]) if entry["start_up"] else None,
         measured_as=MeasuredAs(**entry["measured_as"]),
+        not_measured=entry.get("not_measured", ""),
     )

@@ -24,6 +24,7 @@ from mcofa.boards.memories import (
     check_memories,
 )
 from mcofa.boards.start import Start
+from mcofa.errors import UnknownNameError
 from mcofa.files.names import checked_name, checked_text
 
 Kernels = Literal["reference", "cmsis-nn"]
@@ -125,7 +126,6 @@ class Board:
             raise ValueError("one of flash and emulate must say how a program runs")
         self._check_core()
         check_memories(self.memories, self.reserved)
-        self._check_vector_table()
         self._check_start()
 
     def _check_core(self) -> None:
@@ -143,22 +143,20 @@ class Board:
                     f"toolchain.compiler_flags lacks {flag}, which core {self.core} and fpu {self.fpu} need"
                 )
 
-    def _check_vector_table(self) -> None:
-        alignment_bytes = self.core_facts.vector_table.alignment_bytes
-        if self.code_region.address % alignment_bytes:
+    def _check_start(self) -> None:
+        start_up = self.core_facts.start_up
+        if self.start and start_up is None:
+            raise ValueError(f"start.code is {self.start.code!r}; there is none for core {self.core} yet")
+        if self.start and (self.uart is None or self.uart.address is None):
+            raise ValueError(f"start.code {self.start.code} drives a UART: uart.address must say where it is")
+        if start_up and self.code_region.address % start_up.vector_alignment_bytes:
             raise ValueError(
                 f"memories puts code at address {self.code_region.address:#x}; the vector table stands "
-                f"there, and on {self.core} it must start at a multiple of {alignment_bytes}"
+                f"there, and on {self.core} it must start at a multiple of {start_up.vector_alignment_bytes}"
             )
         for word in self.boot_words:
             if not 0 <= word < 1 << 32:
                 raise ValueError(f"boot_words holds {word}; a word is 0 to 0xffffffff")
-
-    def _check_start(self) -> None:
-        if self.start and (self.uart is None or self.uart.address is None):
-            raise ValueError(f"start.code {self.start.code} drives a UART: uart.address must say where it is")
-        if self.start and not self.core_facts.family.has_start_code:
-            raise ValueError(f"start.code is {self.start.code!r}; there is none for core {self.core} yet")
 
     @classmethod
     def from_json(cls, document: Mapping[Any, Any], where: Path | str) -> Board:
@@ -170,6 +168,17 @@ class Board:
         from mcofa.files.records import read_record
 
         return read_record(cls, document, where, NEXT_STEP)
+
+    def with_kernels(self, kernels: Kernels) -> Board:
+        """Return the board with another kernel set.
+
+        Raises:
+            UnknownNameError: its core has no such kernel set.
+        """
+        known = self.core_facts.family.kernels
+        if kernels not in known:
+            raise UnknownNameError(f"kernel set on {self.core}", kernels, known, "mcofa boards")
+        return dataclasses.replace(self, kernels=kernels)
 
     def to_json(self) -> dict[str, Any]:
         """Return the profile as plain keys and values, without those that are not set."""

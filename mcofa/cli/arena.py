@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option(
-    "--target", "target_name", default="x86-64", show_default=True, help="x86-64 or a Cortex-M core."
-)
+@click.option("--target", "target_name", default="x86-64", show_default=True, help="x86-64 or a core.")
 @click.option(
     "--kernels", type=click.Choice(["reference", "cmsis-nn"]), help="Default: what fits the target."
 )
@@ -33,14 +31,14 @@ def arena(
     from export.tflite.parse import parse_tflite
     from mcofa.draw.timeline import timeline_svg
     from mcofa.draw.timeline_text import timeline_text
-    from mcofa.engines.tflm import account, target
+    from mcofa.engines.tflm import account, default_kernels, target
     from mcofa.engines.tflm.timeline import tflm_timeline
 
     on_host = target_name == "x86-64"
     if measured and not on_host:
         raise click.UsageError("--measure works on x86-64 only")
     data = read_bytes(model)
-    on = target(target_name, kernels or ("reference" if on_host else "cmsis-nn"))
+    on = target(target_name, kernels or default_kernels(target_name))
     graph = parse_tflite(data, str(model))
     predicted, shown = account(graph, on), tflm_timeline(graph, on)
     result: dict[str, Any] = {

@@ -87,6 +87,8 @@ def boards_show(name: str, as_json: bool) -> None:
     ways = [board.flash.command[0]] if board.flash else []
     ways += [f"QEMU machine {board.emulate.machine}"] if board.emulate else []
     click.echo(f"runs by: {', '.join(ways)}")
+    if board.core_facts.not_measured:
+        click.echo(f"not measured on {board.core}: {board.core_facts.not_measured}")
     click.echo(f"verified: {'yes' if board.verified else 'no'}. {board.notes}")
     for source in board.sources:
         commit = f" at {source.commit[:12]}" if source.commit else ""

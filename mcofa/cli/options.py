@@ -87,15 +87,15 @@ def load_board_with(name: str, kernels: Kernels | None, engine: str = DEFAULT_EN
 
 
 def with_kernels(board: Board, kernels: Kernels | None, engine: str) -> Board:
-    """Return ``board`` with the kernels that were typed, or as it is.
+    """Return ``board`` with the kernels that were typed, or as it is; say which cores stand in for its own.
 
     Raises:
         UsageError: the engine has one set of kernels on the board's core.
     """
-    from dataclasses import replace
-
+    if not_measured := board.core_facts.not_measured:
+        click.echo(f"note: nothing was measured on {board.core}: {not_measured}", err=True)
     if kernels is None:
         return board
     if not load_engine(engine).has_kernel_sets(board.core):
         refuse_typed(f"has no effect with engine {engine} on {board.core}: it has its own", "kernels")
-    return replace(board, kernels=kernels)
+    return board.with_kernels(kernels)

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mcofa.boards import core_named, core_names
 from mcofa.errors import UnknownNameError
 from mcofa.graph import Graph, Op
 from mcofa.ops import OPERATORS
@@ -91,16 +92,15 @@ class Latencies:
         return float(np.rint(op_features(graph, op) @ self.coefficients(core, kernels).instructions))
 
     def _coefficients(self, core: str, kernels: str) -> Coefficients:
-        """The fitted coefficients; a set that was not measured takes another core's."""
-        cores: dict[str, Any] = json.loads(self._file.read_text(encoding="utf-8"))["cores"]
-        if core not in cores:
-            raise UnknownNameError("core with a latency estimate", core, tuple(cores), "mcofa boards")
-        if kernels not in cores[core]:
+        """The fitted coefficients; a core that was not measured takes those of the one it is measured as."""
+        if core not in core_names():
+            raise UnknownNameError("core with a latency estimate", core, core_names(), "mcofa boards")
+        measured_as = core_named(core).measured_as.latency
+        if kernels not in measured_as:
             kind = f"kernel set with a latency estimate on {core}"
-            raise UnknownNameError(kind, kernels, tuple(cores[core]), "mcofa arena --help")
-        entry = cores[core][kernels]
-        if "same_as_core" in entry:
-            return self.coefficients(entry["same_as_core"], kernels)
+            raise UnknownNameError(kind, kernels, tuple(measured_as), "mcofa arena --help")
+        cores: dict[str, Any] = json.loads(self._file.read_text(encoding="utf-8"))["cores"]
+        entry = cores[measured_as[kernels]][kernels]
         instructions = np.array([entry["instructions_per_unit"][name] for name in FEATURES])
         instructions.flags.writeable = False
         return Coefficients(instructions, entry["leave_one_out_largest_error"])

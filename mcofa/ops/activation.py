@@ -71,7 +71,7 @@ SOFTMAX = Operator(
     constraints=(int8_to_int8,),
     tflm=Tflm(
         registration=Registration("AddSoftmax", "Register_SOFTMAX_INT8"),
-        builtin_data=BuiltinData(arm32=(4, 4), x86_64=(4, 4)),
+        builtin_data=BuiltinData(arm32=(4, 4), x86_64=(4, 4), riscv32=(4, 4)),
         op_data=OpData(arm32=56, arm32_cmsis_nn=64, x86_64=80),
         temporaries=(0, OUTPUT),
     ),

@@ -34,7 +34,7 @@ ADD = Operator(
     work=_added,
     tflm=Tflm(
         registration=Registration("AddAdd", "Register_ADD_INT8"),
-        builtin_data=BuiltinData(arm32=(2, 1), x86_64=(8, 4)),
+        builtin_data=BuiltinData(arm32=(2, 1), x86_64=(8, 4), riscv32=(8, 4)),
         op_data=OpData(arm32=60, arm32_cmsis_nn=60, x86_64=60),
         temporaries=_TEMPORARIES,
     ),
@@ -50,7 +50,7 @@ SUB = Operator(
     work=_added,
     tflm=Tflm(
         registration=Registration("AddSub", "Register_SUB"),
-        builtin_data=BuiltinData(arm32=(2, 1), x86_64=(8, 4)),
+        builtin_data=BuiltinData(arm32=(2, 1), x86_64=(8, 4), riscv32=(8, 4)),
         op_data=OpData(arm32=52, arm32_cmsis_nn=52, x86_64=52),
         temporaries=_TEMPORARIES,
     ),
@@ -67,7 +67,7 @@ MUL = Operator(
     work=_multiplied,
     tflm=Tflm(
         registration=Registration("AddMul", "Register_MUL_INT8"),
-        builtin_data=BuiltinData(arm32=(1, 1), x86_64=(4, 4)),
+        builtin_data=BuiltinData(arm32=(1, 1), x86_64=(4, 4), riscv32=(4, 4)),
         op_data=OpData(arm32=36, arm32_cmsis_nn=36, x86_64=36),
         temporaries=_TEMPORARIES,
     ),

@@ -24,7 +24,7 @@ from mcofa.ops.record import (
 from mcofa.ops.target import Extension, KernelSet, Target
 from mcofa.ops.windows import window_padding
 
-BUILTIN_DATA = BuiltinData(arm32=(28, 4), x86_64=(28, 4))
+BUILTIN_DATA = BuiltinData(arm32=(28, 4), x86_64=(28, 4), riscv32=(28, 4))
 OP_DATA = OpData(arm32=56, arm32_cmsis_nn=60, x86_64=80)
 TEMPORARIES = (0, 1, OUTPUT, 0, 1, 2, OUTPUT)
 

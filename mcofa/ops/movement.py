@@ -34,7 +34,7 @@ RESHAPE = Operator(
     constraints=(),
     tflm=Tflm(
         registration=Registration("AddReshape", "Register_RESHAPE"),
-        builtin_data=BuiltinData(arm32=(36, 4), x86_64=(36, 4)),
+        builtin_data=BuiltinData(arm32=(36, 4), x86_64=(36, 4), riscv32=(36, 4)),
         temporaries=(0, OUTPUT),
         arrays=_resolved_shape,
     ),

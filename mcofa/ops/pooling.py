@@ -21,7 +21,7 @@ from mcofa.ops.record import (
 )
 from mcofa.ops.target import Extension, Target
 
-_BUILTIN_DATA = BuiltinData(arm32=(40, 4), x86_64=(40, 4))
+_BUILTIN_DATA = BuiltinData(arm32=(40, 4), x86_64=(40, 4), riscv32=(40, 4))
 _OP_DATA = OpData(arm32=32, arm32_cmsis_nn=36, x86_64=32)
 
 

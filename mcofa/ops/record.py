@@ -33,14 +33,29 @@ class BuiltinData(NamedTuple):
 
     arm32: tuple[int, int] = (0, 1)
     x86_64: tuple[int, int] = (0, 1)
+    riscv32: tuple[int, int] = (0, 1)
+
+    def on(self, abi: str) -> tuple[int, int]:
+        """Return size and alignment under an ABI; enums take a byte on Arm and four elsewhere."""
+        sizes: tuple[int, int] = getattr(self, abi.replace("-", "_"))
+        return sizes
 
 
 class OpData(NamedTuple):
-    """Size of what an op's kernel keeps, by ABI and kernel set; not yet rounded up to 16."""
+    """Size of what an op's kernel keeps, by ABI and kernel set; not yet rounded up to 16.
+
+    No enum is among it: under every ABI of 32 bits it is ``arm32``.
+    """
 
     arm32: int = 0
     arm32_cmsis_nn: int = 0
     x86_64: int = 0
+
+    def on(self, target: Target) -> int:
+        """Return the size on a target."""
+        if target.abi == "x86-64":
+            return self.x86_64
+        return self.arm32_cmsis_nn if target.has_cmsis_nn else self.arm32
 
 
 NO_BUILTIN_DATA = BuiltinData()

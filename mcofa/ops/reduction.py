@@ -43,7 +43,7 @@ def _reduction(kind: OpKind, code: int, registration: Registration, version: int
         work=_work,
         tflm=Tflm(
             registration=registration,
-            builtin_data=BuiltinData(arm32=(1, 1), x86_64=(1, 1)),
+            builtin_data=BuiltinData(arm32=(1, 1), x86_64=(1, 1), riscv32=(1, 1)),
             op_data=OpData(arm32=44, arm32_cmsis_nn=44, x86_64=44),
             temporaries=(0, OUTPUT, 1, 0, 1, OUTPUT),
             scratch=_scratch,

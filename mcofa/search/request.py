@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mcofa.accuracy.predictor import Predictor, load_predictor
@@ -39,7 +39,7 @@ class SearchRequest:
 
     def on(self, board: Board) -> Board:
         """Return the board with the kernels asked for."""
-        return board if self.kernels is None else replace(board, kernels=self.kernels)
+        return board if self.kernels is None else board.with_kernels(self.kernels)
 
     def budget(self, board: Board | None) -> Budget:
         """Return the budget on a board, or without one."""

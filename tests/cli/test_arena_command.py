@@ -12,10 +12,10 @@ from test_cli import mcofa, refused
 from tiny_models import ModelBuilder, small_network
 
 from export.tflite.parse import parse_tflite
-from mcofa.engines.tflm import account, target, target_names
+from mcofa.engines.tflm import account, kernel_sets, target, target_names
 
 SETS = [("x86-64", "reference")]
-SETS += [(core, kernels) for core in target_names()[1:] for kernels in ("reference", "cmsis-nn")]
+SETS += [(name, k) for name in target_names()[1:] for k in kernel_sets(name) if k != "cmsis-nn-speed"]
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ from test_offline_plan import HEADS
 from test_promise import EXPORTED_PER_SPACE, GENERATED_PER_SPACE, SPACES
 from test_tflm import chain
 
-from mcofa.boards import load_board
+from mcofa.boards import core_named, core_names, load_board
 from mcofa.cost.arch_cost import cost
 from mcofa.draw.timeline import timeline_svg
 from mcofa.draw.timeline_text import timeline_text
-from mcofa.engines.tflm import account, constants, structs, target
+from mcofa.engines.tflm import account, structs, target, target_names
 from mcofa.engines.tflm.engine import COEFFICIENTS_FILE
 from mcofa.engines.tflm.timeline import tflm_timeline
 from mcofa.graph import Graph, OpKind
@@ -90,14 +90,20 @@ def offline_plans() -> str:
 
 
 def latency_errors() -> str:
-    def cells(entry: dict[str, Any]) -> Iterator[str]:
-        if "same_as_core" in entry:
-            yield from (f"not measured, takes the {entry['same_as_core']}'s coefficients", "–")
+    cores = json.loads(COEFFICIENTS_FILE.read_text(encoding="utf-8"))["cores"]
+
+    def cells(core: str, measured_as: str, kernels: str) -> Iterator[str]:
+        if measured_as != core:
+            yield from (f"not measured, takes the {measured_as}'s coefficients", "–")
         else:
+            entry = cores[core][kernels]
             yield from (f"{100 * entry[f'leave_one_out_{kind}_error']:.1f} %" for kind in ("largest", "rms"))
 
-    cores = json.loads(COEFFICIENTS_FILE.read_text(encoding="utf-8"))["cores"]
-    return table((core, kernels, *cells(cores[core][kernels])) for core in cores for kernels in cores[core])
+    return table(
+        (core, kernels, *cells(core, measured_as, kernels))
+        for core in core_names()
+        for kernels, measured_as in sorted(core_named(core).measured_as.latency.items())
+    )
 
 
 def supported_ops() -> str:
@@ -159,8 +165,8 @@ def test_the_three_causes_are_followed_to_the_byte() -> None:
 
 
 NAMES = re.compile(
-    r"\]\(\S+\)|\w+/\S+|cortex-m\d+|Cortex-M\d*|\bM\d+|x86-64|stm32\w+|\w+_t\b|up16|int8|arm-\S+ \S+|QEMU \S+"
-    r"|commit \w+|mlpt_\w+|CMSIS-NN at \w+|`tflite_micro \S+`|\d+×\d+|\d+-bit"
+    r"\]\(\S+\)|\w+/\S+|cortex-m\d+|Cortex-M\d*|\bM\d+|x86-64|stm32\w+|\w+_t\b|up16|int8|QEMU \S+"
+    r"|(?:arm|riscv64)-\S+ \S+|commit \w+|mlpt_\w+|CMSIS-NN at \w+|`tflite_micro \S+`|\d+×\d+|\d+-bit"
 )
 
 
@@ -219,7 +225,7 @@ def test_what_was_verified() -> None:
 
 
 def _verified_rows(counts: Counter[tuple[str, str]]) -> Iterator[tuple[object, ...]]:
-    for core in constants()["targets"]:
+    for core in target_names():
         yield core, *(counts[core, kernels] or "–" for kernels in KernelSet)
 
 

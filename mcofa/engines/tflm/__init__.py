@@ -16,6 +16,7 @@ from mcofa.engines.tflm.ops import OpMemory, check_supported, op_memory, raise_u
 from mcofa.engines.tflm.targets import (
     board_target,
     constants,
+    default_kernels,
     kernel_sets,
     requests_per_op,
     structs,
@@ -34,6 +35,7 @@ __all__ = [
     "board_target",
     "check_supported",
     "constants",
+    "default_kernels",
     "head_plan",
     "kernel_sets",
     "op_memory",

@@ -63,13 +63,11 @@ def raise_unsupported(names: Iterable[str]) -> None:
 def op_memory(graph: Graph, op: Op, on: Target) -> OpMemory:
     """Return what ``op`` adds to the arena of ``on``; the op must be supported."""
     rules = OPERATORS[op.kind].tflm
-    on_arm = on.abi == "arm32"
-    builtin_bytes, builtin_align = rules.builtin_data.arm32 if on_arm else rules.builtin_data.x86_64
-    on_cortex_m = rules.op_data.arm32_cmsis_nn if on.has_cmsis_nn else rules.op_data.arm32
+    builtin_bytes, builtin_align = rules.builtin_data.on(on.abi)
     return OpMemory(
         builtin_data_bytes=builtin_bytes,
         builtin_data_align=builtin_align,
-        op_data_bytes=on_cortex_m if on_arm else rules.op_data.x86_64,
+        op_data_bytes=rules.op_data.on(on),
         kernel_arrays_bytes=rules.arrays(graph, op, on),
         scratch_bytes=rules.scratch(graph, op, on),
         temporaries_bytes=_temporaries_bytes(graph, op, on, rules),

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mcofa.boards import Board
+from mcofa.boards import Board, core_named, core_names
 from mcofa.errors import UnknownNameError
 from mcofa.ops.record import INT32_BYTES
 from mcofa.ops.target import Extension, KernelSet, Target
+
+WHEEL = "x86-64"
+"""The target that is no core: where TFLM's wheel runs."""
 
 _CONSTANTS_FILE = Path(__file__).parent / "tflm-90b983c2b3f1.json"
 
@@ -47,15 +50,21 @@ def constants() -> dict[str, Any]:
 
 
 def target_names() -> tuple[str, ...]:
-    """Return the names that ``target`` knows."""
-    return tuple(constants()["targets"])
+    """Return the names that ``target`` knows: the wheel's and those of all cores."""
+    return (WHEEL, *core_names())
 
 
 def kernel_sets(target_name: str) -> tuple[str, ...]:
     """Return the kernel sets there are for a target: the x86-64 wheel has only one."""
-    if constants()["targets"][target_name]["abi"] == "x86-64":
+    if target_name == WHEEL:
         return (KernelSet.REFERENCE.value,)
-    return tuple(kernels.value for kernels in KernelSet)
+    return core_named(target_name).family.kernels
+
+
+def default_kernels(target_name: str) -> str:
+    """Return the kernel set that fits a target: CMSIS-NN's where there is one."""
+    known = kernel_sets(target_name) if target_name in target_names() else ()
+    return KernelSet.CMSIS_NN.value if KernelSet.CMSIS_NN.value in known else KernelSet.REFERENCE.value
 
 
 @functools.cache
@@ -69,8 +78,10 @@ def target(name: str, kernels: str) -> Target:
         raise UnknownNameError("target", name, target_names(), "mcofa arena --help")
     if kernels not in kernel_sets(name):
         raise UnknownNameError(f"kernel set on {name}", kernels, kernel_sets(name), "mcofa arena --help")
-    entry = constants()["targets"][name]
-    return Target(name, entry["abi"], Extension(entry["extension"]), KernelSet(kernels))
+    if name == WHEEL:
+        return Target(WHEEL, WHEEL, Extension.NONE, KernelSet(kernels))
+    core = core_named(name)
+    return Target(name, core.family.struct_sizes, Extension(core.extension), KernelSet(kernels))
 
 
 def board_target(board: Board) -> Target:
@@ -80,7 +91,7 @@ def board_target(board: Board) -> Target:
 
 @functools.cache
 def structs(abi: str) -> Structs:
-    """Return the struct sizes under ``abi`` (``arm32`` or ``x86-64``)."""
+    """Return the struct sizes under ``abi`` (``arm32``, ``riscv32`` or ``x86-64``)."""
     return Structs(**constants()["struct_bytes"][abi])
 
 
