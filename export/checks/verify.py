@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,9 +22,10 @@ from export.runtimes import tflm as arena
 from export.runtimes.float_onnx import Probe
 from export.tflite.parse import parse_tflite
 from export.tflite.quantization import FloatArray
-from mcofa.errors import FileFormatError, McofaError
+from mcofa.errors import McofaError
 from mcofa.graph import Graph
 from mcofa.runs.run import Run
+from mcofa.runs.sources import find_source
 from mcofa.supernet.measure.evaluate import logits
 
 _BATCH_BYTES = 1 << 26
@@ -83,13 +83,9 @@ def verify_run(run: Run, images: int, report: Callable[[str], None] = lambda _: 
         FileFormatError: a file of the run has changed, or the weights it was exported from.
     """
     exported = run.export
-    source = load_run_subnet(run, Path(exported.checkpoint.file))
-    if source.searched.checkpoint_sha256 != exported.checkpoint.sha256:
-        raise FileFormatError(
-            source.searched.checkpoint,
-            "has changed since the run was exported",
-            f"export again with `mcofa export {run.folder}`",
-        )
+    step = f"export again with `mcofa export {run.folder}`"
+    checkpoint = find_source(exported.checkpoint, run.folder, "checkpoint of the export", step)
+    source = load_run_subnet(run, checkpoint)
     split = source.data.validation.spread(images)
     normalised = np.ascontiguousarray(source.data.preprocessing.normalise(split.images).numpy())
     quantized = quantize_images(normalised, exported.input.model_dump())

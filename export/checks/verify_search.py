@@ -6,7 +6,6 @@ Only training images (batch norm, calibration) and validation images (accuracy) 
 from __future__ import annotations
 
 import functools
-import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from export.runtimes import litert
 from mcofa.accuracy.predictor import after_finetuning
 from mcofa.errors import McofaError
 from mcofa.files.resources import data_folder
+from mcofa.runs.sources import recorded_source
 from mcofa.search import Candidate, Found, SearchRequest
 from mcofa.search.progress import Show
 from mcofa.space.search_space import GlobalAverage, SearchSpace
@@ -99,8 +99,10 @@ class Verify:
             )
         load_measurable(self._of(request.space), request.space, self.data_name)
 
-    def __call__(self, request: SearchRequest, found: Found, show: Show) -> tuple[Found, dict[str, Any]]:
-        """Measure the best candidates; return them in their new order, and what the manifest says.
+    def __call__(
+        self, request: SearchRequest, folder: Path, found: Found, show: Show
+    ) -> tuple[Found, dict[str, Any]]:
+        """Measure the best candidates; return them in their new order, and what the manifest in folder says.
 
         That the search was exhaustive proves a choice only while it is the best predicted one, and the
         whole list only where the list is of the best predicted ones.
@@ -120,7 +122,7 @@ class Verify:
         best = tuple(one.candidate for one in order)
         chosen = replace(found, best=best, exhaustive=found.exhaustive and best[0] == found.best[0])
         proven = {"exhaustive": found.exhaustive and request.min_top1_percent is None}
-        return chosen, verification_section(checkpoint, order) | proven
+        return chosen, verification_section(recorded_source(checkpoint, folder), order) | proven
 
     def _of(self, space: SearchSpace) -> Path:
         return self.checkpoint or data_folder("zoo") / f"{space.name}.safetensors"
@@ -189,13 +191,13 @@ def ranked(measured: Sequence[Measured], min_top1_percent: float | None) -> tupl
     return tuple(sorted(measured, key=place))
 
 
-def verification_section(checkpoint: Path, measured: Sequence[Measured]) -> dict[str, Any]:
-    """Return what the manifest says of measured candidates, given as they were ranked."""
+def verification_section(checkpoint: dict[str, str], measured: Sequence[Measured]) -> dict[str, Any]:
+    """Return what the manifest says of measured candidates, given as they were ranked.
+
+    ``checkpoint`` is what it says of their weights.
+    """
     return {
-        "checkpoint": {
-            "file": str(checkpoint),
-            "sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
-        },
+        "checkpoint": checkpoint,
         "split": "validation",
         "images": measured[0].images,
         "ranked_by": "float" if measured[0].int8_top1_percent is None else "int8",

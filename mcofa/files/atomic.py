@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,27 +17,60 @@ from mcofa.errors import DiskWriteError
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` when the block succeeds.
 
-    Creates missing parent folders. On any error or interrupt the temporary file is removed.
+    Creates missing parent folders. The permissions are those of the file that was there, or of a new file
+    under the umask. On any error or interrupt the temporary file is removed.
 
     Raises:
-        DiskWriteError: the operating system refused to write.
+        DiskWriteError: the operating system refused to write, or a folder, pipe or device is there.
     """
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        temporary = Path(name)
-        os.close(handle)
+        mode = _mode_of(path)
+        temporary = _create_beside(path)
         yield temporary
-        temporary.chmod(0o644)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
+        if mode is not None:
+            temporary.chmod(mode)
+        _sync(temporary)
         temporary.replace(path)
+        with contextlib.suppress(OSError):  # some file systems do not sync folders
+            _sync(path.parent)
     except OSError as error:
         raise DiskWriteError(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _mode_of(path: Path) -> int | None:
+    """The permissions of the file that will be replaced, None if there is none.
+
+    Raises:
+        OSError: something else than a file is there, which must not be replaced.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EEXIST, "it is there and is no file")
+    return stat.S_IMODE(found.st_mode)
+
+
+def _create_beside(path: Path) -> Path:
+    """Create an empty file with the permissions that the umask gives to new files."""
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}")
+    temporary.open("xb").close()
+    return temporary
+
+
+def _sync(path: Path) -> None:
+    """Have the disk hold what a file, or the list of files in a folder, says."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_atomic(path: Path, data: bytes) -> None:

@@ -55,10 +55,11 @@ class Artefact(Part):
 
 
 class Source(Part):
-    """A file outside the run that a command read."""
+    """A file outside the run that a command read; see ``mcofa.runs.sources``."""
 
     file: str
-    sha256: Sha256
+    sha256: Sha256 | None = None
+    was_at: str | None = None
 
 
 class Limits(Part):
@@ -131,7 +132,7 @@ class SearchSection(Section):
     seed: Count = 0
     arch: dict[str, Any]
     predicted: Predicted | None = None
-    predictor: str | None = None
+    predictor: Source | str | None = None
     predictor_finetune_epochs: Count = 0
     verified: Verified | None = None
     pareto: Pareto | None = None

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from mcofa.accuracy.predictor import load_predictor
 from mcofa.errors import FileFormatError
-from mcofa.files.resources import data_folder
+from mcofa.runs.manifest import Source
 from mcofa.runs.run import Run
+from mcofa.runs.sources import find_source
 from mcofa.search.budget import recorded_budget
 from mcofa.search.deadline import Deadline
 from mcofa.search.found import Candidate, candidates
@@ -24,8 +23,10 @@ def recorded_front(run: Run, seconds: float) -> tuple[Front, Candidate]:
     """
     searched, space, engine, arch = run.search, run.space, run.engine, run.arch
     board = None if searched.board is None else run.board
-    predictor_file = Path(searched.predictor or data_folder("zoo") / f"{space.name}.npz")
-    predictor = load_predictor(predictor_file, space)
+    used = searched.predictor or f"zoo/{space.name}.npz"
+    source = Source(file=used) if isinstance(used, str) else used
+    step = "search again with `mcofa search --predictor FILE`"
+    predictor = load_predictor(find_source(source, run.folder, "predictor of the search", step), space)
     (chosen,) = candidates(space, board, predictor, space.encode([arch]), engine)
     recorded = searched.predicted.model_dump(exclude_unset=True) if searched.predicted else {}
     if not recorded.items() <= chosen.predicted().items():

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from mcofa.boards import Board
 from mcofa.runs.run import DEFAULT_FOLDER, Run, artefact
+from mcofa.runs.sources import recorded_source
 from mcofa.search.evolve import Generation, search
 from mcofa.search.fleet import BoardAnswer, fleet_boards, search_boards, smallest_board
 from mcofa.search.found import Found
@@ -26,8 +27,10 @@ class Verification(Protocol):
     def check(self, request: SearchRequest) -> None:
         """Refuse what cannot be measured, before anything is searched."""
 
-    def __call__(self, request: SearchRequest, found: Found, show: Show) -> tuple[Found, dict[str, Any]]:
-        """Return the candidates in their new order, and what the manifest says of them."""
+    def __call__(
+        self, request: SearchRequest, folder: Path, found: Found, show: Show
+    ) -> tuple[Found, dict[str, Any]]:
+        """Return the candidates in their new order, and what the manifest in ``folder`` says of them."""
 
 
 @dataclass(frozen=True)
@@ -177,13 +180,13 @@ def _record(
     run = Run(folder, request.command)
     files: dict[str, bytes] = {}
     extra: dict[str, Any] = {
-        "predictor": str(request.predictor_file.resolve()),
+        "predictor": recorded_source(request.predictor_file, folder),
         "predictor_finetune_epochs": request.predictor.provenance.finetune_epochs,
     }
     if request.min_top1_percent is not None:
         extra["min_top1_percent"] = request.min_top1_percent
     if verification is not None:
-        found, extra["verified"] = verification(request, found, show)
+        found, extra["verified"] = verification(request, folder, found, show)
     if request.measures:
         extra["pareto"], files = _front(request, board, found, show)
     section = {

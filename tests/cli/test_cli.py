@@ -124,7 +124,7 @@ class TestChain:
         manifest = json.loads((exported / "run" / "manifest.json").read_text())
         manifest["export"]["checkpoint"]["sha256"] = "0" * 64
         (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-        refused(mcofa("verify", tmp_path, cwd=exported), "zoo", "has changed since the run was exported")
+        refused(mcofa("verify", tmp_path, cwd=exported), "zoo", "is no longer the checkpoint of the export")
 
     def test_the_manifest_is_complete(self, exported: Path) -> None:
         section = json.loads((exported / "run" / "manifest.json").read_text())["export"]

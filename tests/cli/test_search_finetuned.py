@@ -33,7 +33,7 @@ def test_says_what_the_accuracy_is_of_and_what_comes_next(capsys: pytest.Capture
     assert "next: mcofa finetune run --epochs 10" in printed
     section = json.loads(Path("run/manifest.json").read_text())["search"]
     assert section["predictor_finetune_epochs"] == 10
-    assert section["predictor"] == str(ZOO.resolve() / "mcofa-micro-finetuned.npz")
+    assert section["predictor"]["file"] == "zoo/mcofa-micro-finetuned.npz"
     assert main(["report", "run"]) == 0
     assert "(validation after 10 epochs of fine-tuning)" in capsys.readouterr().out
 

@@ -36,10 +36,44 @@ def test_creates_folders_and_leaves_only_the_file(tmp_path: Path) -> None:
     assert entries(path.parent) == ["model.c"]
 
 
-def test_file_is_readable_by_others(tmp_path: Path) -> None:
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o7777
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002, 0o000])
+def test_a_new_file_has_the_permissions_of_any_new_file(umask: int, tmp_path: Path) -> None:
+    earlier = os.umask(umask)
+    try:
+        write_atomic(tmp_path / "model.c", b"")
+        (tmp_path / "other").write_bytes(b"")
+    finally:
+        os.umask(earlier)
+    assert mode(tmp_path / "model.c") == mode(tmp_path / "other") == 0o666 & ~umask
+
+
+@pytest.mark.parametrize("permissions", [0o600, 0o640, 0o664, 0o755, 0o444])
+def test_an_earlier_file_keeps_its_permissions(permissions: int, tmp_path: Path) -> None:
     path = tmp_path / "model.c"
-    write_atomic(path, b"")
-    assert path.stat().st_mode & 0o777 == 0o644
+    path.write_bytes(b"earlier")
+    path.chmod(permissions)
+    write_atomic(path, b"later")
+    assert (path.read_bytes(), mode(path)) == (b"later", permissions)
+
+
+def test_what_is_no_file_stays_what_it_is(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/null")):
+        before = path.stat().st_mode
+        with pytest.raises(DiskWriteError, match="is no file"):
+            write_atomic(path, b"x")
+        assert path.stat().st_mode == before
+    assert entries(tmp_path) == ["pipe"]
+
+
+def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
+    write_atomic(tmp_path / ("x" * 255), b"x")
+    assert entries(tmp_path) == ["x" * 255]
 
 
 def test_nothing_is_there_before_the_block_ends(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ from mcofa.files.resources import data_folder
 from mcofa.lowering import lower
 from mcofa.runs.hold import LOCK
 from mcofa.runs.run import Run
+from mcofa.runs.sources import recorded_source
 from mcofa.space.arch import Arch
 from mcofa.space.search_space import SearchSpace
 from mcofa.supernet.data.datasets import load_data, load_test_split
@@ -232,7 +233,7 @@ def test_another_checkpoint_or_arch_has_the_supernets_weights(
     run = Run(Path(shutil.copytree(tuned.folder, tmp_path / "run")))
     other = tmp_path / "other.safetensors"
     save_checkpoint(other, header(SPACE, config(checkpoint.parent)), dict(randomised(SPACE, 1).state_dict()))
-    assert default_checkpoint(run) == checkpoint
+    assert default_checkpoint(run).samefile(checkpoint)
     assert load_run_subnet(run, default_checkpoint(run)).weights == "finetuned"
     assert load_run_subnet(run, other).weights == "supernet"
     searched_run(run.folder, SPACE.largest())
@@ -263,18 +264,29 @@ def test_an_arch_that_is_not_in_the_space_is_refused(checkpoint: Path, tmp_path:
         finetune(run, checkpoint, SETTINGS)
 
 
-def test_the_checkpoint_is_the_one_that_the_search_was_verified_with(tmp_path: Path) -> None:
-    run = searched_run(tmp_path)
+def test_the_checkpoint_is_the_one_that_the_search_was_verified_with(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = searched_run(tmp_path / "run")
     assert default_checkpoint(run) == data_folder("zoo") / "tiny.safetensors"
+    mine = Path(shutil.copy(checkpoint, tmp_path / "mine.safetensors"))
     verified = {
-        "checkpoint": {"file": "mine.safetensors", "sha256": "0" * 64},
+        "checkpoint": recorded_source(mine, run.folder),
         "split": "validation",
         "images": 12,
         "ranked_by": "float",
         "candidates": [{"float_top1_percent": 80.0, "standard_error_points": 1.0}],
     }
     run.record("search", {**run.section("search"), "verified": verified})
-    assert default_checkpoint(run) == Path("mine.safetensors")
+    monkeypatch.chdir("/")
+    assert default_checkpoint(run).samefile(mine)
+    mine.write_bytes(b"other weights")
+    with pytest.raises(FileFormatError, match="is no longer the checkpoint that the run was verified with"):
+        default_checkpoint(run)
+    mine.unlink()
+    with pytest.raises(MissingFileError, match="checkpoint that the run was verified with not") as refusal:
+        default_checkpoint(run)
+    assert "--checkpoint" in refusal.value.next_step
 
 
 def test_missing_files_are_named(checkpoint: Path, tmp_path: Path) -> None:

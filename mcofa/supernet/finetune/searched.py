@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from mcofa.files.resources import data_folder
 from mcofa.runs.run import Run
+from mcofa.runs.sources import find_source, recorded_source
 from mcofa.space.arch import Arch
 from mcofa.supernet.network.checkpoint import Header, load_supernet_of
 from mcofa.supernet.network.supernet import Supernet
@@ -16,18 +16,21 @@ from mcofa.supernet.network.trained import check_trained
 
 @dataclass(frozen=True)
 class Searched:
-    """A searched arch, with the supernet of ``checkpoint`` and its header."""
+    """A searched arch, with the supernet of ``checkpoint`` and its header.
+
+    ``provenance`` is what the run's manifest says of the checkpoint.
+    """
 
     arch: Arch
     supernet: Supernet
     header: Header
     checkpoint: Path
-    checkpoint_sha256: str
+    provenance: dict[str, str]
 
     @property
-    def provenance(self) -> dict[str, str]:
-        """What a manifest says of the checkpoint."""
-        return {"file": str(self.checkpoint), "sha256": self.checkpoint_sha256}
+    def checkpoint_sha256(self) -> str:
+        """The hash of the checkpoint."""
+        return self.provenance["sha256"]
 
 
 def load_searched(run: Run, checkpoint: Path) -> Searched:
@@ -44,8 +47,7 @@ def load_searched(run: Run, checkpoint: Path) -> Searched:
     header, supernet = load_supernet_of(searched.space, searched.space_fingerprint, checkpoint)
     header.space.check(arch)
     check_trained(checkpoint, header, arch)
-    sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-    return Searched(arch, supernet, header, checkpoint, sha256)
+    return Searched(arch, supernet, header, checkpoint, recorded_source(checkpoint, run.folder))
 
 
 def default_checkpoint(run: Run) -> Path:
@@ -53,9 +55,12 @@ def default_checkpoint(run: Run) -> Path:
 
     Raises:
         RunError: the run holds no search result.
+        MissingFileError: it is not there any more.
+        FileFormatError: it has changed since.
     """
     searched = run.search
-    for section in (run.finetune, searched.verified):
+    for section, made_by in ((run.finetune, "fine-tuned from"), (searched.verified, "verified with")):
         if section is not None:
-            return Path(section.checkpoint.file)
+            what = f"checkpoint that the run was {made_by}"
+            return find_source(section.checkpoint, run.folder, what, "name the checkpoint with --checkpoint")
     return data_folder("zoo") / f"{searched.space}.safetensors"
