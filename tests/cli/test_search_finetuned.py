@@ -35,7 +35,7 @@ def test_says_what_the_accuracy_is_of_and_what_comes_next(capsys: pytest.Capture
     assert section["predictor_finetune_epochs"] == 10
     assert section["predictor"]["file"] == "zoo/mcofa-micro-finetuned.npz"
     assert main(["report", "run"]) == 0
-    assert "(validation after 10 epochs of fine-tuning)" in capsys.readouterr().out
+    assert "of validation images, weights after 10 epochs of fine-tuning" in capsys.readouterr().out
 
 
 def test_larger_networks_are_chosen_than_with_the_supernets_weights() -> None:
