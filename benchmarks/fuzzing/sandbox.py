@@ -33,11 +33,15 @@ _CHANGES = {
 _PROGRAMS = frozenset(
     {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.spawn", "socket.connect"}
 )
+_WAITING = 20
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command did: exit code (None after an exception), what it printed, what was wrong with that."""
+    """What a command did: exit code (None after an exception), what it printed, what was wrong with that.
+
+    ``seconds`` are of the processor.
+    """
 
     code: int | None
     stdout: str
@@ -66,7 +70,7 @@ class Sandbox:
         """Run the command line on ``arguments``, in the folder."""
         out, err = io.StringIO(), io.StringIO()
         problem, code = "", None
-        started = time.monotonic()
+        started = time.process_time()
         with _watched(self.folder) as touched, contextlib.chdir(self.folder), warnings.catch_warnings():
             warnings.simplefilter("error", RuntimeWarning)
             try:
@@ -76,7 +80,7 @@ class Sandbox:
                 problem = f"hangs for more than {self._seconds:g} s"
             except BaseException as error:
                 problem = _where(error)
-        seconds = time.monotonic() - started
+        seconds = time.process_time() - started
         problem = problem or _said(code, out.getvalue(), err.getvalue(), "--json" in arguments)
         problem = problem or (f"touches {touched[0]}" if touched else "")
         return Outcome(code, out.getvalue(), err.getvalue(), seconds, problem)
@@ -116,16 +120,24 @@ def _where(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
+    """Raise after ``seconds`` of the processor, or many times that: others may be at work, too."""
+
     def ring(_number: int, _frame: types.FrameType | None) -> None:
         raise HangError
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    timers = {
+        signal.SIGPROF: (signal.ITIMER_PROF, seconds),
+        signal.SIGALRM: (signal.ITIMER_REAL, _WAITING * seconds),
+    }
+    before = {number: signal.signal(number, ring) for number in timers}
+    for timer, limit in timers.values():
+        signal.setitimer(timer, limit)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for number, (timer, _) in timers.items():
+            signal.setitimer(timer, 0)
+            signal.signal(number, before[number])
 
 
 _allowed: list[Path] = []
