@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -76,12 +77,14 @@ class _SharedBytes:
         """Take what each row uses: things and their bytes."""
         everything = {key: size for used in uses for key, size in used.items()}
         self._bytes = np.array(list(everything.values()), np.float64)
-        self._uses = np.packbits([[key in used for key in everything] for used in uses], axis=1)
+        table = np.array([[key in used for key in everything] for used in uses], np.bool_)
+        self._uses = np.packbits(table, axis=1)
 
     def add_common(self, rows: Rows, axis: int) -> None:
         """Append rows that use what all of ``rows`` along ``axis`` use."""
         common = np.bitwise_and.reduce(self._uses[rows], axis)
-        self._uses = np.concatenate([self._uses, common.reshape(-1, self._uses.shape[1])])
+        added = common.reshape(math.prod(common.shape[:-1]), common.shape[-1])
+        self._uses = np.concatenate([self._uses, added])
 
     def sums(self, rows: Rows) -> Integers:
         """Return the bytes of everything that each arch of ``rows``, (archs, blocks), uses."""

@@ -1,0 +1,91 @@
+"""Engine ``keepall``, the smallest one: each tensor has memory of its own, an op takes as long as its output.
+
+It is no use on a device. It shows what an engine must say; ``test_add_engine.py`` shows that this is all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from mcofa.boards import Board
+from mcofa.engines.engine import BlockShare, Flash, GraphShares, Needs
+from mcofa.engines.latency import LatencyEstimate
+from mcofa.graph import Graph
+from mcofa.memory.plan import Buffer, Plan, aligned, peak
+from mcofa.memory.timeline import Timeline, placed_buffers, timeline_rows
+from mcofa.ops.target import Target
+
+Integers = npt.NDArray[np.int64]
+
+_INTERPRETER_BYTES = 4_096
+
+
+def _stored(graph: Graph) -> list[tuple[int, Buffer]]:
+    """Each tensor that an op writes or the image fills, from its first step to the end."""
+    last = len(graph.ops) + 1
+    inputs = [(index, 0) for index in graph.inputs]
+    written = [(index, step) for step, op in enumerate(graph.ops, 1) for index in op.outputs]
+    return [(index, Buffer(graph.tensors[index].bytes, step, last)) for index, step in inputs + written]
+
+
+def _bytes(graph: Graph, span: range) -> int:
+    """What the outputs of some consecutive ops take."""
+    return sum(aligned(graph.tensors[index].bytes) for i in span for index in graph.ops[i].outputs)
+
+
+def _instructions(graph: Graph, span: range) -> int:
+    return sum(graph.tensors[index].items for i in span for index in graph.ops[i].outputs)
+
+
+class _Population:
+    """Of a block the bytes of its tensors are added up; the input is the same for every network."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._input_bytes = sum(aligned(graph.tensors[index].bytes) for index in graph.inputs)
+
+    def shares(self, graph: Graph, blocks: Sequence[range]) -> GraphShares:
+        shares = [BlockShare([_bytes(graph, span)], {}, _instructions(graph, span)) for span in blocks]
+        return GraphShares(shares, [buffer for _, buffer in _stored(graph)], [])
+
+    def arena_bytes(self, head_bytes: Integers, amounts: Integers, sums: Integers) -> Integers:
+        return self._input_bytes + sums[:, 0]
+
+    def flash_bytes(self, sums: Integers, model_bytes: Integers, code_bytes: Integers) -> Integers:
+        return model_bytes + code_bytes + _INTERPRETER_BYTES
+
+
+class KeepAll:
+    """The engine; see ``mcofa.engines.engine.Engine`` for what each method means."""
+
+    name = "keepall"
+    keeps_model_file = True
+
+    def has_kernel_sets(self, core: str) -> bool:
+        return False
+
+    def needs(self, graph: Graph, board: Board, model_bytes: int) -> Needs:
+        arena_bytes = sum(aligned(buffer.bytes) for _, buffer in _stored(graph))
+        return Needs(arena_bytes, Flash(model_bytes, 0, _INTERPRETER_BYTES))
+
+    def latency(self, graph: Graph, board: Board) -> LatencyEstimate:
+        instructions = _instructions(graph, range(len(graph.ops)))
+        return LatencyEstimate(instructions, 1_000 * instructions / board.clock_hz, relative_error=1.0)
+
+    def timeline(self, graph: Graph, on: Target) -> Timeline:
+        stored = _stored(graph)
+        buffers = [buffer for _, buffer in stored]
+        sizes = [aligned(buffer.bytes) for buffer in buffers]
+        plan = Plan(tuple(sum(sizes[:i]) for i in range(len(sizes))), sum(sizes))
+        placed = placed_buffers(graph, buffers, [(index,) for index, _ in stored], plan)
+        rows = timeline_rows(graph, placed)
+        total_bytes = plan.total_bytes
+        return Timeline(f"{on.name}, keepall", rows, placed, total_bytes, peak(buffers), total_bytes)
+
+    def population(self, graph: Graph, board: Board) -> _Population:
+        return _Population(graph)
+
+
+ENGINE = KeepAll()

@@ -1,0 +1,77 @@
+"""An engine is one folder and one line: ``added/keepall`` is searched for, costed, recorded and reported."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ADDED = Path(__file__).parent / "added"
+# What the folder and the line of ``ENGINES`` would do.
+REGISTERED = f"""
+import sys
+import mcofa.engines
+from mcofa.engines.engine import ENGINES
+mcofa.engines.__path__.append({str(ADDED)!r})
+ENGINES["keepall"] = "memory for each tensor"
+from mcofa.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def mcofa(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", REGISTERED, *map(str, arguments)]
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    environment = os.environ | {"PYTHONPATH": path}
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, check=False)
+
+
+def document(*arguments: object, folder: Path) -> Any:
+    done = mcofa(*arguments, "--json", folder=folder)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("added")
+    limits = ("--max-arena-bytes", 60_000, "--time-limit", 2)
+    document("search", "--board", "stm32f746", "--engine", "keepall", *limits, "--out", "run", folder=folder)
+    return folder / "run"
+
+
+def test_the_search_keeps_to_the_arena_of_the_added_engine(run: Path) -> None:
+    """Counted by hand for what was chosen: each tensor that is written, and the image."""
+    from mcofa.lowering import lower
+    from mcofa.space.arch import arch_from_json
+    from mcofa.space.search_space import load_space
+
+    searched = json.loads((run / "manifest.json").read_text())["search"]
+    assert searched["engine"] == "keepall"
+    graph = lower(load_space("mcofa-micro"), arch_from_json(searched["arch"], "run"))
+    tensors = [t for i, t in enumerate(graph.tensors) if not t.constant and i not in graph.inputs]
+    by_hand = sum(-(-tensor.bytes // 16) * 16 for tensor in (*tensors, graph.tensors[graph.inputs[0]]))
+    assert searched["predicted"]["arena_bytes"] == by_hand <= 60_000
+
+
+def test_cost_and_report_follow(run: Path) -> None:
+    searched = json.loads((run / "manifest.json").read_text())["search"]
+    (run.parent / "arch.json").write_text(json.dumps(searched["arch"]))
+    options = ("--arch", "arch.json", "--board", "stm32f746", "--engine", "keepall")
+    cost = document("cost", "--space", "mcofa-micro", *options, folder=run.parent)
+    assert cost["arena_bytes"] == searched["predicted"]["arena_bytes"]
+    assert cost["flash_bytes"] == cost["model_bytes"] + 4_096
+    document("report", "run", folder=run.parent)
+    assert f"keepall: {cost['arena_bytes']:,} B" in (run / "report.html").read_text()
+
+
+def test_it_is_among_the_engines_that_help_and_errors_name(run: Path) -> None:
+    assert "[tflm|aot|keepall]" in mcofa("search", "--help", folder=run.parent).stdout
+    refused = mcofa("search", "--engine", "other", folder=run.parent)
+    assert refused.returncode == 2
+    assert "keepall" in refused.stderr
