@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from fuzzing.kinds import KINDS, OUT, Case, Seeds
+from fuzzing.kinds import KINDS
 from fuzzing.sandbox import Outcome, Sandbox
+from fuzzing.seeds import OUT, Case, Seeds
 
 Snapshot = dict[str, bytes]
 

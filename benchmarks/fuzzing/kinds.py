@@ -1,111 +1,27 @@
-"""The kinds of files that people write: damaged ones, the commands that read them, and what to expect.
-
-The files that are damaged are the repository's own: boards, spaces, configurations, the zoo's tables and
-predictors, its measured models, and a run that was searched for the occasion.
-"""
+"""The kinds of files that people write: damaged ones, the commands that read them, and what to expect."""
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import importlib
 import io
 import itertools
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import yaml
-from PIL import Image
 
 from fuzzing.mutate import TEXTS, json_text, mutated_bytes, mutated_document, mutated_table, yaml_text
 from fuzzing.sandbox import Outcome
+from fuzzing.seeds import OUT, Case, Seeds, named, write
 from mcofa.accuracy.predictor import load_predictor
-from mcofa.cli import main
-from mcofa.files.resources import data_folder
 from mcofa.space.arch import Arch, arch_from_json
 from mcofa.space.search_space import SearchSpace, load_space
 
-_MODELS = Path(__file__).resolve().parents[2] / "tests" / "data" / "tflm_arena"
-_BOARDS = ("microbit", "stm32f746", "rp2040", "mps2-an500", "stm32f103")
-_SPACES = ("mcofa-micro", "ofa-micro", "mcofa-v3", "compofa", "ofa")
 _TAGS = ("<script", "<img", "<iframe", "<object", 'onerror="')
-OUT = "out"
-
-
-@dataclass(frozen=True)
-class Case:
-    """A command on damaged files that lie in its folder, and a check of what it says when it succeeds.
-
-    The check returns what is wrong. ``fails_only``: it must not succeed, whatever the files hold.
-    """
-
-    arguments: tuple[str, ...]
-    check: Callable[[Outcome], str] = lambda _: ""
-    fails_only: bool = False
-
-
-class Seeds:
-    """The undamaged files, read once. A run is searched in ``folder``."""
-
-    def __init__(self, folder: Path) -> None:
-        boards, configs, zoo = (data_folder(name) for name in ("boards", "configs", "zoo"))
-        self.boards = [yaml.safe_load((boards / f"{name}.yaml").read_text()) for name in _BOARDS]
-        self.spaces = {name: load_space(name) for name in _SPACES}
-        self.configs = [yaml.safe_load(path.read_text()) for path in sorted(configs.glob("*.yaml"))]
-        tables = sorted(zoo.glob("*-micro-finetuned.csv"))
-        self.tables = [list(csv.reader(path.read_text().splitlines())) for path in tables]
-        self.predictor = (zoo / "mcofa-micro-finetuned.npz").read_bytes()
-        self.model = min(_MODELS.glob("*.tflite"), key=lambda path: path.stat().st_size).read_bytes()
-        self.images = _images()
-        self.run = _searched(folder / "run")
-        # Starts a program, once: to find the libraries of the system.
-        importlib.import_module("mcofa.supernet.training.train")
-
-
-def _searched(run: Path) -> dict[str, bytes]:
-    """The files of a run with a front."""
-    pareto = ["--pareto", "arena_bytes,latency_ms,top1_percent", "--time-limit", "2"]
-    quiet = io.StringIO()
-    with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
-        code = main(["search", "--board", "stm32f103", *pareto, "--out", str(run), "--json"])
-    assert code == 0, quiet.getvalue()
-    return {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
-
-
-def _images() -> dict[str, bytes]:
-    """Two classes of small images in every usual format."""
-    files = {}
-    formats = (("png", "L"), ("jpeg", "RGB"), ("bmp", "RGB"), ("png", "P"), ("gif", "P"), ("png", "I;16"))
-    for number, (kind, mode) in enumerate(formats):
-        for name in ("cat", "dog"):
-            data = io.BytesIO()
-            Image.new(mode, (9, 7 + number), 40 * number).save(data, kind)
-            files[f"images/{name}/{number}.{kind}"] = data.getvalue()
-    return files
-
-
-def _write(folder: Path, name: str, data: bytes) -> str:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    return name
-
-
-def _named(rng: Random, folder: Path, stem: str, suffix: str, data: bytes) -> str:
-    """Write a file, now and then under a name that nobody expects."""
-    name = f"{stem}{suffix}"
-    if rng.random() < 0.03:
-        odd = rng.choice(TEXTS)[:80].replace("/", "_").replace("\x00", "_")
-        name = f"{odd}{suffix}"
-    try:
-        return f"./{_write(folder, name, data)}"
-    except (OSError, UnicodeError):
-        return f"./{_write(folder, stem + suffix, data)}"
 
 
 # Boards
@@ -113,7 +29,7 @@ def _named(rng: Random, folder: Path, stem: str, suffix: str, data: bytes) -> st
 
 def _board_file(seeds: Seeds, rng: Random, folder: Path) -> str:
     document = mutated_document(rng, rng.choice(seeds.boards))
-    return _named(rng, folder, "board", rng.choice((".yaml", ".yaml", ".yml")), yaml_text(rng, document))
+    return named(rng, folder, "board", rng.choice((".yaml", ".yaml", ".yml")), yaml_text(rng, document))
 
 
 def _sane_board(outcome: Outcome) -> str:
@@ -132,7 +48,7 @@ def board_show(seeds: Seeds, rng: Random, folder: Path) -> Case:
 
 def board_cost(seeds: Seeds, rng: Random, folder: Path) -> Case:
     space = seeds.spaces["mcofa-micro"]
-    arch = _write(folder, "arch.json", json.dumps(space.smallest().to_json()).encode())
+    arch = write(folder, "arch.json", json.dumps(space.smallest().to_json()).encode())
     engine = rng.choice(("tflm", "aot"))
     options = ("--arch", arch, "--board", _board_file(seeds, rng, folder), "--engine", engine)
     return Case(
@@ -155,7 +71,7 @@ def board_design(seeds: Seeds, rng: Random, folder: Path) -> Case:
 
 
 def board_firmware(seeds: Seeds, rng: Random, folder: Path) -> Case:
-    model = _write(folder, "model.tflite", seeds.model)
+    model = write(folder, "model.tflite", seeds.model)
     options = ("--board", _board_file(seeds, rng, folder), "--engine", rng.choice(("tflm", "aot")))
     return Case(("firmware", model, *options, "--out", OUT, "--json"))
 
@@ -166,7 +82,7 @@ def board_firmware(seeds: Seeds, rng: Random, folder: Path) -> Case:
 def _space_file(seeds: Seeds, rng: Random, folder: Path) -> str:
     space = rng.choice(list(seeds.spaces.values()))
     document = mutated_document(rng, space.model_dump(mode="json", exclude_none=True))
-    return _named(rng, folder, "space", ".yaml", yaml_text(rng, document))
+    return named(rng, folder, "space", ".yaml", yaml_text(rng, document))
 
 
 def _sane_space(outcome: Outcome) -> str:
@@ -193,7 +109,7 @@ def space_cost(seeds: Seeds, rng: Random, folder: Path) -> Case:
         listed = space.decode(space.sample(1, _generator(rng))[0])
     except Exception:
         return Case(("spaces", "show", file, "--json"), fails_only=True)
-    chosen = _write(folder, "arch.json", json.dumps(rng.choice((arch, listed)).to_json()).encode())
+    chosen = write(folder, "arch.json", json.dumps(rng.choice((arch, listed)).to_json()).encode())
     board = rng.choice(((), ("--board", "stm32f746")))
     return Case(("cost", "--space", file, "--arch", chosen, *board, "--json"), lambda o: _sane_cost(o, space))
 
@@ -214,7 +130,7 @@ def space_search(seeds: Seeds, rng: Random, folder: Path) -> Case:
 def arch_cost(seeds: Seeds, rng: Random, folder: Path) -> Case:
     space = rng.choice(list(seeds.spaces.values()))
     arch = space.decode(space.sample(1, _generator(rng))[0])
-    file = _named(rng, folder, "arch", ".json", json_text(rng, mutated_document(rng, arch.to_json())))
+    file = named(rng, folder, "arch", ".json", json_text(rng, mutated_document(rng, arch.to_json())))
     board = ("--board", "stm32f746") if space.padding == "same" and rng.random() < 0.5 else ()
     return Case(
         ("cost", "--space", space.name, "--arch", file, *board, "--json"), lambda o: _sane_cost(o, space)
@@ -255,7 +171,7 @@ def _sane_search(run: Path, space: SearchSpace) -> str:
 
 
 def table_cost(seeds: Seeds, rng: Random, folder: Path) -> Case:
-    file = _named(rng, folder, "archs", ".csv", mutated_table(rng, rng.choice(seeds.tables)))
+    file = named(rng, folder, "archs", ".csv", mutated_table(rng, rng.choice(seeds.tables)))
     board = rng.choice(((), ("--board", "microbit")))
     space = rng.choice(("mcofa-micro", "mcofa-micro", "ofa-micro"))
     return Case(("cost", "--space", space, "--archs", file, *board), _sane_table)
@@ -269,7 +185,7 @@ def _sane_table(outcome: Outcome) -> str:
 
 def table_fit(seeds: Seeds, rng: Random, folder: Path) -> Case:
     number = rng.randrange(len(seeds.tables))
-    file = _named(rng, folder, "measured", ".csv", mutated_table(rng, seeds.tables[number]))
+    file = named(rng, folder, "measured", ".csv", mutated_table(rng, seeds.tables[number]))
     space = seeds.spaces["mcofa-micro"]
     arguments = ("fit-predictor", file, "--space", space.name, "--out", f"{OUT}.npz", "--json")
     return Case(arguments, lambda _: _sane_predictor(folder / f"{OUT}.npz", space))
@@ -284,8 +200,8 @@ def _sane_predictor(file: Path, space: SearchSpace) -> str:
 
 def predictor_cost(seeds: Seeds, rng: Random, folder: Path) -> Case:
     space = seeds.spaces["mcofa-micro"]
-    file = _named(rng, folder, "predictor", ".npz", mutated_bytes(rng, seeds.predictor))
-    arch = _write(folder, "arch.json", json.dumps(space.smallest().to_json()).encode())
+    file = named(rng, folder, "predictor", ".npz", mutated_bytes(rng, seeds.predictor))
+    arch = write(folder, "arch.json", json.dumps(space.smallest().to_json()).encode())
     return Case(
         ("cost", "--space", space.name, "--arch", arch, "--predictor", file, "--json"),
         lambda o: _sane_cost(o, space),
@@ -301,7 +217,7 @@ def _run(seeds: Seeds, rng: Random, folder: Path, damaged: str) -> str:
             data = json_text(rng, mutated_document(rng, json.loads(data)))
         elif name == damaged:
             data = mutated_table(rng, list(csv.reader(io.StringIO(data.decode()))))
-        _write(folder, f"{OUT}/{name}", data)
+        write(folder, f"{OUT}/{name}", data)
     return OUT
 
 
@@ -347,7 +263,7 @@ def _model_file(seeds: Seeds, rng: Random, folder: Path) -> str:
             data = data[:-end] + mutated_bytes(rng, data[-end:], 3)
         case _:
             data = mutated_bytes(rng, data)
-    return _named(rng, folder, "model", ".tflite", data)
+    return named(rng, folder, "model", ".tflite", data)
 
 
 def model_arena(seeds: Seeds, rng: Random, folder: Path) -> Case:
@@ -373,7 +289,7 @@ def model_firmware(seeds: Seeds, rng: Random, folder: Path) -> Case:
 def config_train(seeds: Seeds, rng: Random, folder: Path) -> Case:
     """A configuration whose data are nowhere: it is refused, if not for its own sake."""
     document = mutated_document(rng, {**rng.choice(seeds.configs), "data": "nowhere"})
-    file = _named(rng, folder, "config", ".yaml", yaml_text(rng, document))
+    file = named(rng, folder, "config", ".yaml", yaml_text(rng, document))
     return Case(("train", file, "--out", f"{OUT}/net.safetensors", "--json"), fails_only=True)
 
 
@@ -393,9 +309,9 @@ def images_train(seeds: Seeds, rng: Random, folder: Path) -> Case:
             case _:
                 files[name] = mutated_bytes(rng, files[name], 4)
     for name, data in files.items():
-        _write(folder, name, data)
+        write(folder, name, data)
     config = {**seeds.configs[0], "space": "mcofa-micro", "data": "images", "batch_size": 512}
-    _write(folder, "config.yaml", yaml.safe_dump(config).encode())
+    write(folder, "config.yaml", yaml.safe_dump(config).encode())
     return Case(("train", "config.yaml", "--out", f"{OUT}/net.safetensors", "--json"), fails_only=True)
 
 

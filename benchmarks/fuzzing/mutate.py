@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import csv
 import io
@@ -94,14 +95,18 @@ def mutated_bytes(rng: Random, data: bytes, most: int = 8) -> bytes:
 
 
 def mutated_document(rng: Random, document: Any) -> Any:
-    """Change one to three places of a document: other types, numbers, texts, keys, lengths, nesting."""
+    """Change one to three places of a document: other types, numbers, texts, keys, lengths, nesting.
+
+    What is nested too deeply to be changed stays so.
+    """
     changed = copy.deepcopy(document)
     for _ in range(rng.choice((1, 1, 1, 1, 2, 3))):
         places = _places(changed)
         if not places:
             return _value(rng)
         container, key = rng.choice(places)
-        _change(rng, container, key, places)
+        with contextlib.suppress(RecursionError):
+            _change(rng, container, key, places)
     return changed
 
 
