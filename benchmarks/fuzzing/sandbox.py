@@ -34,6 +34,7 @@ _PROGRAMS = frozenset(
     {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.spawn", "socket.connect"}
 )
 _WAITING = 20
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -109,12 +110,14 @@ def _refused(constant: str) -> Any:
 
 def _where(error: BaseException) -> str:
     """An exception, by its kind and the last place in the project that it went through."""
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename
-    ]
-    last = frames[-1]
-    return (
-        f"{type(error).__name__} in {Path(last.filename).name}:{last.lineno} {last.name}: {str(error)[:200]}"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_ours(frame.filename)]
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno} {frames[-1].name}"
+    return f"{type(error).__name__} in {place}: {str(error)[:200]}"
+
+
+def _is_ours(file: str) -> bool:
+    return str(Path(file).parent).startswith(
+        (str(_ROOT / "mcofa"), str(_ROOT / "export"), str(_ROOT / "benchmarks"))
     )
 
 
