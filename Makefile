@@ -3,7 +3,8 @@
 PYTHON ?= python3
 BOARD ?= stm32f746
 RUN ?= runs/$(BOARD)
-ENGINE ?= tflm
+ENGINE ?=
+WITH_ENGINE = $(if $(ENGINE),--engine $(ENGINE))
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -36,7 +37,7 @@ endef
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
-	@echo "Variables: BOARD=$(BOARD) RUN=$(RUN) ENGINE=$(ENGINE) (tflm or aot) PYTHON=$(PYTHON)"
+	@echo "Variables: BOARD=$(BOARD) RUN=$(RUN) ENGINE=$(ENGINE) (tflm or aot; empty: the run's) PYTHON=$(PYTHON)"
 
 .PHONY: setup
 setup: system $(STAMP) ## create .venv and install everything; once
@@ -110,22 +111,23 @@ zoo-table: setup ## fine-tune and measure what the zoo has for six arena budgets
 
 # What a run lacks is made.
 $(RUN)/manifest.json: | setup
-	$(MCOFA) search --board $(BOARD) --out $(RUN)
+	$(MCOFA) search --board $(BOARD) $(WITH_ENGINE) --out $(RUN)
 
 $(RUN)/network.tflite: | $(RUN)/manifest.json
-	$(MCOFA) export $(RUN)
+	$(MCOFA) export $(RUN) $(WITH_ENGINE)
 
 .PHONY: firmware
 firmware: setup $(RUN)/network.tflite ## firmware project for BOARD and ENGINE from RUN
-	$(MCOFA) firmware $(RUN) --board $(BOARD) --engine $(ENGINE)
+	$(MCOFA) firmware $(RUN) --board $(BOARD) $(WITH_ENGINE)
 
 .PHONY: emulate
 emulate: setup $(RUN)/network.tflite ## build it and run its self-test in QEMU
-	$(MCOFA) firmware $(RUN) --board $(BOARD) --engine $(ENGINE) --emulate
+	$(MCOFA) firmware $(RUN) --board $(BOARD) $(WITH_ENGINE) --emulate
 
 .PHONY: flash
+# The project that was written last: without ENGINE its folder is named after the run's engine.
 flash: firmware ## build it and write it to the board (DRY_RUN=1 only prints the command)
-	$(MAKE) -C $(RUN)/firmware/$(BOARD)-$(ENGINE) flash
+	$(MAKE) -C "$$(ls -td $(RUN)/firmware/$(BOARD)-$(or $(ENGINE),*)/ | head -1)" flash
 
 .PHONY: clean
 clean: ## remove build output and caches; runs/ and .venv stay

@@ -13,21 +13,22 @@ import sys
 import tempfile
 from pathlib import Path
 
-import export.firmware.aot_engine
+import export.engines.aot.firmware
+from export.engines.engine import device_engine
 from export.firmware.build import build
 from export.firmware.deployed_file import deployed_file
 from export.firmware.device_images import device_images
 from export.firmware.emulate import emulate
-from export.firmware.prepare_engine import prepare_engine
 from export.firmware.project import render_firmware
+from export.tflite.model_file import ModelFile
 from mcofa.boards import load_board
 
 
 def main() -> None:
     folder = Path(sys.argv[1])
     board = load_board(sys.argv[2] if len(sys.argv) > 2 else "mps2-an500")
-    export.firmware.aot_engine.OPTIMIZATION = os.environ.get(
-        "OPTIMIZATION", export.firmware.aot_engine.OPTIMIZATION
+    export.engines.aot.firmware.OPTIMIZATION = os.environ.get(
+        "OPTIMIZATION", export.engines.aot.firmware.OPTIMIZATION
     )
     measured = {
         entry["model"]: entry
@@ -40,13 +41,13 @@ def main() -> None:
     }
     print("model | arena, B | of TFLM's | flash, B | predicted | instructions | of TFLM's")
     for path in sorted(folder.glob("*.tflite")):
-        model = deployed_file(path.read_bytes(), path.name, board)
-        engine = prepare_engine("aot", board, model)
+        model = deployed_file(ModelFile(path.read_bytes(), path.name), board, "aot")
+        engine = device_engine("aot").firmware(board, model)
         if engine.flash_bytes > board.flash_bytes // 2:
             continue
         with tempfile.TemporaryDirectory() as name:
             project = Path(name) / "project"
-            render_firmware(board, engine, device_images(model, board), project)
+            render_firmware(board, engine, device_images(engine, board), project)
             sizes = build(project)
             report = emulate(project, board)
         assert report.images_equal_to_host == report.images

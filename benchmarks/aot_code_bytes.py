@@ -23,13 +23,14 @@ from pathlib import Path
 
 from export.aot.cmsis_nn import cmsis_nn
 from export.aot.render import kernel_sources
-from export.firmware.aot_engine import OPTIMIZATION
+from export.engines.aot.firmware import OPTIMIZATION
+from export.engines.engine import device_engine
 from export.firmware.build import build
 from export.firmware.deployed_file import deployed_file
 from export.firmware.device_images import device_images
-from export.firmware.engines import check_fits
-from export.firmware.prepare_engine import prepare_engine
+from export.firmware.engine_part import check_fits
 from export.firmware.project import render_firmware
+from export.tflite.model_file import ModelFile
 from export.tflite.parse import parse_tflite
 from mcofa.boards import board_names, load_board
 from mcofa.engines.aot import flash as aot_flash
@@ -157,15 +158,15 @@ def firmware_bytes(model: bytes) -> dict[str, int]:
     for name in board_names():
         board = load_board(name)
         on = board_target(board)
-        deployed = deployed_file(model, "model", board)
-        engine = prepare_engine("aot", board, deployed)
+        deployed = deployed_file(ModelFile(model, "model"), board, "aot")
+        engine = device_engine("aot").firmware(board, deployed)
         try:
             check_fits(engine, board)
         except BudgetError:
             continue
         with tempfile.TemporaryDirectory() as folder:
             project = Path(folder) / "project"
-            render_firmware(board, engine, device_images(deployed, board), project)
+            render_firmware(board, engine, device_images(engine, board), project)
             rest = build(project).flash_bytes - object_bytes(project / "build" / "aot" / "network.c.o")
         rest -= aot_flash.aot_code_bytes(graph, on) + aot_flash.firmware_bytes(graph, on)
         print(f"{name}: {rest:,} B besides the network", file=sys.stderr)

@@ -24,7 +24,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from export.firmware.tflm_engine import TFLM_COMMIT
+from export.engines.tflm.firmware import TFLM_COMMIT
 from mcofa.engines.tflm.runtime_code import TABLE_FILE, runtime_code_bytes
 from mcofa.files.atomic import write_atomic
 from mcofa.graph import OpKind

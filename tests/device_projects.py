@@ -13,14 +13,15 @@ from tiny_models import small_network
 
 from export.convert.to_c import DeployedModel, to_c
 from export.firmware.device_images import DeviceImages, image_count, random_images
-from export.firmware.engines import Engine
+from export.firmware.engine_part import EnginePart
+from export.tflite.model_file import ModelFile
 from mcofa.boards import Board
 
 ARENA_BYTES = 1_024
 
 MODEL = DeployedModel(
     name="tiny",
-    data=small_network(),
+    file=ModelFile(small_network()),
     input_shape=(1, 8, 8, 1),
     input_scale=0.0078431377,
     input_zero_point=-1,
@@ -39,7 +40,7 @@ MODEL = DeployedModel(
 COPY_ENGINE = """
 #include "engine.h"
 #include "%(name)s_model.h"
-const char engine_name[] = "tflm";
+const char engine_name[] = "copy";
 static volatile int initialised = 42;
 static volatile int zeroed;
 bool engine_setup(void) {
@@ -58,19 +59,27 @@ size_t engine_arena_used_bytes(void) { return kArenaBytes; }
 """
 
 
-def copy_engine(answer: str = "answer", model: DeployedModel = MODEL) -> Engine:
+def copy_engine(answer: str = "answer", model: DeployedModel = MODEL) -> EnginePart:
     """An engine that needs no library; ``answer`` is the C expression that ``engine_run`` returns."""
     files = {
         "engine.mk": b"ENGINE_OBJECTS :=\nENGINE_LIBRARIES :=\nLINK := $(CROSS)gcc\n",
         "src/engine_copy.c": (COPY_ENGINE % {"answer": answer, "name": model.name}).encode(),
         f"src/{model.name}_model.cc": to_c(model)[f"{model.name}_model.cc"],
     }
-    return Engine("tflm", model, model.arena_bytes, 8_192, "a copy loop and the model", files)
+    return EnginePart(
+        name="copy",
+        model=model,
+        arena_used_bytes=model.arena_bytes,
+        fills_arena=True,
+        flash_bytes=8_192,
+        flash_basis="a copy loop and the model",
+        files=files,
+    )
 
 
 def copied_images(board: Board, model: DeployedModel = MODEL) -> DeviceImages:
     """Random images with the answers of ``copy_engine``."""
-    images = random_images(model, image_count(model, board))
+    images = random_images(model, image_count(copy_engine(model=model), board))
     outputs = int(np.prod(model.output_shape))
     return DeviceImages(images, images.reshape(len(images), -1)[:, :outputs])
 

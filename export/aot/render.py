@@ -13,14 +13,12 @@ from export.aot.lowering import Call, Value, lower_op
 from export.aot.network import Network, read_network
 from export.templates.c_numbers import c_float
 from export.templates.render import render_template
-from mcofa.engines.aot.arena import Storage, kernel, storages
+from mcofa.engines.aot.arena import Storage, kernel, solved_plan, storages
 from mcofa.files.resources import data_folder
 from mcofa.graph import DType
-from mcofa.memory.offline import plan_offline
 from mcofa.memory.plan import Plan
 from mcofa.ops import KERNELS, OPERATORS, Target
 
-PLANNING_SECONDS = 10.0
 _ITEMS_PER_LINE = 16
 
 _C_TYPES = {DType.INT8: "int8_t", DType.FLOAT32: "float"}
@@ -91,7 +89,7 @@ def generate(data: bytes, name: str, on: Target) -> GeneratedNetwork:
     """
     network = read_network(data, name)
     planned = storages(network.graph, on)
-    plan = plan_offline([storage.buffer for storage in planned], PLANNING_SECONDS).plan
+    plan = solved_plan(planned)
     memory = _Memory(network, planned, plan)
     constants = _Constants()
     steps, kernels = [], []

@@ -11,14 +11,13 @@ import numpy as np
 
 from export.convert.manifest import onnx_agreement, sizes, versions
 from export.convert.run_subnet import load_run_subnet
-from export.convert.to_c import DeployedModel, to_c
+from export.convert.to_c import DeployedModel, target_words, to_c
 from export.convert.to_onnx import to_onnx
+from export.tflite.model_file import ModelFile
 from export.tflite.offline_plan import OfflinePlanned, with_offline_plan
-from export.tflite.parse import parse_tflite
 from export.tflite.quantization import FloatArray, Quantization
 from mcofa.boards import Board
-from mcofa.engines.tflm import account
-from mcofa.engines.tflm.runtime_code import graph_code_bytes
+from mcofa.engines.engine import load_engine
 from mcofa.engines.tflm.targets import board_target
 from mcofa.errors import ArenaCheckError
 from mcofa.lowering import lower
@@ -34,13 +33,14 @@ CALIBRATION_IMAGES = 128
 _COMPARED_IMAGES = 256
 
 
-def export_run(run: Run, checkpoint: Path) -> dict[str, Any]:
+def export_run(run: Run, checkpoint: Path, engine_name: str | None = None) -> dict[str, Any]:
     """Export the arch that the search chose; return (and record) the manifest's export section.
 
     The weights come from ``checkpoint``, batch norm recalibrated, or from fine-tuning. Activations
     are quantized by the ranges over 128 training images spread over the split, or by those that
-    quantization-aware fine-tuning trained for. Where a better memory plan than TFLM's own saves
-    arena on the board, the file carries it.
+    quantization-aware fine-tuning trained for. The files are for the engine that was searched for, or
+    ``engine_name``; for one that keeps the model file, that carries a memory plan where a better one than
+    TFLM's own saves arena on the board.
 
     Raises:
         RunError: the run holds no search result, or that of a search without a board.
@@ -59,14 +59,18 @@ def export_run(run: Run, checkpoint: Path) -> dict[str, Any]:
     held_out = _normalised(data, data.validation.spread(_COMPARED_IMAGES))
     tflite = source.to_tflite(onnx_model, images)
 
-    board = run.board
-    graph = parse_tflite(tflite.data, "network.tflite")
+    board, engine = run.board, load_engine(engine_name or run.engine)
+    unplanned = ModelFile(tflite.data)
+    graph = unplanned.graph
     if graph != lower(header.space, arch):
         raise ArenaCheckError(
             f"the exported graph differs from the one that the search predicted from ({arch})",
             "report this as a bug, with the run's manifest.json",
         )
-    planned = with_plan_if_it_fits(tflite.data, board, recorded_budget(run.search.budget))
+    planned = None
+    if engine.keeps_model_file:
+        planned = with_plan_if_it_fits(unplanned, board, recorded_budget(run.search.budget))
+    model = unplanned if planned is None else planned.file
     section: dict[str, Any] = {
         "checkpoint": source.searched.provenance,
         "weights": source.weights,
@@ -87,9 +91,11 @@ def export_run(run: Run, checkpoint: Path) -> dict[str, Any]:
         },
         "output": _quantized(graph.tensors[graph.outputs[0]].shape, tflite.output_quantization),
         "op_kinds": [str(kind) for kind in tflite.op_kinds],
-        "arena_bytes": arena_on(planned.data, board),
-        "offline_plan": {
-            "used": planned.data != tflite.data,
+        "engine": engine.name,
+        "arena_bytes": engine.deployed_arena_bytes(model.graph, board),
+        "offline_plan": planned
+        and {
+            "used": planned.file is not unplanned,
             "saved_bytes": planned.saved_bytes,
             "growth_bytes": planned.growth_bytes,
             "head_bytes_before": planned.head_bytes_before,
@@ -97,26 +103,26 @@ def export_run(run: Run, checkpoint: Path) -> dict[str, Any]:
             "lower_bound_bytes": planned.lower_bound_bytes,
             "proven_optimal": planned.proven_optimal,
         },
-        "sizes": sizes(graph, planned.data, len(planned.data) - len(tflite.data)),
+        "sizes": sizes(graph, model, len(model.data) - len(unplanned.data)),
         "onnx_against_pytorch": onnx_agreement(onnx_bytes, logits(subnet, held_out), held_out, "validation"),
         "versions": versions(),
     }
-    sources = to_c(deployed_model(section, planned.data, board))
+    sources = to_c(deployed_model(section, model, board, engine.name))
     section["onnx"] = artefact("network.onnx", onnx_bytes)
-    section["tflite"] = artefact("network.tflite", planned.data)
+    section["tflite"] = artefact("network.tflite", model.data)
     section["c_arrays"] = [artefact(name, source) for name, source in sources.items()]
-    run.record("export", section, {"network.onnx": onnx_bytes, "network.tflite": planned.data, **sources})
+    run.record("export", section, {"network.onnx": onnx_bytes, "network.tflite": model.data, **sources})
     return section
 
 
-def deployed_model(exported: dict[str, Any], tflite: bytes, board: Board) -> DeployedModel:
-    """Return what the firmware must know, with the arena that ``board`` needs.
+def deployed_model(exported: dict[str, Any], model: ModelFile, board: Board, engine: str) -> DeployedModel:
+    """Return what a firmware with ``engine`` must know, with the arena that it needs on ``board``.
 
-    ``exported`` is the manifest's export section, ``tflite`` the model file.
+    ``exported`` is the manifest's export section of ``model``.
     """
     return DeployedModel(
         name=MODEL_NAME,
-        data=tflite,
+        file=model,
         input_shape=tuple(exported["input"]["shape"]),
         input_scale=exported["input"]["scale"],
         input_zero_point=exported["input"]["zero_point"],
@@ -128,30 +134,22 @@ def deployed_model(exported: dict[str, Any], tflite: bytes, board: Board) -> Dep
         std=exported["preprocessing"]["std"],
         rotate_180=exported["input"]["rotate_180"],
         op_kinds=tuple(exported["op_kinds"]),
-        arena_bytes=arena_on(tflite, board),
-        target=f"{board.name}, {board.core}, {board.kernels}",
+        arena_bytes=load_engine(engine).deployed_arena_bytes(model.graph, board),
+        target=target_words(board, engine),
     )
 
 
-def arena_on(tflite: bytes, board: Board) -> int:
-    """Return the minimum arena, in bytes, that a model file needs on ``board``."""
-    minimum_bytes = account(parse_tflite(tflite, "network.tflite"), board_target(board)).minimum_bytes
-    assert minimum_bytes is not None
-    return minimum_bytes
-
-
-def with_plan_if_it_fits(tflite: bytes, board: Board, budget: Budget) -> OfflinePlanned:
+def with_plan_if_it_fits(model: ModelFile, board: Board, budget: Budget) -> OfflinePlanned:
     """Plan the activations for ``board`` where that saves arena and the file stays within ``budget``."""
-    planned = with_offline_plan(tflite, "network.tflite", board_target(board))
-    code_bytes = graph_code_bytes(parse_tflite(tflite, "network.tflite"), board)
+    planned = with_offline_plan(model, board_target(board))
     model_bytes = len(planned.data)
     used = {
         "model_bytes": model_bytes,
-        "flash_bytes": model_bytes + code_bytes + board.reserved.firmware_flash_bytes,
+        "flash_bytes": load_engine("tflm").needs(model.graph, board, model_bytes).flash.total_bytes,
     }
     if all(used[name] <= limit for name, limit in budget.limits.items() if name in used):
         return planned
-    return replace(planned, data=tflite, head_bytes_after=planned.head_bytes_before, saved_bytes=0)
+    return replace(planned, file=model, head_bytes_after=planned.head_bytes_before, saved_bytes=0)
 
 
 def _normalised(data: ImageData, split: Split) -> FloatArray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from export.runtimes import float_onnx
 from export.runtimes import tflm as arena
-from export.tflite.parse import parse_tflite
+from export.tflite.model_file import ModelFile
 from export.tflite.quantization import FloatArray
 from mcofa.engines.tflm import account, target
 from mcofa.engines.tflm.model_file import model_file_bytes
@@ -33,18 +33,17 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{package: version(package) for package in _PACKAGES}}
 
 
-def sizes(predicted: Graph, tflite: bytes, plan_growth_bytes: int) -> dict[str, Any]:
-    """Return predicted and measured sizes of the file ``tflite``, in bytes.
+def sizes(predicted: Graph, model: ModelFile, plan_growth_bytes: int) -> dict[str, Any]:
+    """Return predicted and measured sizes of the file ``model``, in bytes.
 
     ``predicted`` is the graph that the search knew; ``plan_growth_bytes`` is what an offline memory
     plan adds to its file. The arena is measured where TFLM runs, on x86-64.
     """
-    written = parse_tflite(tflite, "network.tflite")
-    on_host = account(written, target("x86-64", "reference"))
-    measured = arena.measure(tflite, "network.tflite")
+    on_host = account(model.graph, target("x86-64", "reference"))
+    measured = arena.measure(model.data, model.name)
     return {
         "model_predicted_bytes": model_file_bytes(predicted) + plan_growth_bytes,
-        "model_bytes": len(tflite),
+        "model_bytes": len(model.data),
         "x86_64_head_predicted_bytes": on_host.head_bytes,
         "x86_64_head_bytes": measured.head_bytes,
         "x86_64_tail_predicted_bytes": on_host.recording_tail_bytes,

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 
 from export.templates.render import render_template
+from export.tflite.model_file import ModelFile
+from mcofa.boards import Board
 from mcofa.errors import FileFormatError, McofaError
 
 
@@ -17,7 +19,7 @@ class DeployedModel:
     ``(pixel / 255 - mean[c]) / std[c]`` before quantization (a single mean and
     standard deviation serve every channel); with ``rotate_180`` the image is fed
     rotated by 180 degrees. ``op_kinds`` are TFLite builtin names, sorted and unique.
-    ``arena_bytes`` is the minimum arena on ``target``, which names board, core and kernels:
+    ``arena_bytes`` is the arena to reserve on ``target``, which names board, core, kernels and engine:
     each of them changes it.
 
     Raises:
@@ -25,7 +27,7 @@ class DeployedModel:
     """
 
     name: str
-    data: bytes
+    file: ModelFile
     input_shape: tuple[int, ...]
     input_scale: float
     input_zero_point: int
@@ -39,6 +41,11 @@ class DeployedModel:
     op_kinds: tuple[str, ...]
     arena_bytes: int
     target: str
+
+    @property
+    def data(self) -> bytes:
+        """The bytes of the file."""
+        return self.file.data
 
     def __post_init__(self) -> None:
         """Refuse what would become invalid C."""
@@ -95,6 +102,11 @@ class DeployedModel:
 
     def _for_each_channel(self, value: float | tuple[float, ...]) -> tuple[float, ...]:
         return value if isinstance(value, tuple) else (value,) * self.input_shape[-1]
+
+
+def target_words(board: Board, engine: str) -> str:
+    """Return what an arena is for, in words."""
+    return f"{board.name}, {board.core}, {board.kernels}, engine {engine}"
 
 
 def to_c(model: DeployedModel) -> dict[str, bytes]:

@@ -4,43 +4,42 @@ from __future__ import annotations
 
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from export.convert.to_c import DeployedModel
-from export.tflite.parse import parse_tflite
+from export.convert.to_c import DeployedModel, target_words
+from export.tflite.model_file import ModelFile
 from mcofa.boards import Board
-from mcofa.engines.tflm import account
-from mcofa.engines.tflm.targets import board_target
+from mcofa.engines.engine import load_engine
 from mcofa.errors import FileFormatError
 from mcofa.graph import DType
 
 
-def deployed_file(data: bytes, path: str, board: Board) -> DeployedModel:
-    """Return the model in ``data``; classes are named by their numbers, pixels are taken as pixel / 255.
+def deployed_file(model: ModelFile, board: Board, engine: str) -> DeployedModel:
+    """Return what a firmware with ``engine`` must know of ``model``.
+
+    Classes are named by their numbers, pixels are taken as pixel / 255.
 
     Raises:
         FileFormatError: not a .tflite file with one int8 input and one int8 output.
-        UnsupportedOpError: an op that the arena accounting has no rule for.
+        UnsupportedOpError: an op that the engine cannot run.
     """
-    graph = parse_tflite(data, path)
+    graph = model.graph
     ends = [graph.tensors[index] for index in (*graph.inputs, *graph.outputs)]
     if len(ends) != 2 or any(tensor.dtype is not DType.INT8 for tensor in ends):
         raise FileFormatError(
-            path,
+            model.name,
             f"has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs of types "
             f"{', '.join(str(tensor.dtype) for tensor in ends)}",
             "convert it with one int8 input and one int8 output",
         )
     interpreter = Interpreter(
-        model_content=data, experimental_op_resolver_type=OpResolverType.BUILTIN_REF, num_threads=1
+        model_content=model.data, experimental_op_resolver_type=OpResolverType.BUILTIN_REF, num_threads=1
     )
     (input_scale, input_zero_point), (output_scale, output_zero_point) = (
         details[0]["quantization"]
         for details in (interpreter.get_input_details(), interpreter.get_output_details())
     )
-    arena_bytes = account(graph, board_target(board)).minimum_bytes
-    assert arena_bytes is not None
     return DeployedModel(
         name="network",
-        data=data,
+        file=model,
         input_shape=ends[0].shape,
         input_scale=float(input_scale),
         input_zero_point=int(input_zero_point),
@@ -52,6 +51,6 @@ def deployed_file(data: bytes, path: str, board: Board) -> DeployedModel:
         std=1.0,
         rotate_180=False,
         op_kinds=tuple(sorted({str(op.kind) for op in graph.ops})),
-        arena_bytes=arena_bytes,
-        target=f"{board.name}, {board.core}, {board.kernels}",
+        arena_bytes=load_engine(engine).deployed_arena_bytes(graph, board),
+        target=target_words(board, engine),
     )

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from export.convert.to_c import DeployedModel
+from export.firmware.engine_part import EnginePart
 from export.runtimes import litert
 from export.runtimes.litert import Int8Array
 from mcofa.boards import Board
-from mcofa.engines.tflm.runtime_code import runtime_code_bytes
-from mcofa.graph import OpKind
 
 EMULATED_IMAGES = 50
 """Test images in a firmware for an emulated board; a real one carries one."""
@@ -25,8 +24,8 @@ class DeviceImages:
     outputs: Int8Array
 
 
-def device_images(model: DeployedModel, board: Board, candidates: Int8Array | None = None) -> DeviceImages:
-    """Return as many images as ``board`` carries, with the answers of ``model`` to them.
+def device_images(engine: EnginePart, board: Board, candidates: Int8Array | None = None) -> DeviceImages:
+    """Return as many images as ``board`` carries beside ``engine``, with the answers of its model to them.
 
     The first of ``candidates``, int8 (n, rows, columns, channels); without candidates random
     bytes, always the same.
@@ -34,21 +33,20 @@ def device_images(model: DeployedModel, board: Board, candidates: Int8Array | No
     Raises:
         FileFormatError: LiteRT cannot load the model.
     """
-    count = image_count(model, board)
+    model, count = engine.model, image_count(engine, board)
     images = random_images(model, count) if candidates is None else candidates[:count]
     return DeviceImages(images, litert.invoke(model.data, images, model.name))
 
 
-def image_count(model: DeployedModel, board: Board) -> int:
+def image_count(engine: EnginePart, board: Board) -> int:
     """Return how many images a firmware carries: 50 if emulated, fewer where they do not fit, else 1."""
     if board.emulate is None:
         return 1
+    model = engine.model
     each_bytes = int(np.prod(model.input_shape) + np.prod(model.output_shape))
     free_bytes = board.images_region.bytes
     if board.images_region == board.flash_region:
-        code_bytes = runtime_code_bytes(map(OpKind, model.op_kinds), board.core, board.kernels)
-        taken_bytes = len(model.data) + code_bytes + board.reserved.firmware_flash_bytes
-        free_bytes = board.flash_budget_bytes - taken_bytes
+        free_bytes = board.flash_budget_bytes - engine.flash_bytes
     return max(1, min(EMULATED_IMAGES, free_bytes // each_bytes))
 
 

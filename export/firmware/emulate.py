@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from export.firmware.engine_part import EnginePart
 from export.firmware.project import PROGRAM
 from mcofa.boards import Board, board_names, load_board
 from mcofa.errors import McofaError
@@ -116,13 +117,13 @@ def boot_report(text: str, otherwise: str) -> BootReport:
     )
 
 
-def enforce_report(report: BootReport, sha256: str) -> None:
-    """Do nothing when the self-test passed with the model of this hash.
+def enforce_report(report: BootReport, engine: EnginePart) -> None:
+    """Do nothing when the self-test passed with this engine and its model.
 
     Raises:
         EmulationError: says what differs.
     """
-    failures = []
+    failures, sha256 = [], engine.model.file.sha256
     if report.model_sha256 != sha256:
         failures.append(f"it runs the model {report.model_sha256[:12]}, not {sha256[:12]}")
     if report.images_equal_to_host != report.images:
@@ -130,8 +131,7 @@ def enforce_report(report: BootReport, sha256: str) -> None:
             f"{report.images - report.images_equal_to_host} of {report.images} images get other output bytes "
             "than on the host"
         )
-    # CMSIS-NN leaves the end of its scratch untouched on some cores; TFLM's arena has a tail there.
-    if report.engine == "tflm" and report.arena_touched_bytes != report.arena_reserved_bytes:
+    if engine.fills_arena and report.arena_touched_bytes != report.arena_reserved_bytes:
         failures.append(
             f"it touches {report.arena_touched_bytes:,} B of an arena of {report.arena_reserved_bytes:,} B"
         )

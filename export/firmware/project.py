@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,8 +12,7 @@ import numpy as np
 
 from export.convert.to_c import DeployedModel, to_c
 from export.firmware.device_images import DeviceImages
-from export.firmware.engines import Engine
-from export.firmware.tflm_engine import TFLM_COMMIT
+from export.firmware.engine_part import EnginePart
 from export.runtimes.litert import Int8Array
 from export.templates.render import render_template
 from mcofa.boards import Board
@@ -48,7 +46,7 @@ _SOURCES = (
 _PROJECT_FILES = ("Makefile", "README.md", "linker.ld", *(f"src/{name}" for name in _SOURCES))
 
 
-def render_firmware(board: Board, engine: Engine, images: DeviceImages, destination: Path) -> list[Path]:
+def render_firmware(board: Board, engine: EnginePart, images: DeviceImages, destination: Path) -> list[Path]:
     """Write a complete firmware project into ``destination``.
 
     The project is written beside ``destination`` and renamed, so it is there whole or
@@ -89,7 +87,7 @@ def pixel_table(model: DeployedModel) -> list[Int8Array]:
     return rows
 
 
-def _project_contents(board: Board, engine: Engine, images: DeviceImages) -> dict[str, bytes]:
+def _project_contents(board: Board, engine: EnginePart, images: DeviceImages) -> dict[str, bytes]:
     model = engine.model
     core = board.core_facts
     if core.start_up is None:
@@ -102,15 +100,16 @@ def _project_contents(board: Board, engine: Engine, images: DeviceImages) -> dic
         "board": board,
         "model": model,
         "engine": engine.name,
+        "fills_arena": engine.fills_arena,
         "arena_used_bytes": engine.arena_used_bytes,
-        "model_sha256": hashlib.sha256(model.data).hexdigest(),
+        "model_sha256": model.file.sha256,
         "test_images": images,
         "pixel_table": pixel_table(model),
         "core": core,
         "counter": "dwt" if core.start_up.cycle_counter and not board.emulate else "systick",
         "flash_command": board.flash.command_for(PROGRAM) if board.flash else [],
         "emulate_command": board.emulator_command(PROGRAM.with_suffix(".elf")),
-        "tflm_commit": TFLM_COMMIT,
+        "engine_readme": engine.readme,
     }
     contents = {name: render_template(f"project/{name}.jinja", **values) for name in _PROJECT_FILES}
     start = board.start.code if board.start else "semihosted" if board.emulate else "stub"

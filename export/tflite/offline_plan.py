@@ -20,6 +20,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from export.tflite.model_file import ModelFile
 from export.tflite.parse import GARBAGE_ERRORS, OFFLINE_PLAN, parse_tflite
 from mcofa.engines.tflm import Target
 from mcofa.engines.tflm.offline import plan_graph
@@ -43,10 +44,10 @@ class OfflinePlanned:
     ``saved_bytes`` is what the minimum arena falls by (on x86-64: head and tail). No plan has
     a head below ``lower_bound_bytes``; ``proven_optimal`` says that none is smaller than
     ``head_bytes_after``. ``growth_bytes`` is what the plan adds to the file, so to the flash.
-    When nothing is saved, ``data`` is the file that was given.
+    When nothing is saved, ``file`` is the one that was given.
     """
 
-    data: bytes
+    file: ModelFile
     head_bytes_before: int
     head_bytes_after: int
     saved_bytes: int
@@ -54,11 +55,16 @@ class OfflinePlanned:
     lower_bound_bytes: int
     proven_optimal: bool
 
+    @property
+    def data(self) -> bytes:
+        """The bytes of the file."""
+        return self.file.data
 
-def with_offline_plan(data: bytes, name: str, on: Target, time_limit_seconds: float = 10.0) -> OfflinePlanned:
-    """Return the .tflite file ``data`` with a better memory plan than TFLM's for ``on``.
 
-    The same file gives the same bytes. ``name`` is used in messages only. On other targets
+def with_offline_plan(model: ModelFile, on: Target, time_limit_seconds: float = 10.0) -> OfflinePlanned:
+    """Return ``model`` with a better memory plan than TFLM's for ``on``.
+
+    The same file gives the same bytes. On other targets
     the new file runs too, but its head may be larger there than without the plan, because
     their scratch differs.
 
@@ -67,16 +73,17 @@ def with_offline_plan(data: bytes, name: str, on: Target, time_limit_seconds: fl
         UnsupportedOpError: names all the ops that the accounting has no rule for.
         McofaError: the solver is needed and not installed.
     """
-    graph = parse_tflite(data, name)
-    planned = plan_graph(graph, on, time_limit_seconds)
+    planned = plan_graph(model.graph, on, time_limit_seconds)
     offsets = planned.graph.offline_offsets
-    written = data if planned.graph is graph or offsets is None else _with_plan(data, name, offsets)
+    written = model
+    if planned.graph is not model.graph and offsets is not None:
+        written = ModelFile(_with_plan(model.data, model.name, offsets), model.name)
     return OfflinePlanned(
-        data=written,
+        file=written,
         head_bytes_before=planned.before.head_bytes,
         head_bytes_after=planned.after.head_bytes,
         saved_bytes=planned.saved_bytes,
-        growth_bytes=len(written) - len(data),
+        growth_bytes=len(written.data) - len(model.data),
         lower_bound_bytes=planned.lower_bound_bytes,
         proven_optimal=planned.proven_optimal,
     )

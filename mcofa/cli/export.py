@@ -10,6 +10,7 @@ import click
 from mcofa.cli.options import json_option, names_file, open_run, refuse_typed, run_argument
 from mcofa.cli.output import in_bytes, print_json, print_table, table_of
 from mcofa.cli.run_board import board_of_run
+from mcofa.cli.run_engine import engine_of, engine_option
 
 
 @click.command()
@@ -26,27 +27,31 @@ from mcofa.cli.run_board import board_of_run
     show_default=True,
     help="tensorflow: let TensorFlow convert the network too, and compare the two files.",
 )
+@engine_option
 @json_option
-def export(run_folder: Path | None, checkpoint: Path | None, converter: str, as_json: bool) -> None:
+def export(
+    run_folder: Path | None, checkpoint: Path | None, converter: str, engine_name: str | None, as_json: bool
+) -> None:
     """Turn the run's arch into ONNX, an int8 .tflite and C arrays."""
     run = open_run(run_folder)
     board_of_run(run, None)
+    engine = engine_of(run, engine_name)
     from export.convert.deploy import export_run
     from mcofa.supernet.finetune.searched import default_checkpoint
 
     if converter == "tensorflow":
         from export.checks.second_opinion import second_opinion
 
-        export_run(run, checkpoint or default_checkpoint(run))
+        export_run(run, checkpoint or default_checkpoint(run), engine)
         section = second_opinion(run)
     else:
-        section = export_run(run, checkpoint or default_checkpoint(run))
+        section = export_run(run, checkpoint or default_checkpoint(run), engine)
     if as_json:
         print_json({"run": str(run.folder), **section})
         return
     for artefact in (section["onnx"], section["tflite"], *section["c_arrays"]):
         click.echo(f"{run.folder / artefact['file']}  {in_bytes(artefact['bytes'])}")
-    click.echo(f"minimum arena {in_bytes(section['arena_bytes'])}; {_plan_words(section['offline_plan'])}")
+    click.echo(f"minimum arena {in_bytes(section['arena_bytes'])}, engine {engine}; {_plan_words(section)}")
     if "second_opinion" in section:
         click.echo(_comparison_words(section["second_opinion"]))
 
@@ -162,7 +167,10 @@ def _print_verification(section: dict[str, Any], list_ops: bool) -> None:
     )
 
 
-def _plan_words(plan: dict[str, Any]) -> str:
+def _plan_words(section: dict[str, Any]) -> str:
+    plan = section["offline_plan"]
+    if plan is None:
+        return "the memory plan is part of the generated program"
     if plan["used"]:
         saved, growth = in_bytes(plan["saved_bytes"]), in_bytes(plan["growth_bytes"])
         return f"the file carries a memory plan that saves {saved} of arena and takes {growth} of flash"

@@ -10,12 +10,12 @@ import click
 from mcofa.cli.options import json_option, names_file, open_run, with_kernels
 from mcofa.cli.output import in_bytes, print_json, read_bytes
 from mcofa.cli.run_board import board_of_file, board_of_run, board_option
-from mcofa.engines.engine import DEFAULT_ENGINE, ENGINES
+from mcofa.cli.run_engine import engine_of, engine_option
 
 if TYPE_CHECKING:
     from export.firmware.build import LinkedSizes
     from export.firmware.emulate import BootReport
-    from export.firmware.engines import Engine
+    from export.firmware.engine_part import EnginePart
     from export.runtimes.litert import Int8Array
     from mcofa.boards import Board, Kernels
     from mcofa.runs.run import Run
@@ -24,14 +24,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("subject", metavar="[RUN|MODEL.tflite]", required=False, type=click.Path(path_type=Path))
 @board_option
-@click.option(
-    "--engine",
-    "engine_name",
-    type=click.Choice(list(ENGINES)),
-    default=DEFAULT_ENGINE,
-    show_default=True,
-    help="What runs the network: TensorFlow Lite Micro (needs TFLM_DIR to build), or generated C.",
-)
+@engine_option
 @click.option(
     "--kernels", type=click.Choice(["reference", "cmsis-nn"]), help="Default: what the board's profile says."
 )
@@ -44,7 +37,7 @@ if TYPE_CHECKING:
 def firmware(
     subject: Path | None,
     board_name: str | None,
-    engine_name: str,
+    engine_name: str | None,
     kernels: Kernels | None,
     out: Path | None,
     built: bool,
@@ -64,30 +57,34 @@ def firmware(
     else:
         run = open_run(subject)
         board = board_of_run(run, board_name)
-    board = with_kernels(board, kernels, engine_name)
+    chosen = engine_of(run, engine_name)
+    board = with_kernels(board, kernels, chosen)
     if emulated:
         from export.firmware.emulate import check_emulated, emulate, enforce_report
 
         check_emulated(board)
+    from export.engines.engine import device_engine
     from export.firmware.device_images import device_images
-    from export.firmware.engines import check_fits
-    from export.firmware.prepare_engine import prepare_engine
+    from export.firmware.engine_part import check_fits
     from export.firmware.project import render_firmware
+    from export.tflite.model_file import ModelFile
 
     if run is None:
         from export.firmware.deployed_file import deployed_file
 
-        model, candidates = deployed_file(data, str(subject), board), None
+        file = ModelFile(data, str(subject))
+        model, candidates = deployed_file(file, board, chosen), None
     else:
         from export.convert.deploy import deployed_model
 
         exported = run.section("export")
-        model = deployed_model(exported, run.read(run.export.tflite), board)
+        file = ModelFile(run.read(run.export.tflite))
+        model = deployed_model(exported, file, board, chosen)
         candidates = _images_of(exported)
-    engine = prepare_engine(engine_name, board, model)
+    engine = device_engine(chosen).firmware(board, model)
     check_fits(engine, board)
     folder = out or _default_folder(run, board, engine)
-    images = device_images(model, board, candidates)
+    images = device_images(engine, board, candidates)
     files = [
         str(path.relative_to(folder.absolute())) for path in render_firmware(board, engine, images, folder)
     ]
@@ -119,7 +116,7 @@ def firmware(
     if as_json:
         print_json({"run": str(run.folder) if run else None, **section})
     if emulated:
-        enforce_report(report, _sha256(model.data))
+        enforce_report(report, engine)
     elif not as_json:
         click.echo(f"next: read {folder / 'README.md'}, then `make -C {folder}`")
 
@@ -136,19 +133,12 @@ def _images_of(exported: dict[str, Any]) -> Int8Array | None:
         return None
 
 
-def _sha256(data: bytes) -> str:
-    """Return the hash by which a firmware names its model."""
-    import hashlib
-
-    return hashlib.sha256(data).hexdigest()
-
-
-def _default_folder(run: Run | None, board: Board, engine: Engine) -> Path:
+def _default_folder(run: Run | None, board: Board, engine: EnginePart) -> Path:
     assert run is not None
     return run.folder / "firmware" / f"{board.name}-{engine.name}"
 
 
-def _linked(sizes: LinkedSizes, engine: Engine, board: Board) -> dict[str, Any]:
+def _linked(sizes: LinkedSizes, engine: EnginePart, board: Board) -> dict[str, Any]:
     from mcofa.boards import ARENA_GUARD_BYTES
 
     reserved = board.reserved

@@ -128,6 +128,14 @@ class Engine(Protocol):
             UnsupportedOpError: names the ops of the graph that the engine cannot run.
         """
 
+    def deployed_arena_bytes(self, graph: Graph, board: Board) -> int:
+        """Return the arena that a firmware reserves: what it needs, or less where planning took longer.
+
+        Raises:
+            UnsupportedOpError: names the ops of the graph that the engine cannot run.
+            McofaError: a solver is needed and not installed.
+        """
+
     def latency(self, graph: Graph, board: Board) -> LatencyEstimate:
         """Return an estimate of how long one inference takes on ``board``."""
 

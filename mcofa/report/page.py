@@ -17,6 +17,7 @@ from mcofa.draw.timeline import timeline_svg
 from mcofa.graph import Graph
 from mcofa.memory.timeline import Timeline
 from mcofa.report.accuracy import accuracy_steps, weights_note
+from mcofa.report.compared import compared
 from mcofa.report.front import PageFront
 from mcofa.space.arch import Arch, arch_from_json
 from mcofa.space.search_space import SearchSpace
@@ -188,13 +189,14 @@ def _sizes(manifest: dict[str, Any]) -> list[tuple[str, int, int | None]]:
         model_bytes = manifest["search"]["predicted"].get("model_bytes")
         plan = manifest["export"]["offline_plan"]
         if model_bytes is not None:
-            growth = plan["growth_bytes"] if plan["used"] else 0
+            growth = plan["growth_bytes"] if plan and plan["used"] else 0
             rows.append(("model file", model_bytes + growth, manifest["export"]["tflite"]["bytes"]))
     if "arena_check" in manifest:
         check = manifest["arena_check"]
-        for part in ("head", "tail"):
-            predicted, measured = (check[f"x86_64_{how}_{part}_bytes"] for how in ("predicted", "measured"))
-            rows.append((f"arena, x86-64, {part}", predicted, measured))
+        rows += [
+            (f"arena, {place}, {part}", predicted, measured)
+            for place, part, predicted, measured in compared(check)
+        ]
         rows.append((f"arena, {check['board']} ({check['core']})", check["arena_bytes"], None))
     return rows
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mcofa.report.accuracy import accuracy_steps, weights_note
+from mcofa.report.compared import compared
 from mcofa.space.arch import arch_from_json
 
 
@@ -40,14 +41,18 @@ def _search_rows(found: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
 
 
 def _arena_rows(check: dict[str, Any], _: Path) -> list[tuple[str, str]]:
-    rows = []
-    for origin in ("predicted", "measured"):
-        head, tail = (check[f"x86_64_{origin}_{part}_bytes"] for part in ("head", "tail"))
-        rows.append((f"arena, x86-64, {origin}", f"{head + tail:,} B = head {head:,} + tail {tail:,}"))
+    rows = [
+        (f"arena, {place}, {part}", f"predicted {predicted:,} B, {_measured(measured)}")
+        for place, part, predicted, measured in compared(check)
+    ]
     of_file = _of(check["arena_bytes"], check["arena_budget_bytes"])
     rows.append((f"minimum arena, {check['board']}, of the file", of_file))
     verdict = "passed" if check["passed"] else "; ".join(check["failures"])
     return [*rows, (f"arena check, {check['board']}", verdict)]
+
+
+def _measured(size_bytes: int | None) -> str:
+    return "not measured" if size_bytes is None else f"measured {size_bytes:,} B"
 
 
 def _file_rows(exported: dict[str, Any], folder: Path) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 import pydantic
 
 from mcofa.boards import Board, Kernels
-from mcofa.engines.engine import ENGINES
+from mcofa.engines.engine import DEFAULT_ENGINE, ENGINES
 from mcofa.space.resolution import ResolutionInFile
 from mcofa.space.search_space import SearchSpace
 
@@ -221,8 +221,9 @@ class ExportSection(Section):
     input: QuantizedInput
     output: Quantized
     op_kinds: tuple[str, ...]
+    engine: EngineName = DEFAULT_ENGINE
     arena_bytes: Count
-    offline_plan: Plan
+    offline_plan: Plan | None = None
     onnx: Artefact
     tflite: Artefact
     c_arrays: tuple[Artefact, ...]
@@ -248,14 +249,25 @@ class VerifySection(Section):
     passed: bool
 
 
+class Compared(Part):
+    """A size that was predicted, and measured where it could be."""
+
+    place: str
+    part: str
+    predicted_bytes: Count
+    measured_bytes: Count | None
+
+
 class ArenaCheckSection(Section):
     """Predicted and measured memory of the exported file on a board."""
 
     board: str
     core: str
     kernels: str
+    engine: EngineName = DEFAULT_ENGINE
     arena_bytes: Count
     arena_budget_bytes: Count
+    comparisons: tuple[Compared, ...] | None = None
     passed: bool
     failures: tuple[str, ...]
 

@@ -21,6 +21,7 @@ from export.convert.layers import read_layers
 from export.convert.quantize import Range
 from export.convert.to_tflite import observed_values, to_tflite, to_tflite_with_ranges
 from export.runtimes.tflm import invoke, measure_many
+from export.tflite.model_file import ModelFile
 from export.tflite.offline_plan import with_offline_plan
 from export.tflite.parse import parse_tflite
 from mcofa.engines.tflm import account, target
@@ -125,7 +126,7 @@ def test_networks_of_imagenet_size(space_name: str) -> None:
 def test_offline_plans(space_name: str) -> None:
     """Where a better plan exists, the wheel uses what was predicted for the file that carries it."""
     models = generated(space_name)
-    files = [with_offline_plan(model.data, str(model.arch), X86) for model in models]
+    files = [with_offline_plan(ModelFile(model.data, str(model.arch)), X86) for model in models]
     planned = [(model, file) for model, file in zip(models, files, strict=True) if file.saved_bytes]
     assert len(planned) >= 10
     for (model, file), measured in zip(
@@ -139,7 +140,10 @@ def test_offline_plans(space_name: str) -> None:
 
 
 def test_offline_plans_change_no_output() -> None:
-    files = ((model, with_offline_plan(model.data, "model", X86)) for model in generated("compofa-micro"))
+    files = (
+        (model, with_offline_plan(ModelFile(model.data, "model"), X86))
+        for model in generated("compofa-micro")
+    )
     planned = ((model, file) for model, file in files if file.saved_bytes)
     different_outputs = 0
     for model, file in itertools.islice(planned, 5):

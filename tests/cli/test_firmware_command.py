@@ -8,14 +8,17 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from device_projects import cross_tool, need_qemu
+from device_projects import copy_engine, cross_tool, need_qemu
 from tiny_models import one_op, small_network
 
+from export.engines.engine import device_engine
 from export.firmware.deployed_file import deployed_file
 from export.firmware.device_images import EMULATED_IMAGES, device_images, image_count
 from export.firmware.emulate import BootReport, EmulationError, enforce_report
+from export.firmware.engine_part import EnginePart
 from export.runtimes import litert
-from mcofa.boards import load_board
+from export.tflite.model_file import ModelFile
+from mcofa.boards import Board, load_board
 from mcofa.cli import main
 from mcofa.errors import FileFormatError
 
@@ -122,7 +125,7 @@ def test_generated_code_runs_in_the_emulator(
 ) -> None:
     need_qemu()
     cross_tool("gcc")
-    words = ["firmware", str(model), "--board", "mps2-an500", "--engine", "aot", "--kernels", "reference"]
+    words = ["firmware", str(model), "--board", "mps2-an500", "--engine", "aot"]
     assert main([*words, "--out", str(tmp_path / "p"), "--emulate", "--json"]) == 0
     section = json.loads(capsys.readouterr().out)
     emulated, linked = section["emulated"], section["linked"]
@@ -132,25 +135,30 @@ def test_generated_code_runs_in_the_emulator(
     assert linked["ram_bytes"] <= linked["ram_predicted_bytes"]
 
 
+def engine_part(name: str, model: Path, board: Board) -> EnginePart:
+    file = ModelFile(model.read_bytes(), str(model))
+    return device_engine(name).firmware(board, deployed_file(file, board, name))
+
+
 def test_images_are_as_many_as_fit(model: Path) -> None:
     board = load_board("netduinoplus2")
-    small = deployed_file(model.read_bytes(), str(model), board)
+    small = engine_part("tflm", model, board)
     assert image_count(small, board) == EMULATED_IMAGES
     assert image_count(small, load_board("stm32f746")) == 1
     images = device_images(small, board)
-    assert np.array_equal(images.outputs, litert.invoke(small.data, images.inputs))
+    assert np.array_equal(images.outputs, litert.invoke(small.model.data, images.inputs))
     assert len(np.unique(images.inputs)) == 256
     assert np.array_equal(images.inputs, device_images(small, board).inputs)
 
 
 def test_a_float_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="1 inputs and 1 outputs of types int8, float32"):
-        deployed_file(one_op("DEQUANTIZE"), "float.tflite", load_board("nrf52840"))
+        deployed_file(ModelFile(one_op("DEQUANTIZE"), "float.tflite"), load_board("nrf52840"), "tflm")
 
 
 REPORT = BootReport(
-    model_sha256="0" * 64,
-    engine="tflm",
+    model_sha256=copy_engine().model.file.sha256,
+    engine="copy",
     board="mps2-an500",
     arena_reserved_bytes=1_024,
     arena_touched_bytes=1_024,
@@ -172,7 +180,7 @@ REPORT = BootReport(
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"model_sha256": "1" * 64}, "it runs the model 111111111111, not 000000000000"),
+        ({"model_sha256": "1" * 64}, "it runs the model 111111111111, not "),
         ({"images_equal_to_host": 48}, "2 of 50 images get other output bytes"),
         ({"arena_touched_bytes": 512}, "touches 512 B of an arena of 1,024 B"),
         ({"arena_used_bytes": 999}, "uses 999 B of arena, not the predicted 1,000 B"),
@@ -181,9 +189,9 @@ REPORT = BootReport(
     ],
 )
 def test_every_failure_has_its_sentence(changes: dict[str, object], sentence: str) -> None:
-    enforce_report(REPORT, "0" * 64)
+    enforce_report(REPORT, copy_engine())
     with pytest.raises(EmulationError, match=sentence):
-        enforce_report(BootReport(**(REPORT.to_json() | changes)), "0" * 64)
+        enforce_report(BootReport(**(REPORT.to_json() | changes)), copy_engine())
 
 
 @pytest.mark.parametrize(("board", "failures"), [("nrf52840", 0), ("stm32f103", 1)])

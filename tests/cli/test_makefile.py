@@ -70,8 +70,8 @@ def mcofa_lines(done: subprocess.CompletedProcess[str]) -> list[str]:
 def test_emulate_makes_what_the_run_lacks(repo_root: Path, tmp_path: Path) -> None:
     asked = ("--dry-run", "emulate", "BOARD=mps2-an500", "ENGINE=aot", f"RUN={tmp_path}")
     search, export, emulate = (
-        f"search --board mps2-an500 --out {tmp_path}",
-        f"export {tmp_path}",
+        f"search --board mps2-an500 --engine aot --out {tmp_path}",
+        f"export {tmp_path} --engine aot",
         f"firmware {tmp_path} --board mps2-an500 --engine aot --emulate",
     )
     assert mcofa_lines(make(repo_root, *asked)) == [search, export, emulate]
@@ -79,6 +79,16 @@ def test_emulate_makes_what_the_run_lacks(repo_root: Path, tmp_path: Path) -> No
     assert mcofa_lines(make(repo_root, *asked)) == [export, emulate]
     (tmp_path / "network.tflite").write_text("")
     assert mcofa_lines(make(repo_root, *asked)) == [emulate]
+
+
+def test_without_engine_the_run_decides(repo_root: Path, tmp_path: Path) -> None:
+    for made in ("manifest.json", "network.tflite"):
+        (tmp_path / made).write_text("{}")
+    for target, more in (("firmware", ""), ("emulate", " --emulate")):
+        done = make(repo_root, "--dry-run", target, "BOARD=b", f"RUN={tmp_path}")
+        assert [line.split() for line in mcofa_lines(done)] == [
+            f"firmware {tmp_path} --board b{more}".split()
+        ]
 
 
 def test_flash_hands_dry_run_to_the_project(repo_root: Path, tmp_path: Path) -> None:

@@ -18,13 +18,14 @@ from hypothesis import strategies as st
 from export.convert.to_c import DeployedModel, read_c_array, to_c
 from export.templates.c_numbers import c_float
 from export.templates.escape import c_string
+from export.tflite.model_file import ModelFile
 from mcofa.errors import FileFormatError, McofaError
 
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Werror")
 
 MODEL = DeployedModel(
     name="tiny",
-    data=bytes(range(256)),
+    file=ModelFile(bytes(range(256))),
     input_shape=(1, 28, 28, 1),
     input_scale=0.0078431377,
     input_zero_point=-1,
@@ -136,7 +137,9 @@ def test_every_label_survives(tmp_path: Path, compiler: str, standard: str, labe
 def test_two_models_fit_in_one_program(tmp_path: Path) -> None:
     names = ("first", "second")
     for name in names:
-        for file, contents in to_c(dataclasses.replace(MODEL, name=name, data=name.encode())).items():
+        for file, contents in to_c(
+            dataclasses.replace(MODEL, name=name, file=ModelFile(name.encode()))
+        ).items():
             (tmp_path / file).write_bytes(contents)
         (tmp_path / f"{name}.c").write_text(
             f'#include "{name}_model.h"\nint {name}(void);\n'
@@ -179,7 +182,7 @@ def test_one_mean_and_deviation_for_every_channel() -> None:
 
 @given(data=st.binary(min_size=1, max_size=2000))
 def test_array_reads_back(data: bytes) -> None:
-    source = to_c(dataclasses.replace(MODEL, data=data))["tiny_model.cc"]
+    source = to_c(dataclasses.replace(MODEL, file=ModelFile(data)))["tiny_model.cc"]
     assert read_c_array(source.decode()) == data
 
 
@@ -217,7 +220,7 @@ def test_string_literals_are_plain_ascii_without_trigraphs(text: str) -> None:
     ("change", "complaint"),
     [
         ({"name": "my-net"}, "'my-net' is not a C identifier"),
-        ({"data": b""}, "0 bytes"),
+        ({"file": ModelFile(b"")}, "0 bytes"),
         ({"target": "a\nb"}, "cannot stand in a C comment"),
         ({"labels": ("a",)}, "1 labels for 3 outputs"),
         ({"labels": ("a", "b\0c", "d")}, "label 'b\\x00c' of model tiny holds a NUL"),

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from device_projects import cross_tool, need_qemu
 
-from export.firmware.aot_engine import aot_engine
+from export.engines.aot.firmware import aot_part
 from export.firmware.build import build
 from export.firmware.deployed_file import deployed_file
 from export.firmware.device_images import device_images
 from export.firmware.emulate import emulate
 from export.firmware.project import render_firmware
+from export.tflite.model_file import ModelFile
 from mcofa.boards import Board, load_board
 
 EMULATED = ("mps2-an500", "mps2-an385", "mps3-an547")
@@ -41,9 +42,9 @@ def test_published_network(
     """Every kernel that has code of its own for a core: output bytes, arena and flash."""
     board = _board(name)
     data = measured_model(model_name)
-    model = deployed_file(data, "network", board)
-    engine = aot_engine(board, model)
-    render_firmware(board, engine, device_images(engine.model, board), tmp_path / "p")
+    model = deployed_file(ModelFile(data, "network"), board, "aot")
+    engine = aot_part(board, model)
+    render_firmware(board, engine, device_images(engine, board), tmp_path / "p")
     linked = build(tmp_path / "p").flash_bytes
     assert linked <= engine.flash_bytes <= 1.05 * linked
     report = emulate(tmp_path / "p", board)

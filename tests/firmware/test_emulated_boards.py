@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from device_projects import MODEL, copied_images, copy_engine, cross_tool, need_qemu, tflm_folder
 
+from export.engines.tflm.firmware import tflm_part
 from export.firmware.build import FirmwareBuildError, LinkedSizes, build
 from export.firmware.deployed_file import deployed_file
 from export.firmware.device_images import EMULATED_IMAGES, DeviceImages, device_images
 from export.firmware.emulate import BootReport, EmulationError, boot_report, emulate, enforce_report
-from export.firmware.engines import Engine
+from export.firmware.engine_part import EnginePart
 from export.firmware.project import render_firmware
-from export.firmware.tflm_engine import tflm_engine
+from export.tflite.model_file import ModelFile
 from mcofa.boards import Board, board_names, load_board
 
 pytestmark = pytest.mark.emulator
@@ -32,7 +33,7 @@ def tools() -> None:
 
 
 def run(
-    project: Path, board: Board, engine: Engine | None = None, images: DeviceImages | None = None
+    project: Path, board: Board, engine: EnginePart | None = None, images: DeviceImages | None = None
 ) -> tuple[LinkedSizes, BootReport]:
     render_firmware(board, engine or copy_engine(), images or copied_images(board), project)
     return build(project), emulate(project, board, SECONDS)
@@ -43,8 +44,8 @@ def test_every_emulated_board_starts_reports_and_ends(tmp_path: Path, name: str)
     """Vectors, .data, .bss, FPU, UART, SysTick, pattern, guards and the end of the program."""
     board = load_board(name)
     sizes, report = run(tmp_path / "project", board)
-    enforce_report(report, report.model_sha256)
-    assert (report.board, report.engine) == (name, "tflm")
+    enforce_report(report, copy_engine())
+    assert (report.board, report.engine) == (name, "copy")
     assert report.images == report.images_equal_to_host == EMULATED_IMAGES
     assert report.arena_reserved_bytes == report.arena_touched_bytes == MODEL.arena_bytes
     assert 0 < report.stack_used_bytes < report.stack_reserved_bytes == board.reserved.stack_bytes
@@ -72,7 +73,7 @@ def test_one_wrong_byte_fails_the_self_test(tmp_path: Path) -> None:
     _, report = run(tmp_path / "project", board, images=DeviceImages(images.inputs, outputs))
     assert (report.images_equal_to_host, report.passed) == (EMULATED_IMAGES - 1, False)
     with pytest.raises(EmulationError, match="1 of 50 images get other output bytes"):
-        enforce_report(report, report.model_sha256)
+        enforce_report(report, copy_engine())
 
 
 def test_make_emulate_exits_with_the_verdict(tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_an_arena_that_is_not_all_used_is_noticed(tmp_path: Path) -> None:
     _, report = run(tmp_path / "unused", board, dataclasses.replace(engine, files=files))
     assert (report.arena_touched_bytes, report.passed) == (256 + 16, False)
     with pytest.raises(EmulationError, match="touches 272 B of an arena of 1,024 B"):
-        enforce_report(report, report.model_sha256)
+        enforce_report(report, copy_engine())
 
 
 @pytest.mark.parametrize("address", ["(uintptr_t)arena - 1", "(uintptr_t)arena + kArenaBytes"])
@@ -111,7 +112,7 @@ def test_a_write_beside_the_arena_is_noticed(tmp_path: Path, address: str) -> No
     _, report = run(tmp_path / "project", load_board("mps2-an500"), engine)
     assert (report.arena_guards_intact, report.passed) == (False, False)
     with pytest.raises(EmulationError, match="wrote beside the arena"):
-        enforce_report(report, report.model_sha256)
+        enforce_report(report, copy_engine())
 
 
 @pytest.mark.parametrize("name", ["microbit", "mps2-an385", "mps2-an500", "mps2-an505", "mps3-an547"])
@@ -172,9 +173,9 @@ def test_tflm_runs_as_predicted(tmp_path: Path, measured_model: Callable[[str], 
     """The real interpreter with CMSIS-NN: arena to the byte, LiteRT's outputs, flash as predicted."""
     tflm_folder()
     board = load_board("mps2-an500")
-    model = deployed_file(measured_model(name), name, board)
-    engine = tflm_engine(board, model)
-    sizes, report = run(tmp_path / "project", board, engine, device_images(model, board))
+    model = deployed_file(ModelFile(measured_model(name), name), board, "tflm")
+    engine = tflm_part(board, model)
+    sizes, report = run(tmp_path / "project", board, engine, device_images(engine, board))
     assert report.arena_used_bytes == engine.arena_used_bytes
     assert report.arena_touched_bytes == model.arena_bytes
     assert report.arena_guards_intact

@@ -25,10 +25,10 @@ from elftools.elf.sections import SymbolTableSection
 
 from export.checks.evaluate import quantize_images
 from export.convert.to_c import DeployedModel
+from export.engines.tflm.firmware import TFLM_COMMIT, tflm_part
 from export.firmware.build import FirmwareBuildError, build, linked_sizes
-from export.firmware.engines import check_fits
+from export.firmware.engine_part import check_fits
 from export.firmware.project import MARKER, pixel_table, render_firmware
-from export.firmware.tflm_engine import TFLM_COMMIT, tflm_engine
 from mcofa.boards import ARENA_GUARD_BYTES, Board, board_names, load_board
 from mcofa.errors import BudgetError, DiskWriteError, McofaError, MissingFileError, UnsupportedOpError
 from mcofa.ops import OPERATORS
@@ -202,7 +202,7 @@ def test_tflm_engine_compiles_against_the_real_headers(tmp_path: Path, name: str
     folder, board, project = tflm_folder(), load_board(name), tmp_path / "project"
     cross_tool("g++")
     model = dataclasses.replace(MODEL, op_kinds=tuple(sorted(OPERATORS)))
-    render_firmware(board, tflm_engine(board, model), copied_images(board), project)
+    render_firmware(board, tflm_part(board, model), copied_images(board), project)
     (tmp_path / "library.a").write_text("")
     built = make(project, f"TFLM_DIR={folder}", f"TFLM_LIB={tmp_path}/library.a", "build/engine_tflm.cc.o")
     assert (built.returncode, built.stderr) == (0, "")
@@ -210,7 +210,7 @@ def test_tflm_engine_compiles_against_the_real_headers(tmp_path: Path, name: str
 
 def test_tflm_missing_says_what_to_do(board: Board, tmp_path: Path) -> None:
     project = tmp_path / "project"
-    render_firmware(board, tflm_engine(board, MODEL), copied_images(board), project)
+    render_firmware(board, tflm_part(board, MODEL), copied_images(board), project)
     failed = make(project, TFLM_DIR="")
     assert failed.returncode == 2
     for needed in (
@@ -227,19 +227,19 @@ def test_tflm_missing_says_what_to_do(board: Board, tmp_path: Path) -> None:
 
 def test_tflm_library_of_any_build_type_is_found(tmp_path: Path) -> None:
     board = load_board("mps2-an500")
-    render_firmware(board, tflm_engine(board, MODEL), copied_images(board), tmp_path / "p")
+    render_firmware(board, tflm_part(board, MODEL), copied_images(board), tmp_path / "p")
     library = tmp_path / "gen" / "cortex_m_generic_cortex-m7+fp_default_cmsis_nn_gcc" / "lib"
     library.mkdir(parents=True)
     (library / "libtensorflow-microlite.a").write_text("")
     assert make(tmp_path / "p", "-n", "tflm", f"TFLM_DIR={tmp_path}").returncode == 0
     reference = dataclasses.replace(board, kernels="reference")
-    render_firmware(reference, tflm_engine(reference, MODEL), copied_images(board), tmp_path / "p")
+    render_firmware(reference, tflm_part(reference, MODEL), copied_images(board), tmp_path / "p")
     assert "Looked in" in make(tmp_path / "p", "-n", "tflm", f"TFLM_DIR={tmp_path}").stderr
 
 
 def test_no_project_holds_a_rule_that_builds_tflm(tmp_path: Path) -> None:
     board = load_board("mps2-an500")
-    render_firmware(board, tflm_engine(board, MODEL), copied_images(board), tmp_path / "p")
+    render_firmware(board, tflm_part(board, MODEL), copied_images(board), tmp_path / "p")
     rules = (tmp_path / "p" / "Makefile").read_text() + (tmp_path / "p" / "engine.mk").read_text()
     for forbidden in ("git clone", "curl", "wget", "tools/make/Makefile", "microlite\n"):
         assert forbidden not in rules
@@ -248,7 +248,7 @@ def test_no_project_holds_a_rule_that_builds_tflm(tmp_path: Path) -> None:
 def test_resolver_registers_exactly_the_used_ops_and_checks_each(tmp_path: Path) -> None:
     board = load_board("stm32f746")
     model = dataclasses.replace(MODEL, op_kinds=("CONV_2D", "HARD_SWISH", "PAD"))
-    resolver = tflm_engine(board, model).files["src/op_resolver.h"].decode()
+    resolver = tflm_part(board, model).files["src/op_resolver.h"].decode()
     assert "tflite::MicroMutableOpResolver<3>;" in resolver
     assert re.findall(r"^  (.*resolver\..*)$", resolver, re.MULTILINE) == [
         "TF_LITE_ENSURE_STATUS(resolver.AddConv2D(tflite::Register_CONV_2D_INT8()));",
@@ -261,7 +261,7 @@ def test_resolver_registers_exactly_the_used_ops_and_checks_each(tmp_path: Path)
 def test_unknown_op_is_refused() -> None:
     model = dataclasses.replace(MODEL, op_kinds=("CONV_2D", "RELU_0_TO_1"))
     with pytest.raises(UnsupportedOpError, match="no TFLM registration is known for RELU_0_TO_1"):
-        tflm_engine(load_board("stm32f746"), model)
+        tflm_part(load_board("stm32f746"), model)
 
 
 def test_fpu_is_switched_on_where_there_is_one(project: Path, board: Board) -> None:

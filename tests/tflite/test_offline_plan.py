@@ -16,6 +16,7 @@ from tiny_models import ModelBuilder, schema, small_network
 
 from export.runtimes import litert
 from export.runtimes.tflm import invoke, measure, trace
+from export.tflite.model_file import ModelFile
 from export.tflite.offline_plan import with_offline_plan, without_offline_plan
 from export.tflite.parse import parse_tflite
 from mcofa.engines.tflm import account, target
@@ -77,7 +78,7 @@ def unpacked(data: bytes) -> Any:
 
 def test_visual_wake_words_needs_a_quarter_less(measured_model: Callable[[str], bytes]) -> None:
     data = measured_model("mlpt_vww96")
-    planned = with_offline_plan(data, "mlpt_vww96.tflite", X86)
+    planned = with_offline_plan(ModelFile(data, "mlpt_vww96.tflite"), X86)
     assert (planned.head_bytes_before, planned.head_bytes_after) == (73_728, 55_296)
     assert (planned.saved_bytes, planned.lower_bound_bytes, planned.proven_optimal) == (18_432, 55_296, True)
     assert planned.growth_bytes == len(planned.data) - len(data) < 1024
@@ -105,7 +106,7 @@ def test_given_models(
 ) -> None:
     data = measured_model(model)
     for on, (before, after) in ((X86, on_x86), (M7, on_m7)):
-        planned = with_offline_plan(data, model, on)
+        planned = with_offline_plan(ModelFile(data, model), on)
         assert (planned.head_bytes_before, planned.head_bytes_after) == (before, after)
         assert planned.proven_optimal
         assert (planned.data is data) == (before == after) == (planned.growth_bytes == 0)
@@ -118,7 +119,7 @@ def test_the_wheel_follows_the_plan_of_any_target(measured_model: Callable[[str]
     """The plan for one core, scratch and all, is measured as predicted where scratch differs."""
     data = measured_model("mb_r64_k7_e3_d3_w05")
     on = target(core, "reference" if core == "x86-64" else "cmsis-nn")
-    planned = with_offline_plan(data, "model", on)
+    planned = with_offline_plan(ModelFile(data, "model"), on)
     assert planned.saved_bytes > 0
     assert measure(planned.data).head_bytes == account(parse_tflite(planned.data, "model"), X86).head_bytes
     assert_same_outputs(data, planned.data)
@@ -127,7 +128,7 @@ def test_the_wheel_follows_the_plan_of_any_target(measured_model: Callable[[str]
 @pytest.mark.parametrize("on", [X86, M7])
 def test_a_plan_is_followed_and_changes_no_output(on: Any) -> None:
     data = chain_model()
-    planned = with_offline_plan(data, "chain", on)
+    planned = with_offline_plan(ModelFile(data, "chain"), on)
     assert (planned.head_bytes_before, planned.head_bytes_after) == (4096, 3072)
     assert (planned.saved_bytes, planned.lower_bound_bytes, planned.proven_optimal) == (1024, 3072, True)
     assert measure(planned.data).head_bytes == 3072
@@ -139,7 +140,7 @@ def test_a_plan_is_followed_and_changes_no_output(on: Any) -> None:
 @pytest.mark.parametrize("seed", [106, 120, 126, 206, 269])
 def test_random_networks(seed: int) -> None:
     data = random_network(seed)
-    planned = with_offline_plan(data, "random", X86)
+    planned = with_offline_plan(ModelFile(data, "random"), X86)
     assert planned.saved_bytes > 0
     measured = measure(planned.data)
     assert measured.head_bytes == planned.head_bytes_after
@@ -151,7 +152,7 @@ def test_the_model_is_kept_byte_for_byte() -> None:
     m = builder()
     add_metadata(m, "min_runtime_version", b"1.5.0" + bytes(11))
     data = chain_model(m)
-    planned = with_offline_plan(data, "chain", X86)
+    planned = with_offline_plan(ModelFile(data, "chain"), X86)
     graph = parse_tflite(planned.data, "chain")
     assert replace(graph, offline_offsets=None) == parse_tflite(data, "chain")
     assert data in planned.data
@@ -172,7 +173,7 @@ def test_descriptions_and_signatures_are_kept(measured_model: Callable[[str], by
     signature.signatureKey, signature.subgraphIndex = "serving_default", 0
     model.signatureDefs = [signature]
     data = packed(model)
-    new = unpacked(with_offline_plan(data, "model", X86).data)
+    new = unpacked(with_offline_plan(ModelFile(data, "model"), X86).data)
     assert (new.description, list(new.metadataBuffer)) == (b"as trained", [0])
     assert [entry.signatureKey for entry in new.signatureDefs] == [b"serving_default"]
 
@@ -194,16 +195,16 @@ def data_starts(data: bytes) -> list[int]:
 def test_every_buffer_stays_aligned(measured_model: Callable[[str], bytes], padding: int) -> None:
     """Whatever the file's length: these files have weights at all multiples of 4."""
     old = measured_model("mlpt_vww96") + bytes(padding)
-    before, after = data_starts(old), data_starts(with_offline_plan(old, "model", X86).data)
+    before, after = data_starts(old), data_starts(with_offline_plan(ModelFile(old, "model"), X86).data)
     assert len(before) > 40
     assert len({new - start for start, new in zip(before, after, strict=False) if start}) == 1
     assert [new % 16 for new in after] == [start % 16 for start in before] + [0]
 
 
 def test_planning_twice_changes_nothing() -> None:
-    once = with_offline_plan(chain_model(), "chain", X86)
-    assert once == with_offline_plan(chain_model(), "chain", X86)
-    again = with_offline_plan(once.data, "chain", X86)
+    once = with_offline_plan(ModelFile(chain_model(), "chain"), X86)
+    assert once == with_offline_plan(ModelFile(chain_model(), "chain"), X86)
+    again = with_offline_plan(ModelFile(once.data, "chain"), X86)
     assert again.data is once.data
     assert (again.head_bytes_before, again.head_bytes_after, again.growth_bytes) == (3072, 3072, 0)
 
@@ -212,7 +213,7 @@ def test_a_worse_plan_is_replaced() -> None:
     m = builder()
     add_metadata(m, "OfflineMemoryAllocation", offline_words([4096, *[-1] * (len(m.tensors) - 1)]))
     data = chain_model(m)
-    planned = with_offline_plan(data, "chain", X86)
+    planned = with_offline_plan(ModelFile(data, "chain"), X86)
     assert (planned.head_bytes_before, planned.head_bytes_after) == (measure(data).head_bytes, 3072)
     assert measure(planned.data).head_bytes == 3072
     assert len(unpacked(planned.data).metadata) == 1
@@ -221,7 +222,7 @@ def test_a_worse_plan_is_replaced() -> None:
 
 def test_without_its_plan_a_file_is_planned_by_tflm() -> None:
     plain = chain_model()
-    planned = with_offline_plan(plain, "chain", X86).data
+    planned = with_offline_plan(ModelFile(plain, "chain"), X86).data
     unplanned = without_offline_plan(planned, "chain")
     assert measure(planned).head_bytes < measure(plain).head_bytes == measure(unplanned).head_bytes
     assert without_offline_plan(plain, "chain") == plain
@@ -229,7 +230,7 @@ def test_without_its_plan_a_file_is_planned_by_tflm() -> None:
 
 def test_every_tensor_of_a_planned_file_can_be_traced() -> None:
     plain = chain_model()
-    planned = with_offline_plan(plain, "chain", X86).data
+    planned = with_offline_plan(ModelFile(plain, "chain"), X86).data
     outputs = [op.outputs[0] for op in parse_tflite(plain, "chain").ops]
     images = np.random.default_rng(1).integers(-128, 128, (3, 8, 8, 32), dtype=np.int8)
     traced = trace(planned, images, outputs)
@@ -240,7 +241,7 @@ def test_every_tensor_of_a_planned_file_can_be_traced() -> None:
 
 def test_nothing_to_save_leaves_the_file_alone() -> None:
     data = small_network()
-    planned = with_offline_plan(data, "small", X86)
+    planned = with_offline_plan(ModelFile(data, "small"), X86)
     assert planned.data is data
     assert (planned.saved_bytes, planned.growth_bytes) == (0, 0)
     assert planned.head_bytes_before == planned.head_bytes_after == planned.lower_bound_bytes == 768
@@ -248,7 +249,7 @@ def test_nothing_to_save_leaves_the_file_alone() -> None:
 
 def test_a_file_that_cannot_be_accounted_for_is_refused() -> None:
     with pytest.raises(FileFormatError, match=r"^broken\.tflite: "):
-        with_offline_plan(small_network()[:300], "broken.tflite", X86)
+        with_offline_plan(ModelFile(small_network()[:300], "broken.tflite"), X86)
 
 
 def test_data_outside_the_flatbuffer_is_refused() -> None:
@@ -256,7 +257,7 @@ def test_data_outside_the_flatbuffer_is_refused() -> None:
     m.buffers.append(schema.BufferT())
     m.buffers[-1].offset, m.buffers[-1].size = 512, 16
     with pytest.raises(FileFormatError, match="corrupt"):
-        with_offline_plan(chain_model(m), "chain", X86)
+        with_offline_plan(ModelFile(chain_model(m), "chain"), X86)
 
 
 @given(st.integers(0, 10**6), st.integers(0, 2**32 - 1))
@@ -266,7 +267,7 @@ def test_mutated_files_never_crash(position: int, word: int) -> None:
     at = position % len(data) // 4 * 4
     changed = data[:at] + word.to_bytes(4, "little") + data[at + 4 :]
     try:
-        planned = with_offline_plan(changed, "mutated", X86)
+        planned = with_offline_plan(ModelFile(changed, "mutated"), X86)
     except McofaError:
         return
     assert parse_tflite(planned.data, "mutated").ops == parse_tflite(changed, "mutated").ops

@@ -8,12 +8,16 @@ may share one *storage*; storages and scratch are the buffers that are planned.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mcofa.errors import UnsupportedOpError
 from mcofa.graph import DType, Graph, Op
-from mcofa.memory.plan import Buffer, plan_greedy
+from mcofa.memory.offline import plan_offline
+from mcofa.memory.plan import Buffer, Plan, plan_greedy
 from mcofa.ops import LOOKUP, OPERATORS, Target
+
+PLANNING_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,15 @@ def _lifetimes(graph: Graph) -> tuple[dict[int, int], dict[int, int]]:
         first[op.outputs[0]] = last[op.outputs[0]] = step
     last.update(dict.fromkeys(graph.outputs, len(graph.ops) + 1))
     return first, last
+
+
+def solved_plan(stored: Sequence[Storage]) -> Plan:
+    """Return where generated C puts storages: never more bytes than the greedy plan takes.
+
+    Raises:
+        McofaError: the solver is needed and not installed.
+    """
+    return plan_offline([storage.buffer for storage in stored], PLANNING_SECONDS).plan
 
 
 def aot_arena_bytes(graph: Graph, on: Target) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mcofa.boards import Board, core_named
-from mcofa.engines.aot.arena import aot_arena_bytes
+from mcofa.engines.aot.arena import aot_arena_bytes, solved_plan, storages
 from mcofa.engines.aot.flash import aot_flash
 from mcofa.engines.aot.population import AotPopulation
 from mcofa.engines.aot.timeline import aot_timeline
@@ -33,6 +33,10 @@ class AotEngine:
         """Return planned activations and scratch, and constants, kernels and firmware."""
         on = board_target(board)
         return Needs(aot_arena_bytes(graph, on), aot_flash(graph, on))
+
+    def deployed_arena_bytes(self, graph: Graph, board: Board) -> int:
+        """Return the arena of the plan that the generated C carries, which a solver made."""
+        return solved_plan(storages(graph, board_target(board))).total_bytes
 
     def latency(self, graph: Graph, board: Board) -> LatencyEstimate:
         """Return an estimate of how long one inference takes."""

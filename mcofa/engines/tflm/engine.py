@@ -49,6 +49,12 @@ class TflmEngine:
             arena={key: getattr(arena, key) for key in _ARENA_FIGURES},
         )
 
+    def deployed_arena_bytes(self, graph: Graph, board: Board) -> int:
+        """Return the smallest arena that the model starts in."""
+        arena_bytes = account(graph, board_target(board)).minimum_bytes
+        assert arena_bytes is not None
+        return arena_bytes
+
     def latency(self, graph: Graph, board: Board) -> LatencyEstimate:
         """Return an estimate of how long one inference takes."""
         return LATENCIES.estimate(graph, board.core, board.kernels, board.clock_hz)

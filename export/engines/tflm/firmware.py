@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from export.convert.to_c import DeployedModel, to_c
-from export.firmware.engines import Engine
+from export.firmware.engine_part import EnginePart
 from export.templates.render import render_template
-from export.tflite.parse import parse_tflite
 from mcofa.boards import Board
+from mcofa.engines.engine import load_engine
 from mcofa.engines.tflm import account
-from mcofa.engines.tflm.runtime_code import graph_code_bytes
 from mcofa.engines.tflm.targets import board_target
 from mcofa.errors import UnsupportedOpError
 from mcofa.graph import OpKind
@@ -18,7 +19,7 @@ TFLM_COMMIT = "90b983c2b3f1"
 """The tflite-micro commit whose arena the accounting was verified against."""
 
 
-def tflm_engine(board: Board, model: DeployedModel) -> Engine:
+def tflm_part(board: Board, model: DeployedModel) -> EnginePart:
     """Return TensorFlow Lite Micro's interpreter for ``model``, in the smallest arena that it can run in.
 
     Raises:
@@ -26,9 +27,10 @@ def tflm_engine(board: Board, model: DeployedModel) -> Engine:
         FileFormatError: ``model.data`` is not a .tflite file.
     """
     registrations = op_registrations(model.op_kinds)
-    graph = parse_tflite(model.data, model.name)
+    graph = model.file.graph
     arena_used_bytes = account(graph, board_target(board)).arena_used_bytes
     assert arena_used_bytes is not None
+    needs = load_engine("tflm").needs(graph, board, len(model.data))
     values: dict[str, object] = {
         "board": board,
         "model": model,
@@ -43,13 +45,15 @@ def tflm_engine(board: Board, model: DeployedModel) -> Engine:
         for path in ("engine.mk", "src/engine_tflm.cc", "src/op_resolver.h", "src/syscalls.c")
     }
     sources = {f"src/{name}": data for name, data in to_c(model).items() if name.endswith(".cc")}
-    return Engine(
+    return EnginePart(
         name="tflm",
-        model=model,
+        model=dataclasses.replace(model, arena_bytes=needs.arena_bytes),
         arena_used_bytes=arena_used_bytes,
-        flash_bytes=len(model.data) + graph_code_bytes(graph, board) + board.reserved.firmware_flash_bytes,
+        fills_arena=True,
+        flash_bytes=needs.flash.total_bytes,
         flash_basis=f"model file, TFLM {TFLM_COMMIT} built with {board.kernels} and -Os, board's reserve",
         files=files | sources,
+        readme=render_template("tflm/readme.md.jinja", **values).decode(),
     )
 
 

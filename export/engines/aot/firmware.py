@@ -7,9 +7,8 @@ import dataclasses
 from export.aot.cmsis_nn import cmsis_nn
 from export.aot.render import generate
 from export.convert.to_c import DeployedModel
-from export.firmware.engines import Engine
+from export.firmware.engine_part import EnginePart
 from export.templates.render import render_template
-from export.tflite.parse import parse_tflite
 from mcofa.boards import Board
 from mcofa.engines.aot.flash import aot_flash
 from mcofa.engines.tflm.targets import board_target
@@ -18,7 +17,7 @@ OPTIMIZATION = "-O2"
 """What kernels are compiled with: a tenth fewer instructions than -Os for some hundred bytes of code."""
 
 
-def aot_engine(board: Board, model: DeployedModel) -> Engine:
+def aot_part(board: Board, model: DeployedModel) -> EnginePart:
     """Return generated C for ``model`` on ``board``; the model needs one int8 input and one output.
 
     Raises:
@@ -31,11 +30,13 @@ def aot_engine(board: Board, model: DeployedModel) -> Engine:
     third_party = cmsis_nn(generated.kernels)
     model = dataclasses.replace(model, arena_bytes=generated.arena_bytes)
     values: dict[str, object] = {"model": model, "cmsis_nn": third_party, "optimization": OPTIMIZATION}
-    return Engine(
+    return EnginePart(
         name="aot",
         model=model,
         arena_used_bytes=generated.arena_bytes,
-        flash_bytes=aot_flash(parse_tflite(model.data, model.name), on).total_bytes - generated.shared_bytes,
+        # CMSIS-NN leaves the end of its scratch untouched on some cores.
+        fills_arena=False,
+        flash_bytes=aot_flash(model.file.graph, on).total_bytes - generated.shared_bytes,
         flash_basis="constants of every op, code as measured with arm-none-eabi-gcc 12.2.1",
         files={
             "engine.mk": render_template("aot/engine.mk.jinja", **values),

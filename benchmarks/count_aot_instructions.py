@@ -1,0 +1,114 @@
+"""Count what one inference of engine aot takes, for networks of the micro spaces on every kind of core.
+
+`count_aot_instructions.py` renders, builds and runs each network in QEMU and writes the counts to
+tests/data/aot_instructions.json, which `fit_latency.py` fits to. The networks have random weights, as
+counts hardly depend on them. A Cortex-M0+ is counted on the machine of a Cortex-M3, which executes its
+instructions, as there is no machine with room for all networks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from export.convert.to_onnx import to_onnx
+from export.convert.to_tflite import to_tflite
+from export.engines.aot.firmware import aot_part
+from export.firmware.build import build
+from export.firmware.deployed_file import deployed_file
+from export.firmware.device_images import DeviceImages, device_images
+from export.firmware.emulate import emulate
+from export.firmware.project import render_firmware
+from export.tflite.model_file import ModelFile
+from mcofa.boards import Board, Toolchain, core_named, load_board
+from mcofa.files.atomic import write_atomic
+from mcofa.space.arch import Arch
+from mcofa.space.search_space import SearchSpace, load_space
+from mcofa.supernet.network.subnet import Subnet
+
+COUNTS_FILE = Path(__file__).parent.parent / "tests" / "data" / "aot_instructions.json"
+SPACES = ("mcofa-micro", "compofa-micro", "ofa-micro")
+ARCHS_PER_SPACE = 4
+SEED = 2026
+
+MACHINES = (
+    ("cortex-m0plus", "mps2-an385", "reference"),
+    ("cortex-m3", "mps2-an385", "reference"),
+    ("cortex-m4", "mps2-an386", "reference"),
+    ("cortex-m7", "mps2-an500", "reference"),
+    ("cortex-m33", "mps2-an505", "reference"),
+    ("cortex-m55", "mps3-an547", "reference"),
+    ("cortex-m55", "mps3-an547", "cmsis-nn"),
+)
+"""Core, emulated board and kernels: there is a choice of kernels on the Cortex-M55 only."""
+
+
+def networks() -> list[tuple[SearchSpace, Arch]]:
+    """The smallest arch and random ones of each space."""
+    found = []
+    for name in SPACES:
+        space, rng = load_space(name), np.random.default_rng(SEED)
+        archs = [space.smallest(), *map(space.decode, space.sample(ARCHS_PER_SPACE - 1, rng))]
+        found += [(space, arch) for arch in archs]
+    return found
+
+
+def model_file(space: SearchSpace, arch: Arch) -> bytes:
+    torch.manual_seed(SEED)
+    rows, columns = arch.resolution if isinstance(arch.resolution, tuple) else (arch.resolution,) * 2
+    images = np.random.default_rng(SEED).normal(size=(4, space.input_channels, rows, columns))
+    model = to_onnx(Subnet(space, arch).eval(), arch.resolution)
+    return to_tflite(model, images.astype(np.float32), space.global_average).data
+
+
+def board_of(core: str, machine: str, kernels: str) -> Board:
+    board, facts = load_board(machine), core_named(core)
+    if board.core == core:
+        return dataclasses.replace(board, kernels=kernels)
+    return dataclasses.replace(
+        board, core=core, kernels=kernels, fpu="none", toolchain=Toolchain(facts.compiler_flags)
+    )
+
+
+def instructions(data: bytes, board: Board) -> int:
+    """Return what one inference takes, after checking its output bytes."""
+    engine = aot_part(board, deployed_file(ModelFile(data), board, "aot"))
+    images = device_images(engine, board)
+    with tempfile.TemporaryDirectory() as folder:
+        project = Path(folder) / "project"
+        render_firmware(board, engine, DeviceImages(images.inputs[:1], images.outputs[:1]), project)
+        build(project)
+        report = emulate(project, board)
+    assert report.images_equal_to_host == report.images
+    return report.instructions(board)
+
+
+def main() -> None:
+    models = [(space, arch, model_file(space, arch)) for space, arch in networks()]
+    rows = []
+    for core, machine, kernels in MACHINES:
+        board = board_of(core, machine, kernels)
+        for space, arch, data in models:
+            row = {"core": core, "kernels": kernels, "space": space.name, "arch": arch.to_json()}
+            rows.append({**row, "instructions": instructions(data, board)})
+            print(f"{core} {kernels} {space.name} {arch}: {rows[-1]['instructions']:,}", flush=True)
+    qemu = subprocess.run(["qemu-system-arm", "--version"], capture_output=True, text=True, check=True)
+    provenance = {
+        "command": "python benchmarks/count_aot_instructions.py",
+        "emulator": qemu.stdout.splitlines()[0] + ", -icount shift=0; counts are instructions, not cycles",
+        "machines": {f"{core} {kernels}": machine for core, machine, kernels in MACHINES},
+        "host": platform.machine(),
+    }
+    document = {"provenance": provenance, "counts": rows}
+    write_atomic(COUNTS_FILE, (json.dumps(document, indent=1) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()

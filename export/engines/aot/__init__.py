@@ -1,0 +1,1 @@
+"""Engine ``aot`` in firmware projects and in the arena check."""

@@ -1,0 +1,1 @@
+"""Engine ``tflm`` in firmware projects and in the arena check."""
