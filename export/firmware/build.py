@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 
 from export.firmware.project import PROGRAM
-from mcofa.boards import Board, families
+from mcofa.boards import families
 from mcofa.errors import McofaError, MissingFileError
 
 _TEST_IMAGES = ".test_images"
@@ -62,13 +61,6 @@ def build(project: Path) -> LinkedSizes:
         said = "\n".join(told[:_SHOWN_LINES])
         raise FirmwareBuildError(f"building {project} failed:\n{said}", _next_step(said, project))
     return linked_sizes(project / PROGRAM.with_suffix(".elf"))
-
-
-def missing_tools(board: Board) -> list[str]:
-    """Return the programs that building for ``board`` and running it in the emulator lack here."""
-    family = board.core_facts.family
-    needed = ("make", f"{family.toolchain}-gcc", family.emulator)
-    return [program for program in needed if shutil.which(program) is None]
 
 
 def linked_sizes(elf: Path) -> LinkedSizes:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import shutil
 import subprocess
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -96,6 +98,14 @@ def check_emulated(board: Board) -> None:
         raise EmulationError(
             f"QEMU does not have {board.title}", f"choose an emulated board: {', '.join(emulated)}"
         )
+
+
+def missing_tools(board: Board) -> list[str]:
+    """Return what building for ``board`` and running it in the emulator lack here."""
+    family = board.core_facts.family
+    needed = ("make", f"{family.toolchain}-gcc", family.emulator)
+    missing = [program for program in needed if shutil.which(program) is None]
+    return missing + ["pyelftools"] * (importlib.util.find_spec("elftools") is None)
 
 
 def boot_report(text: str, otherwise: str) -> BootReport:

@@ -9,15 +9,15 @@ from pathlib import Path
 from export.convert.to_c import DeployedModel
 from export.engines.aot.firmware import aot_part
 from export.engines.comparison import Comparison
-from export.firmware.build import build, missing_tools
 from export.firmware.deployed_file import deployed_file
 from export.firmware.device_images import DeviceImages, device_images
-from export.firmware.emulate import emulate, enforce_report
+from export.firmware.emulate import emulate, enforce_report, missing_tools
 from export.firmware.engine_part import EnginePart, check_fits
 from export.firmware.project import render_firmware
 from export.tflite.model_file import ModelFile
 from mcofa.boards import Board, board_names, load_board
-from mcofa.errors import BudgetError
+from mcofa.engines.engine import load_engine
+from mcofa.errors import BudgetError, MissingFileError
 
 _CHECKED_IMAGES = 2
 
@@ -44,21 +44,20 @@ class AotDeviceEngine:
         """
         twin = emulated_twin(board)
         on = twin or board
-        part = aot_part(on, deployed_file(model, on, "aot"))
-        found = _measured(part, twin, board)
-        return (
-            Comparison(
-                *(on.name, "arena", part.model.arena_bytes, found.arena_bytes),
-                exact=False,
-                by="its self-test",
-                why_not=found.why_not,
-            ),
-            Comparison(
-                *(on.name, "flash", part.flash_bytes, found.flash_bytes),
-                exact=False,
-                by="the linker",
-                why_not=found.why_not,
-            ),
+        needs = load_engine("aot").needs(model.graph, on, len(model.data))
+        arena_bytes, flash_bytes = needs.arena_bytes, needs.flash.total_bytes
+        try:
+            part = aot_part(on, deployed_file(model, on, "aot"))
+            arena_bytes, flash_bytes = part.model.arena_bytes, part.flash_bytes
+            found = _measured(part, twin, board)
+        except MissingFileError as error:
+            found = _Measured(why_not=error.problem)
+        return tuple(
+            Comparison(on.name, part_of, predicted, measured, exact=False, by=by, why_not=found.why_not)
+            for part_of, predicted, measured, by in (
+                ("arena", arena_bytes, found.arena_bytes, "its self-test"),
+                ("flash", flash_bytes, found.flash_bytes, "the linker"),
+            )
         )
 
 
@@ -77,6 +76,9 @@ def _measured(part: EnginePart, twin: Board | None, board: Board) -> _Measured:
         return _Measured(why_not=f"no emulated board has a {board.core}")
     if missing := missing_tools(twin):
         return _Measured(why_not=f"{' and '.join(missing)} not installed")
+    # Reads linked programs with pyelftools, which only building needs.
+    from export.firmware.build import build
+
     try:
         check_fits(part, twin)
     except BudgetError:
