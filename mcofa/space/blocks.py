@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from mcofa.space.resolution import Size
 
@@ -88,10 +88,14 @@ Layer = Convolution | SqueezeExcite | Average
 
 @dataclass(slots=True)
 class Chain:
-    """Layers in a row, each reading the one before; ``size`` and ``width`` are those of the last output."""
+    """Layers in a row, each reading the one before; ``size`` and ``width`` are those of the last output.
+
+    The names of layers start with ``prefix``.
+    """
 
     size: Size
     width: int
+    prefix: str = ""
     layers: list[Layer] = field(default_factory=list)
 
     def convolve(
@@ -106,27 +110,32 @@ class Chain:
     ) -> None:
         """Add a convolution over all channels."""
         self._add(
-            Convolution(
-                name, self.size, self.width, width, kernel, stride, False, activation, normalised, biased
-            )
+            name,
+            width,
+            kernel,
+            stride,
+            activation=activation,
+            normalised=normalised,
+            biased=biased,
         )
 
     def depthwise(self, name: str, kernel: int, stride: int, activation: Activation) -> None:
         """Add a convolution of each channel by itself, with batch norm."""
-        self._add(Convolution(name, self.size, self.width, self.width, kernel, stride, True, activation))
+        self._add(name, self.width, kernel, stride, depthwise=True, activation=activation)
 
     def squeeze_excite(self, name: str) -> None:
         """Add squeeze-excite."""
-        self.layers.append(SqueezeExcite(name, self.width, squeeze_width(self.width)))
+        self.layers.append(SqueezeExcite(self.prefix + name, self.width, squeeze_width(self.width)))
 
     def average(self, name: str) -> None:
         """Add the global average."""
-        self.layers.append(Average(name))
+        self.layers.append(Average(self.prefix + name))
         self.size = 1, 1
 
-    def _add(self, convolution: Convolution) -> None:
+    def _add(self, name: str, width: int, kernel: int, stride: int, **more: Any) -> None:
+        convolution = Convolution(self.prefix + name, self.size, self.width, width, kernel, stride, **more)
         self.layers.append(convolution)
-        self.size, self.width = convolution.output_size, convolution.width
+        self.size, self.width = convolution.output_size, width
 
 
 @dataclass(frozen=True, slots=True)

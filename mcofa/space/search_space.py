@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -28,27 +28,25 @@ from mcofa.files.names import checked_name, checked_text
 from mcofa.files.yaml_file import read_model
 from mcofa.space.arch import Arch
 from mcofa.space.resolution import Resolution, ResolutionInFile, resolution_text, size_of
-from mcofa.space.stage_table import WIDEST, Head, Stage, Stem
+from mcofa.space.stage_table import (
+    MOST_BLOCK_OPTIONS,
+    MOST_CLASSES,
+    MOST_STAGES,
+    WIDEST,
+    Depth,
+    ExpandRatio,
+    Head,
+    KernelSize,
+    Options,
+    Stage,
+    Stem,
+)
 
 Genomes = npt.NDArray[np.int8]
 GlobalAverage = Literal["average_pool", "mean"]
 
 _FOLDER = Path(__file__).parent / "named"
 _LARGEST_ENUMERATION = 2_000_000
-_MOST_CLASSES = 65_536
-_MOST_STAGES = 32
-_MOST_BLOCK_OPTIONS = 65_536
-"""What the tables of a search are filled for, one by one: about a minute's work."""
-_MOST_OPTIONS = np.iinfo(np.int8).max
-"""A gene is an index of 8 bits; wider ones would make a search slower for options that nobody has."""
-
-_KernelSize = Annotated[int, pydantic.Field(gt=0, le=31)]
-_ExpandRatio = Annotated[float, pydantic.Field(gt=0, le=16, allow_inf_nan=False)]
-_Depth = Annotated[int, pydantic.Field(gt=0, le=32)]
-
-
-def _options_field() -> Any:
-    return pydantic.Field(min_length=1, max_length=_MOST_OPTIONS)
 
 
 class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -65,16 +63,16 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
     name: Annotated[str, pydantic.AfterValidator(checked_name)]
     title: Annotated[str, pydantic.AfterValidator(functools.partial(checked_text, "title"))]
     input_channels: int = pydantic.Field(gt=0, le=WIDEST)
-    classes: int = pydantic.Field(gt=1, le=_MOST_CLASSES)
+    classes: int = pydantic.Field(gt=1, le=MOST_CLASSES)
     padding: Literal["same", "symmetric"]
     coupled: bool = False
     global_average: GlobalAverage = "average_pool"
-    resolutions: tuple[ResolutionInFile, ...] = _options_field()
-    kernel_sizes: tuple[_KernelSize, ...] = _options_field()
-    expand_ratios: tuple[_ExpandRatio, ...] = _options_field()
-    depths: tuple[_Depth, ...] = _options_field()
+    resolutions: Options[ResolutionInFile]
+    kernel_sizes: Options[KernelSize]
+    expand_ratios: Options[ExpandRatio]
+    depths: Options[Depth]
     stem: Stem
-    stages: tuple[Stage, ...] = pydantic.Field(min_length=1, max_length=_MOST_STAGES)
+    stages: tuple[Stage, ...] = pydantic.Field(min_length=1, max_length=MOST_STAGES)
     head: Head
 
     @pydantic.model_validator(mode="after")
@@ -89,10 +87,10 @@ class SearchSpace(pydantic.BaseModel, frozen=True, extra="forbid"):
                     f"resolutions must ascend in height and width without repetition, got {self.resolutions}"
                 )
         block_options = len(self.resolutions) * len(self.kernel_sizes) * len(self.expand_ratios) * self.blocks
-        if block_options > _MOST_BLOCK_OPTIONS:
+        if block_options > MOST_BLOCK_OPTIONS:
             raise ValueError(
                 f"{block_options:,} options of blocks (resolutions × kernel sizes × expand ratios × stages × "
-                f"largest depth), at most {_MOST_BLOCK_OPTIONS:,} can be searched"
+                f"largest depth), at most {MOST_BLOCK_OPTIONS:,} can be searched"
             )
         if any(kernel % 2 == 0 for kernel in self.kernel_sizes):
             raise ValueError(f"kernel_sizes must be odd, got {self.kernel_sizes}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import pydantic
 
@@ -11,6 +11,18 @@ from mcofa.space.blocks import BLOCK_KINDS, Activation
 WIDEST = 8_192
 """The most channels that a layer may be given; sums over the largest network still fit 64 bits."""
 
+MOST_CLASSES = 65_536
+MOST_STAGES = 32
+MOST_BLOCK_OPTIONS = 65_536
+"""What the tables of a search are filled for, one by one: about a minute's work."""
+MOST_OPTIONS = 127
+"""A gene is an index of 8 bits; wider ones would slow every search for options that nobody has."""
+
+_Option = TypeVar("_Option")
+Options = Annotated[tuple[_Option, ...], pydantic.Field(min_length=1, max_length=MOST_OPTIONS)]
+KernelSize = Annotated[int, pydantic.Field(gt=0, le=31)]
+ExpandRatio = Annotated[float, pydantic.Field(gt=0, le=16, allow_inf_nan=False)]
+Depth = Annotated[int, pydantic.Field(gt=0, le=16)]
 Width = Annotated[int, pydantic.Field(gt=0, le=WIDEST)]
 Stride = Literal[1, 2]
 

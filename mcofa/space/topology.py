@@ -7,7 +7,7 @@ hold their weights, such as ``stages.0.1.depthwise``.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mcofa.space.arch import Arch
 from mcofa.space.blocks import BLOCK_KINDS, BlockOptions, Chain, Convolution, Layer, hidden_width
@@ -52,39 +52,39 @@ def describe(space: SearchSpace, arch: Arch) -> Topology:
     x = Chain(size_of(arch.resolution), space.input_channels)
     stem, head = space.stem, space.head
     x.convolve("stem", stem.width, 3, stem.stride, stem.activation)
-    blocks = [_taken(x, STEM)]
+    blocks = [Block(STEM, "", _taken(x))]
     if stem.first_block_width is not None and stem.first_block_activation is not None:
         options = BlockOptions(stem.first_block_width, 3, 1, 1, stem.first_block_activation, False)
-        blocks.append(_block(x, FIRST_BLOCK, options, STEM, "first_block"))
+        shortcut = _build(x, FIRST_BLOCK, "first_block", options)
+        blocks.append(Block(STEM, "first_block", _taken(x), shortcut))
     for s, stage in enumerate(space.stages):
         for b, (kernel, expand) in enumerate(zip(arch.kernel_sizes[s], arch.expand_ratios[s], strict=True)):
-            stride = stage.stride if b == 0 else 1
+            name, stride = f"stages.{s}.{b}", stage.stride if b == 0 else 1
             options = BlockOptions(
                 stage.width, kernel, expand, stride, stage.activation, stage.squeeze_excite
             )
-            unexpanded = BLOCK_KINDS[stage.block].expands and hidden_width(x.width, expand) == x.width
-            block = _block(x, stage.block, options, (s, b), f"stages.{s}.{b}")
-            blocks.append(replace(block, unexpanded=unexpanded))
+            unexpanded = stage.expands and hidden_width(x.width, expand) == x.width
+            shortcut = _build(x, stage.block, name, options)
+            blocks.append(Block((s, b), name, _taken(x), shortcut, unexpanded))
     if head.final_expand_width is not None:
         x.convolve("final_expand", head.final_expand_width, activation=head.activation)
     x.average("average")
     if head.feature_width is not None:
         x.convolve("feature_mix", head.feature_width, activation=head.activation, normalised=False)
     x.convolve("classifier", space.classes, normalised=False, biased=True)
-    return (*blocks, _taken(x, HEAD))
+    return (*blocks, Block(HEAD, "", _taken(x)))
 
 
-def _block(x: Chain, kind_name: str, options: BlockOptions, part: Part, name: str) -> Block:
-    """Add a block to the chain and return it."""
+def _build(x: Chain, kind_name: str, name: str, options: BlockOptions) -> bool:
+    """Add the layers of a block to the chain; return whether it has a shortcut."""
     kind, input_width = BLOCK_KINDS[kind_name], x.width
+    x.prefix = f"{name}."
     kind.build(x, options)
-    shortcut = kind.has_shortcut and options.stride == 1 and input_width == x.width
-    taken = _taken(x, part)
-    layers = (replace(layer, name=f"{name}.{layer.name}") for layer in taken.layers)
-    return Block(part, name, tuple(layers), shortcut)
+    x.prefix = ""
+    return kind.has_shortcut and options.stride == 1 and input_width == x.width
 
 
-def _taken(x: Chain, part: Part) -> Block:
-    """Take the layers that the chain has gathered as a block."""
+def _taken(x: Chain) -> tuple[Layer, ...]:
+    """Take the layers that the chain has gathered."""
     layers, x.layers = tuple(x.layers), []
-    return Block(part, "", layers)
+    return layers

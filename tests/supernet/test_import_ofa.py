@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from depthwise_separable import depthwise_separable_space
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tiny_training import config, header, names_in, tiny_space
@@ -437,6 +438,11 @@ def test_a_network_for_fewer_classes_needs_a_space_file(tmp_path: Path) -> None:
 def test_a_space_with_tensorflows_padding_is_refused(tmp_path: Path) -> None:
     message = refusal(tmp_path, random_state(TINY), tiny_space())
     assert "pads symmetrically, the space tiny has padding same" in message
+
+
+def test_a_space_of_another_family_is_refused(tmp_path: Path) -> None:
+    space = depthwise_separable_space(padding="symmetric")
+    assert "of kind mbconv, the space ds-tiny also ds" in refusal(tmp_path, random_state(TINY), space)
 
 
 @pytest.mark.parametrize(

@@ -582,14 +582,16 @@ def test_an_interrupt_before_the_first_step_claims_no_checkpoint(
 # Other families of networks
 
 
-@pytest.mark.parametrize("phases", [[SANDWICH], SHRINKING[:3]], ids=["sandwich", "shrinking"])
+@pytest.mark.parametrize(
+    ("kinds", "phases"),
+    [({"ds"}, [SANDWICH]), ({"ds"}, SHRINKING[:3]), ({"ds", "mbconv"}, SHRINKING)],
+    ids=["sandwich", "shrinking", "two kinds"],
+)
 def test_depthwise_separable_networks_for_oblong_images_train(
-    folder: Path, tmp_path: Path, phases: list[dict[str, Any]]
+    folder: Path, tmp_path: Path, kinds: set[str], phases: list[dict[str, Any]]
 ) -> None:
-    stages = [stage.model_dump() for stage in depthwise_separable_space().stages if stage.block == "ds"]
-    space = depthwise_separable_space(
-        stages=stages, resolutions=[[8, 12], [12, 16]], expand_ratios=[1], classes=3
-    )
+    stages = [stage.model_dump() for stage in depthwise_separable_space().stages if stage.block in kinds]
+    space = depthwise_separable_space(stages=stages, resolutions=[[8, 12], [12, 16]], classes=3)
     (tmp_path / "ds.yaml").write_text(yaml.safe_dump(space.model_dump(mode="json")))
     reports: list[Progress] = []
     header = train(

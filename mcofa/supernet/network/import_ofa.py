@@ -90,6 +90,13 @@ def import_ofa(published: Path, space: SearchSpace) -> Supernet:
             f"its network pads symmetrically, the space {space.name} has padding {space.padding}",
             "choose a space with padding symmetric (`mcofa spaces`)",
         )
+    kinds = {stage.block for stage in space.stages} - {"mbconv"}
+    if kinds:
+        raise FileFormatError(
+            published,
+            f"its network has blocks of kind mbconv, the space {space.name} also {', '.join(sorted(kinds))}",
+            "choose a space of inverted residuals (`mcofa spaces`)",
+        )
     misfits = _misfits(found, space)
     if misfits:
         raise _refusal(published, space, misfits, found)
