@@ -13,10 +13,8 @@ from mcofa.cli.run_board import board_of_file, board_of_run, board_option
 from mcofa.cli.run_engine import engine_of, engine_option
 
 if TYPE_CHECKING:
-    from export.firmware.build import LinkedSizes
+    from export.engines.project import FirmwareProject
     from export.firmware.emulate import BootReport
-    from export.firmware.engine_part import EnginePart
-    from export.runtimes.litert import Int8Array
     from mcofa.boards import Board, Kernels
     from mcofa.runs.run import Run
 
@@ -53,61 +51,34 @@ def firmware(
     if subject is not None and names_file(subject, ".tflite"):
         if out is None:
             raise click.UsageError("name the project folder with --out")
-        board, data = board_of_file(board_name), read_bytes(subject)
+        board = board_of_file(board_name)
     else:
         run = open_run(subject)
         board = board_of_run(run, board_name)
-    chosen = engine_of(run, engine_name)
-    board = with_kernels(board, kernels, chosen)
+    engine = engine_of(run, engine_name)
+    board = with_kernels(board, kernels, engine)
     if emulated:
-        from export.firmware.emulate import check_emulated, emulate, enforce_report
+        from export.firmware.emulate import check_emulated, enforce_report
 
         check_emulated(board)
-    from export.engines.engine import device_engine
-    from export.firmware.device_images import device_images
-    from export.firmware.engine_part import check_fits
-    from export.firmware.project import render_firmware
+    from export.engines.project import project_of_file, project_of_run
     from export.tflite.model_file import ModelFile
 
-    if run is None:
-        from export.firmware.deployed_file import deployed_file
-
-        file = ModelFile(data, str(subject))
-        model, candidates = deployed_file(file, board, chosen), None
+    if run is not None:
+        project = project_of_run(run, board, engine, out)
     else:
-        from export.convert.deploy import deployed_model
-
-        exported = run.section("export")
-        file = ModelFile(run.read(run.export.tflite))
-        model = deployed_model(exported, file, board, chosen)
-        candidates = _images_of(exported)
-    engine = device_engine(chosen).firmware(board, model)
-    check_fits(engine, board)
-    folder = out or _default_folder(run, board, engine)
-    images = device_images(engine, board, candidates)
-    files = [
-        str(path.relative_to(folder.absolute())) for path in render_firmware(board, engine, images, folder)
-    ]
-    section: dict[str, Any] = {
-        "board": board.name,
-        "engine": engine.name,
-        "folder": str(folder),
-        "arena_bytes": engine.model.arena_bytes,
-        "test_images": len(images.inputs),
-        "files": files,
-    }
+        assert subject is not None
+        assert out is not None
+        project = project_of_file(ModelFile(read_bytes(subject), str(subject)), board, engine, out)
+    section = project.to_json()
     if not as_json:
-        click.echo(f"{folder}: {len(files)} files for {board.title}, engine {engine.name}")
-        click.echo(f"arena {in_bytes(engine.model.arena_bytes)}, test images {len(images.inputs)}")
+        _show_project(project)
     if built or emulated:
-        from export.firmware.build import build
-
-        sizes = build(folder)
-        section["linked"] = _linked(sizes, engine, board)
+        section["linked"] = project.build()
         if not as_json:
             _show_linked(section["linked"])
     if emulated:
-        report = emulate(folder, board)
+        report = project.emulate()
         section["emulated"] = {**report.to_json(), "instructions": report.instructions(board)}
         if not as_json:
             _show_report(report, board)
@@ -116,43 +87,15 @@ def firmware(
     if as_json:
         print_json({"run": str(run.folder) if run else None, **section})
     if emulated:
-        enforce_report(report, engine)
+        enforce_report(report, project.engine)
     elif not as_json:
-        click.echo(f"next: read {folder / 'README.md'}, then `make -C {folder}`")
+        click.echo(f"next: read {project.folder / 'README.md'}, then `make -C {project.folder}`")
 
 
-def _images_of(exported: dict[str, Any]) -> Int8Array | None:
-    """The run's test images, or None for random ones where its data set is not at hand."""
-    from export.firmware.run_images import run_images
-    from mcofa.errors import MissingFileError
-
-    try:
-        return run_images(exported)
-    except MissingFileError as error:
-        click.echo(f"test images are random: {error.problem}", err=True)
-        return None
-
-
-def _default_folder(run: Run | None, board: Board, engine: EnginePart) -> Path:
-    assert run is not None
-    return run.folder / "firmware" / f"{board.name}-{engine.name}"
-
-
-def _linked(sizes: LinkedSizes, engine: EnginePart, board: Board) -> dict[str, Any]:
-    from mcofa.boards import ARENA_GUARD_BYTES
-
-    reserved = board.reserved
-    return {
-        "flash_bytes": sizes.flash_bytes,
-        "flash_predicted_bytes": engine.flash_bytes,
-        "flash_basis": engine.flash_basis,
-        "test_image_bytes": sizes.test_image_bytes,
-        "ram_bytes": sizes.ram_bytes,
-        "ram_predicted_bytes": engine.model.arena_bytes
-        + ARENA_GUARD_BYTES
-        + reserved.stack_bytes
-        + reserved.runtime_ram_bytes,
-    }
+def _show_project(project: FirmwareProject) -> None:
+    count, title = len(project.files), project.board.title
+    click.echo(f"{project.folder}: {count} files for {title}, engine {project.engine.name}")
+    click.echo(f"arena {in_bytes(project.engine.model.arena_bytes)}, test images {project.test_images}")
 
 
 def _show_linked(linked: dict[str, Any]) -> None:

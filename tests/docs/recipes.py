@@ -26,7 +26,7 @@ _COPIED = (
     "Makefile", "pyproject.toml", "train.py",
 )  # fmt: skip
 _DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
-_FEW_IMAGES = {"train": ("60_000", 1_200), "t10k": ("10_000", 400)}
+_FEW_IMAGES = {"train": ("60_000", 600), "t10k": ("10_000", 200)}
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def test_the_session_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     Path("model.tflite").write_bytes(small_network())
     blocks = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     session: dict[str, Any] = {}
     for block in blocks:
         exec(compile(block, "docs/api.md", "exec"), session)

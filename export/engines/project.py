@@ -1,0 +1,127 @@
+"""Firmware projects as a whole: with a run's network or any model file, written, built and emulated."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from export.convert.deploy import deployed_model
+from export.convert.to_c import DeployedModel
+from export.engines.engine import device_engine
+from export.firmware.build import build
+from export.firmware.deployed_file import deployed_file
+from export.firmware.device_images import device_images
+from export.firmware.emulate import BootReport, emulate
+from export.firmware.engine_part import EnginePart, check_fits
+from export.firmware.project import render_firmware
+from export.firmware.run_images import run_images
+from export.runtimes.litert import Int8Array
+from export.tflite.model_file import ModelFile
+from mcofa.boards import ARENA_GUARD_BYTES, Board
+from mcofa.errors import McofaWarning, MissingFileError
+from mcofa.runs.run import Run
+
+
+@dataclass(frozen=True)
+class FirmwareProject:
+    """A firmware project that was written: its folder, what it is for, and its files by path in it."""
+
+    folder: Path
+    board: Board
+    engine: EnginePart
+    test_images: int
+    files: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the manifest says of it."""
+        return {
+            "board": self.board.name,
+            "engine": self.engine.name,
+            "folder": str(self.folder),
+            "arena_bytes": self.engine.model.arena_bytes,
+            "test_images": self.test_images,
+            "files": list(self.files),
+        }
+
+    def build(self) -> dict[str, Any]:
+        """Compile and link it; return the bytes of flash and RAM, linked and predicted.
+
+        Raises:
+            McofaError: make or the compiler is missing, or something does not compile or fit.
+        """
+        sizes, reserved = build(self.folder), self.board.reserved
+        stack_and_data_bytes = reserved.stack_bytes + reserved.runtime_ram_bytes
+        return {
+            "flash_bytes": sizes.flash_bytes,
+            "flash_predicted_bytes": self.engine.flash_bytes,
+            "flash_basis": self.engine.flash_basis,
+            "test_image_bytes": sizes.test_image_bytes,
+            "ram_bytes": sizes.ram_bytes,
+            "ram_predicted_bytes": self.engine.model.arena_bytes + ARENA_GUARD_BYTES + stack_and_data_bytes,
+        }
+
+    def emulate(self) -> BootReport:
+        """Run its self-test in the emulator, once it is built; ``enforce_report`` says whether it passed.
+
+        Raises:
+            EmulationError: QEMU does not have the board, or the firmware said nothing.
+            McofaError: QEMU is not installed.
+        """
+        return emulate(self.folder, self.board)
+
+
+def project_of_run(run: Run, board: Board, engine: str, folder: Path | None = None) -> FirmwareProject:
+    """Write a project with the network that ``run`` exported, by default into the run.
+
+    Warns where the run's data set is not at hand, so that the test images are random.
+
+    Raises:
+        RunError: the run holds no export.
+        BudgetError: the network does not fit the board.
+        UnsupportedOpError: the engine has no kernel for an op.
+        DiskWriteError: the project could not be written.
+    """
+    exported = run.section("export")
+    file = ModelFile(run.read(run.export.tflite))
+    model = deployed_model(exported, file, board, engine)
+    return _write(
+        model,
+        board,
+        engine,
+        folder or run.folder / "firmware" / f"{board.name}-{engine}",
+        _images_of(exported),
+    )
+
+
+def project_of_file(file: ModelFile, board: Board, engine: str, folder: Path) -> FirmwareProject:
+    """Write a project with any int8 model; its test images are random.
+
+    Raises:
+        FileFormatError: not a .tflite file with one int8 input and one int8 output.
+        BudgetError: the network does not fit the board.
+        UnsupportedOpError: the engine has no kernel for an op.
+        DiskWriteError: the project could not be written.
+    """
+    return _write(deployed_file(file, board, engine), board, engine, folder, None)
+
+
+def _write(
+    model: DeployedModel, board: Board, engine: str, folder: Path, candidates: Int8Array | None
+) -> FirmwareProject:
+    part = device_engine(engine).firmware(board, model)
+    check_fits(part, board)
+    images = device_images(part, board, candidates)
+    paths = render_firmware(board, part, images, folder)
+    files = tuple(str(path.relative_to(folder.absolute())) for path in paths)
+    return FirmwareProject(folder, board, part, len(images.inputs), files)
+
+
+def _images_of(exported: dict[str, Any]) -> Int8Array | None:
+    """Return the run's test images, or None for random ones where its data set is not at hand."""
+    try:
+        return run_images(exported)
+    except MissingFileError as error:
+        warnings.warn(f"test images are random: {error.problem}", McofaWarning, stacklevel=2)
+        return None
