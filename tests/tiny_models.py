@@ -100,8 +100,19 @@ class ModelBuilder:
 
 
 def one_op(kind: str) -> bytes:
-    """A model of one op of each supported kind, on 6×6×4 int8 inputs."""
+    """A model of one op of a supported kind."""
+    return ops_side_by_side([kind])
+
+
+def ops_side_by_side(kinds: list[str]) -> bytes:
+    """A model of ops that share no tensor: each has its own inputs and output."""
     m = ModelBuilder()
+    ends = [_add_op(m, kind) for kind in kinds]
+    return m.build([x for inputs, _ in ends for x in inputs], [y for _, y in ends])
+
+
+def _add_op(m: ModelBuilder, kind: str) -> tuple[list[int], int]:
+    """Add an op of any supported kind on 6×6×4 int8 inputs; return its inputs and its output."""
     x = m.tensor((1, 6, 6, 4))
     inputs = [x]
     if kind == "CONV_2D":
@@ -121,7 +132,7 @@ def one_op(kind: str) -> bytes:
         inputs.append(m.tensor((1, 6, 6, 4)))
         y = m.tensor((1, 6, 6, 4))
         m.op(kind, inputs, [y], table=f"{kind.capitalize()}Options")
-    elif kind in ("MEAN", "SUM"):
+    elif kind in ("MEAN", "SUM", "REDUCE_MAX"):
         y = m.tensor((1, 4))
         axes = m.tensor((2,), "int32", [1, 2], 0)
         m.op(kind, [x, axes], [y], table="ReducerOptions", keepDims=False)
@@ -162,7 +173,7 @@ def one_op(kind: str) -> bytes:
     else:
         y = m.tensor((1, 6, 6, 4))
         m.op(kind, [x], [y])
-    return m.build(inputs, [y])
+    return inputs, y
 
 
 def small_network() -> bytes:

@@ -86,7 +86,7 @@ FULLY_CONNECTED = Operator(
     work=_work,
     tflm=Tflm(
         registration=Registration("AddFullyConnected", "Register_FULLY_CONNECTED_INT8"),
-        builtin_data=BuiltinData(arm32=(5, 1), x86_64=(32, 4), riscv32=(16, 4)),
+        builtin_data=BuiltinData(arm32=(5, 1), x86_64=(32, 8), riscv32=(16, 4)),
         op_data=OpData(arm32=48, arm32_cmsis_nn=72, x86_64=72),
         temporaries=(0, 1, 2, OUTPUT),
         arrays=_arrays,

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 
 import evidence
 import numpy as np
 import pytest
-from tiny_models import ModelBuilder, one_op, schema, small_network
+from tiny_models import ModelBuilder, one_op, ops_side_by_side, schema, small_network
 
 from export.runtimes.tflm import MeasuredArena, invoke, measure, measure_many
 from export.tflite.parse import parse_tflite
 from mcofa.engines.tflm import account, target
 from mcofa.errors import FileFormatError
 from mcofa.graph import OpKind
+from mcofa.ops import OPERATORS
 
 
 def predicted(data: bytes) -> MeasuredArena:
@@ -36,6 +38,16 @@ def test_many_models_are_measured_as_each_alone() -> None:
 @pytest.mark.parametrize("kind", [*map(str, OpKind), "RESHAPE_WILDCARD"])
 def test_every_op_is_measured_as_predicted(kind: str) -> None:
     assert measure(one_op(kind)) == predicted(one_op(kind))
+
+
+def test_every_op_after_every_other_is_measured_as_predicted() -> None:
+    """What an op keeps starts at its own alignment, wherever the ops before it end."""
+    rng = random.Random(0)
+    rows = [list(pair) for pair in itertools.product(map(str, OPERATORS), repeat=2)]
+    rows += [rng.choices([*map(str, OPERATORS), "RESHAPE_WILDCARD"], k=rng.randint(3, 6)) for _ in range(200)]
+    models = [ops_side_by_side(row) for row in rows]
+    found = zip(rows, measure_many(models), map(predicted, models), strict=True)
+    assert [row for row, measured, expected in found if measured != expected] == []
 
 
 def test_odd_tensors_are_measured_as_predicted() -> None:
