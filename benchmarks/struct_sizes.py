@@ -50,6 +50,7 @@ OPTIONS = {
     OpKind.AVERAGE_POOL_2D: "TfLitePoolParams",
     OpKind.RESHAPE: "TfLiteReshapeParams",
     OpKind.SOFTMAX: "TfLiteSoftmaxParams",
+    OpKind.LEAKY_RELU: "TfLiteLeakyReluParams",
 }
 OP_DATA = {
     OpKind.CONV_2D: "OpDataConv",
@@ -63,13 +64,14 @@ OP_DATA = {
     OpKind.LOGISTIC: "OpDataLogistic",
     OpKind.RELU: "ReluOpData",
     OpKind.RELU6: "Relu6OpData",
+    OpKind.LEAKY_RELU: "LeakyReluOpData",
     OpKind.HARD_SWISH: "HardSwishParams",
     OpKind.QUANTIZE: "OpDataQuantizeReference",
     OpKind.DEQUANTIZE: "DequantizeOpData",
 }
 KERNELS = (
     *("activations", "add", "conv", "depthwise_conv", "dequantize", "fully_connected", "hard_swish"),
-    *("logistic", "mul", "pooling", "quantize", "reduce", "softmax", "sub"),
+    *("leaky_relu", "logistic", "mul", "pooling", "quantize", "reduce", "softmax", "sub"),
 )
 # The library's own headers come first: what follows makes private members visible.
 SOURCE = """

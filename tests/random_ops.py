@@ -122,6 +122,15 @@ def elementwise(kind: str) -> Callable[[Rng], bytes]:
     return model
 
 
+def leaky_relu(rng: Rng) -> bytes:
+    """Slopes below 0 and above 1 too."""
+    m = _Model()
+    shape = (1, 5, 5, int(rng.integers(1, 9)))
+    x, y = m.activation(rng, shape), m.activation(rng, shape)
+    m.op("LEAKY_RELU", [x], [y], table="LeakyReluOptions", alpha=float(rng.uniform(-2, 3)))
+    return m.build([x], [y])
+
+
 def reduction(kind: str) -> Callable[[Rng], bytes]:
     def model(rng: Rng) -> bytes:
         m = _Model()
@@ -131,6 +140,8 @@ def reduction(kind: str) -> Callable[[Rng], bytes]:
         kept = {axis % 4 for axis in axes}
         output = [1 if a in kept else n for a, n in enumerate(shape) if keep or a not in kept]
         x, y = m.activation(rng, shape), m.activation(rng, tuple(output))
+        if kind == "REDUCE_MAX":
+            m.tensors[y].quantization = m.tensors[x].quantization
         m.op(kind, [x, m.indices(axes)], [y], table="ReducerOptions", keepDims=keep)
         return m.build([x], [y])
 
@@ -237,6 +248,7 @@ OPS: dict[str, Callable[[Rng], bytes]] = {
     "MUL": elementwise("MUL"),
     "MEAN": reduction("MEAN"),
     "SUM": reduction("SUM"),
+    "REDUCE_MAX": reduction("REDUCE_MAX"),
     "AVERAGE_POOL_2D": pool("AVERAGE_POOL_2D"),
     "MAX_POOL_2D": pool("MAX_POOL_2D"),
     "SOFTMAX": softmax,
@@ -244,6 +256,7 @@ OPS: dict[str, Callable[[Rng], bytes]] = {
     "LOGISTIC": lookup("LOGISTIC"),
     "RELU": lookup("RELU"),
     "RELU6": lookup("RELU6"),
+    "LEAKY_RELU": leaky_relu,
     "QUANTIZE": lookup("QUANTIZE"),
     "QUANTIZE float": from_float,
     "DEQUANTIZE": to_float,

@@ -280,6 +280,18 @@ def _reduce(operands: _Operands) -> dict[str, Value]:
     }
 
 
+def _reduce_max(operands: _Operands) -> dict[str, Value]:
+    source, output = operands.scaling(), operands.output_scaling
+    if (source.scale, source.zero_point) != (output.scale, output.zero_point):
+        raise UnsupportedOpError(
+            f"engine aot: {operands.op.kind} has another quantization in its output than in its input",
+            "convert the model again: TensorFlow Lite's converter gives both the same",
+        )
+    axes = [int(axis) for axis in operands.constant(1).ravel()]
+    kept, kept_strides, sizes, strides = reduced(operands.input().shape, axes)
+    return {"kept": kept, "kept_stride": kept_strides, "reduced": sizes, "reduced_stride": strides}
+
+
 def _pool(operands: _Operands) -> dict[str, Value]:
     bounds = operands.range_fields()
     return {
@@ -355,6 +367,7 @@ _LOWERINGS: Mapping[OpKind, Callable[[_Operands], dict[str, Value]]] = {
     OpKind.MUL: _mul,
     OpKind.MEAN: _reduce,
     OpKind.SUM: _reduce,
+    OpKind.REDUCE_MAX: _reduce_max,
     OpKind.AVERAGE_POOL_2D: _pool,
     OpKind.MAX_POOL_2D: _pool,
     OpKind.SOFTMAX: _softmax,

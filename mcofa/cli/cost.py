@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -14,8 +14,8 @@ from mcofa.cost.measures import MEASURES, ON_BOARD
 from mcofa.engines.engine import DEFAULT_ENGINE, ENGINES
 
 if TYPE_CHECKING:
-    from mcofa.boards import Board
-    from mcofa.space.search_space import SearchSpace
+    from mcofa.cost.table import Columns
+    from mcofa.space.search_space import Genomes, SearchSpace
 
 
 @click.command()
@@ -45,82 +45,46 @@ def cost(
         raise click.UsageError("give either --arch or --archs")
     if board_name is None:
         refuse_typed("needs --board", "kernels", "engine")
+    from mcofa.cost.table import add_costs, arch_cost, arch_costs
     from mcofa.space.search_space import load_space
 
     space = load_space(space_name)
     board = None if board_name is None else load_board_with(board_name, kernels, engine)
-    asked = _Asked(space, board, engine, predictor, as_json)
+    on_board = {"board": board.name, "kernels": board.kernels, "engine": engine} if board else {}
     if archs_file is not None:
-        _cost_of_table(archs_file, asked)
-    elif arch_file is not None:
-        _cost_of_arch(arch_file, asked)
+        from mcofa.space.arch_table import read_archs
 
-
-class _Asked(NamedTuple):
-    """What costs are asked for."""
-
-    space: SearchSpace
-    board: Board | None
-    engine: str
-    predictor: Path | None
-    as_json: bool
-
-    @property
-    def on_board(self) -> dict[str, str]:
-        """What a JSON answer says of the board."""
-        board = self.board
-        return {} if board is None else {"board": board.name, "kernels": board.kernels, "engine": self.engine}
-
-
-def _cost_of_table(file: Path, asked: _Asked) -> None:
-    from mcofa.accuracy.known import known_of_archs
-    from mcofa.cost.table import add_costs
-    from mcofa.space.arch_table import read_archs
-
-    rows, genomes = read_archs(file, asked.space)
-    # Only the costs on a board take long enough to watch.
-    bar = progress("costs") if asked.board else contextlib.nullcontext(lambda done, total, text: None)
-    with bar as update:
-        known = known_of_archs(
-            asked.space,
-            genomes,
-            asked.board,
-            asked.engine,
-            asked.predictor,
-            lambda done: update(done, len(genomes), ""),
-        )
-    table = add_costs(rows, known)
-    for name, count in table.differing.items():
-        click.echo(f"{name}: recomputed, {count:,} of {len(rows):,} rows differ from the file", err=True)
-    if asked.as_json:
-        print_json({"space": asked.space.name, **asked.on_board, "archs": table.rows})
-    else:
-        click.echo(table.to_csv(), nl=False)
-
-
-def _cost_of_arch(file: Path, asked: _Asked) -> None:
-    from mcofa.accuracy.known import known_of_arch
+        rows, genomes = read_archs(archs_file, space)
+        # Only the costs on a board take long enough to watch.
+        bar = progress("costs") if board else contextlib.nullcontext(lambda done, total, text: None)
+        with bar as update:
+            costs = arch_costs(space, genomes, board, lambda done: update(done, len(genomes), ""), engine)
+        costs |= _predictions(space, genomes, predictor)
+        table = add_costs(rows, costs)
+        for name, count in table.differing.items():
+            click.echo(f"{name}: recomputed, {count:,} of {len(rows):,} rows differ from the file", err=True)
+        if as_json:
+            print_json({"space": space.name, **on_board, "archs": table.rows})
+        else:
+            click.echo(table.to_csv(), nl=False)
+        return
+    assert arch_file is not None
     from mcofa.accuracy.predictor import OUTSIDE, after_finetuning
     from mcofa.space.arch import parse_arch
 
-    arch = parse_arch(read_text(file, "arch"), str(file))
-    found = known_of_arch(asked.space, arch, asked.board, asked.engine, asked.predictor)
-    if asked.as_json:
-        print_json(
-            {
-                "space": asked.space.name,
-                "arch": arch.to_json(),
-                "arch_text": str(arch),
-                **asked.on_board,
-                **found,
-            }
-        )
+    arch = parse_arch(read_text(arch_file, "arch"), str(arch_file))
+    found = arch_cost(space, arch, board, engine)
+    found |= {
+        name: values[0] for name, values in _predictions(space, space.encode([arch]), predictor).items()
+    }
+    if as_json:
+        print_json({"space": space.name, "arch": arch.to_json(), "arch_text": str(arch), **on_board, **found})
         return
     click.echo(str(arch))
     numbers = table_of("cost", "", right=(1,))
     for name in ("peak_items", "macs", "params"):
         numbers.add_row(name, f"{found[name]:,}")
-    for name in ON_BOARD if asked.board else ():
+    for name in ON_BOARD if board else ():
         measure = MEASURES[name]
         amount = in_bytes(found[name]) if measure.unit == "B" else f"{found[name]:,}"
         numbers.add_row(f"{name} ({measure.note})" if measure.note else name, amount)
@@ -130,3 +94,24 @@ def _cost_of_arch(file: Path, asked: _Asked) -> None:
         accuracy += f", {OUTSIDE}" if found["outside_measured_range"] else ""
         numbers.add_row("predicted_top1_percent", accuracy)
     print_table(numbers)
+
+
+def _predictions(space: SearchSpace, genomes: Genomes, file: Path | None) -> Columns:
+    """Accuracy, its standard deviation, and what both hold for, (archs,) each; nothing without predictor."""
+    from mcofa.accuracy.predictor import OtherSpaceError, load_predictor
+    from mcofa.errors import MissingFileError
+    from mcofa.files.resources import data_folder
+
+    try:
+        predictor = load_predictor(file or data_folder("zoo") / f"{space.name}.npz", space)
+    except (MissingFileError, OtherSpaceError):
+        if file is None:
+            return {}
+        raise
+    found = predictor.predict(space, genomes)
+    return {
+        "predicted_top1_percent": found.top1_percent.round(3).tolist(),
+        "predicted_top1_std_points": found.std_points.round(3).tolist(),
+        "outside_measured_range": found.extrapolates.tolist(),
+        "predictor_finetune_epochs": [predictor.provenance.finetune_epochs] * len(genomes),
+    }

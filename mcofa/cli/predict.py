@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from mcofa.cli.options import json_option
 from mcofa.cli.output import print_json, progress
-
-if TYPE_CHECKING:
-    from mcofa.accuracy.fit import Quality
-    from mcofa.accuracy.predictor import Provenance
 
 
 @click.command()
@@ -106,36 +101,54 @@ def fit_predictor(
     """
     from dataclasses import asdict
 
-    from mcofa.accuracy.fit_table import fit_table
+    from mcofa.accuracy.features import SIZES
+    from mcofa.accuracy.fit import fit_predictor as fit
+    from mcofa.accuracy.fit import quality
+    from mcofa.accuracy.predictor import after_finetuning, save_predictor
+    from mcofa.errors import FileFormatError
+    from mcofa.space.arch_table import read_measured
     from mcofa.space.search_space import load_space
 
-    known, tried = fit_table(table, load_space(space_name), out, note, held_out)
-    if as_json:
-        of_tried = {} if tried is None else {"held_out": tried.to_json()}
-        print_json({"predictor": str(out), **asdict(known), **of_tried})
-        return
-    _print_fit(out, known)
-    if tried is not None:
-        click.echo(f"{held_out}: {tried.archs} archs; {_quality_words(tried.anywhere)}")
-        if tried.in_batch is not None:
-            click.echo(f"in a known batch: {_quality_words(tried.in_batch)}")
-
-
-def _print_fit(out: Path, known: Provenance) -> None:
-    from mcofa.accuracy.features import SIZES
-    from mcofa.accuracy.predictor import after_finetuning
-
+    space = load_space(space_name)
+    measured = read_measured(table, space)
+    tried = read_measured(held_out, space) if held_out else None
+    if held_out and tried and tried.finetune_epochs != measured.finetune_epochs:
+        raise FileFormatError(
+            held_out,
+            f"was measured after {tried.finetune_epochs} epochs of fine-tuning, "
+            f"{table} after {measured.finetune_epochs}",
+            "name tables that were measured alike",
+        )
+    predictor = fit(space, measured, note or table.name)
+    save_predictor(out, predictor)
+    known = predictor.provenance
+    found = {"predictor": str(out), **asdict(known)}
     by = " by their MACs and parameters alone" if known.encoding == SIZES else ""
-    click.echo(
+    lines = [
         f"{out}: {known.measured_archs} archs{after_finetuning(known.finetune_epochs)}{by}; cross-validated: "
         f"RMSE {known.rmse_points:.2f} points, Kendall tau {known.kendall_tau:.2f}"
-    )
+    ]
     if known.batches:
-        click.echo(
+        lines.append(
             f"in a known batch: RMSE {known.rmse_points_in_batch:.2f} points, "
             f"Kendall tau {known.kendall_tau_in_batch:.2f} ({len(known.batches)} batches)"
         )
-
-
-def _quality_words(found: Quality) -> str:
-    return f"RMSE {found.rmse_points:.2f} points, Kendall tau {found.kendall_tau:.2f}"
+    if tried is not None:
+        anywhere = quality(predictor.predict(space, tried.genomes).top1_percent, tried.top1_percent)
+        found["held_out"] = {"archs": len(tried), **asdict(anywhere)}
+        lines.append(
+            f"{held_out}: {len(tried)} archs; RMSE {anywhere.rmse_points:.2f} points, "
+            f"Kendall tau {anywhere.kendall_tau:.2f}"
+        )
+        if known.batches and tried.batches:
+            predicted = predictor.predict(space, tried.genomes, tried.batches).top1_percent
+            in_batch = quality(predicted, tried.top1_percent)
+            found["held_out"] |= {f"{name}_in_batch": value for name, value in asdict(in_batch).items()}
+            lines.append(
+                f"in a known batch: RMSE {in_batch.rmse_points:.2f} points, "
+                f"Kendall tau {in_batch.kendall_tau:.2f}"
+            )
+    if as_json:
+        print_json(found)
+        return
+    click.echo("\n".join(lines))

@@ -65,6 +65,19 @@ RELU6 = Operator(
     aot=_TABLE,
 )
 
+LEAKY_RELU = Operator(
+    kind=OpKind.LEAKY_RELU,
+    code=98,
+    constraints=(int8_to_int8,),
+    tflm=Tflm(
+        registration=Registration("AddLeakyRelu", "Register_LEAKY_RELU"),
+        builtin_data=BuiltinData(arm32=(4, 4), x86_64=(4, 4), riscv32=(4, 4)),
+        op_data=OpData(arm32=24, arm32_cmsis_nn=24, x86_64=24),
+        temporaries=(0, OUTPUT),
+    ),
+    aot=_TABLE,
+)
+
 SOFTMAX = Operator(
     kind=OpKind.SOFTMAX,
     code=25,

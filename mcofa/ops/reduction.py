@@ -1,4 +1,4 @@
-"""MEAN and SUM over some of a tensor's axes."""
+"""MEAN, SUM and REDUCE_MAX over some of a tensor's axes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from mcofa.ops.record import (
     INT32_BYTES,
     OUTPUT,
     Aot,
+    Buffers,
     BuiltinData,
     Kernel,
     OpData,
@@ -25,14 +26,25 @@ def _work(graph: Graph, op: Op) -> Mapping[str, int]:
     return {"mean_elements": graph.tensors[op.inputs[0]].items}
 
 
-def _scratch(graph: Graph, op: Op, _on: Target) -> tuple[int, ...]:
-    """With every kernel set: 4·output elements, 4·input rank, 4·number of axes."""
-    source, axes = (graph.tensors[index] for index in op.inputs[:2])
-    items = (graph.tensors[op.outputs[0]].items, len(source.shape), axes.items)
-    return tuple(INT32_BYTES * count for count in items)
+def _sum_scratch(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
+    """With every kernel set: 4·output elements for the sums, then indices."""
+    return INT32_BYTES * graph.tensors[op.outputs[0]].items, *_index_scratch(graph, op, on)
 
 
-def _reduction(kind: OpKind, code: int, registration: Registration, version: int | None = None) -> Operator:
+def _index_scratch(graph: Graph, op: Op, _on: Target) -> tuple[int, ...]:
+    """With every kernel set: 4·input rank, 4·number of axes."""
+    source, axes = (graph.tensors[index] for index in op.inputs)
+    return INT32_BYTES * len(source.shape), INT32_BYTES * axes.items
+
+
+def _reduction(
+    kind: OpKind,
+    code: int,
+    registration: Registration,
+    scratch: Buffers,
+    aot: Aot,
+    version: int | None = None,
+) -> Operator:
     return Operator(
         kind=kind,
         code=code,
@@ -46,13 +58,19 @@ def _reduction(kind: OpKind, code: int, registration: Registration, version: int
             builtin_data=BuiltinData(arm32=(1, 1), x86_64=(1, 1), riscv32=(1, 1)),
             op_data=OpData(arm32=44, arm32_cmsis_nn=44, x86_64=44),
             temporaries=(0, OUTPUT, 1, 0, 1, OUTPUT),
-            scratch=_scratch,
+            scratch=scratch,
         ),
-        aot=Aot(
-            kernels=(Kernel(name="nn_reduce"),), struct="nn_reduce_t", constraints=(constant_parameters,)
-        ),
+        aot=aot,
     )
 
 
-MEAN = _reduction(OpKind.MEAN, 40, Registration("AddMean", "Register_MEAN"), version=2)
-SUM = _reduction(OpKind.SUM, 74, Registration("AddSum", "Register_SUM"))
+_SUMS = Aot(kernels=(Kernel(name="nn_reduce"),), struct="nn_reduce_t", constraints=(constant_parameters,))
+_MAXIMUM = Aot(
+    kernels=(Kernel(name="nn_reduce_max"),), struct="nn_reduce_max_t", constraints=(constant_parameters,)
+)
+
+MEAN = _reduction(OpKind.MEAN, 40, Registration("AddMean", "Register_MEAN"), _sum_scratch, _SUMS, version=2)
+SUM = _reduction(OpKind.SUM, 74, Registration("AddSum", "Register_SUM"), _sum_scratch, _SUMS)
+REDUCE_MAX = _reduction(
+    OpKind.REDUCE_MAX, 82, Registration("AddReduceMax", "Register_REDUCE_MAX"), _index_scratch, _MAXIMUM
+)

@@ -123,14 +123,6 @@ def _first(name: str, header_bytes: int, count: int) -> npt.NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, int(np.prod(shape)), header_bytes).reshape(shape)
 
 
-def fashion_mnist(folder: Path, prefix: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Return a sandbox's images, (n, 28, 28), and their classes; ``prefix``: ``train`` or ``t10k``."""
-    data = folder / "datasets" / "fashion-mnist"
-    images = np.frombuffer((data / f"{prefix}-images-idx3-ubyte").read_bytes(), np.uint8, offset=16)
-    labels = np.frombuffer((data / f"{prefix}-labels-idx1-ubyte").read_bytes(), np.uint8, offset=8)
-    return images.reshape(-1, 28, 28), labels
-
-
 def prints(shown: tuple[str, ...], printed: str) -> bool:
     """Say whether the lines of a page are what was printed, but for those that it leaves out."""
     lines = printed.splitlines()

@@ -60,6 +60,11 @@ typedef struct {
 } nn_reduce_t;
 
 typedef struct {
+  int32_t kept[NN_REDUCE_RANK], kept_stride[NN_REDUCE_RANK];
+  int32_t reduced[NN_REDUCE_RANK], reduced_stride[NN_REDUCE_RANK];
+} nn_reduce_max_t;
+
+typedef struct {
   int16_t batches, input_height, input_width, channels, output_height, output_width;
   int16_t window_height, window_width, stride_height, stride_width, pad_above, pad_left;
   int16_t minimum, maximum;
@@ -102,6 +107,7 @@ void nn_fully_connected(const nn_fully_connected_t* op, const int8_t* input, int
 void nn_add(const nn_add_t* op, const int8_t* input_1, const int8_t* input_2, int8_t* output);
 void nn_mul(const nn_mul_t* op, const int8_t* input_1, const int8_t* input_2, int8_t* output);
 void nn_reduce(const nn_reduce_t* op, const int8_t* input, int8_t* output);
+void nn_reduce_max(const nn_reduce_max_t* op, const int8_t* input, int8_t* output);
 void nn_average_pool(const nn_pool_t* op, const int8_t* input, int8_t* output);
 void nn_max_pool(const nn_pool_t* op, const int8_t* input, int8_t* output);
 void nn_softmax(const nn_softmax_t* op, const int8_t* input, int8_t* output);
