@@ -32,22 +32,13 @@ from export.firmware.engine_part import check_fits
 from export.firmware.project import render_firmware
 from export.tflite.model_file import ModelFile
 from export.tflite.parse import parse_tflite
-from mcofa.boards import board_names, load_board
+from mcofa.boards import board_names, core_named, core_names, load_board
 from mcofa.engines.aot import flash as aot_flash
 from mcofa.engines.tflm.targets import board_target
 from mcofa.errors import BudgetError
 from mcofa.files.atomic import write_atomic
 from mcofa.ops import KERNELS
 
-FLAGS = {
-    "cortex-m0": ["-mfloat-abi=soft"],
-    "cortex-m0plus": ["-mfloat-abi=soft"],
-    "cortex-m3": ["-mfloat-abi=soft"],
-    "cortex-m4": ["-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"],
-    "cortex-m7": ["-mfloat-abi=hard", "-mfpu=fpv5-d16"],
-    "cortex-m33": ["-mfloat-abi=hard", "-mfpu=fpv5-sp-d16"],
-    "cortex-m55": ["-mfloat-abi=hard", "-mfpu=auto"],
-}
 FLOAT_KERNELS = ("nn_quantize", "nn_dequantize")
 MARGIN_BYTES = 128
 ROUNDING_BYTES = 64
@@ -58,12 +49,17 @@ def main() -> None:
     table = {
         "measured_with": f"arm-none-eabi-gcc {compiler_version()}, {OPTIMIZATION}",
         "struct_bytes": struct_bytes(),
-        "cores": {core: {"kernels": core_kernels(core), "firmware": 0} for core in FLAGS},
+        "cores": {core: {"kernels": core_kernels(core)} for core in measured_cores()},
     }
     write(table)
     for core, size in firmware_bytes(model).items():
         table["cores"][core]["firmware"] = size
     write(table)
+
+
+def measured_cores() -> list[str]:
+    """Return the cores whose kernels are measured, not those of another core."""
+    return [name for name in core_names() if core_named(name).measured_as.aot_kernels == name]
 
 
 def write(table: object) -> None:
@@ -96,7 +92,7 @@ def kernel_parts(kernel: str, core: str) -> dict[str, int]:
         options = [f"-I{include}" for include in third_party.include_folders]
         options += [f"-D{define}" for define in third_party.defines]
         sources = [path for path in own if path.endswith(".c")]
-        linked = ["-nostartfiles", "--specs=nano.specs", f"-Wl,-e,{kernel}", "-Wl,--gc-sections"]
+        linked = ["-nostartfiles", f"-Wl,-e,{kernel}", "-Wl,--gc-sections"]
         if third_party.sources:
             compile_sources(folder, sources + third_party.sources, core, options + linked)
             return {
@@ -128,10 +124,11 @@ def object_bytes(path: Path) -> int:
 
 
 def compile_sources(folder: Path, sources: list[str], core: str, options: Iterable[str]) -> None:
-    machine = [f"-mcpu={core}", "-mthumb", *FLAGS[core]]
+    facts = core_named(core)
+    machine = [*facts.compiler_flags, *facts.other_flags, *facts.family.library_flags]
     kept_apart = ["-ffunction-sections", "-fdata-sections"]
     common = ["-std=c11", OPTIMIZATION, "-w", "-DNDEBUG", *kept_apart, "-I."]
-    command = ["arm-none-eabi-gcc", *machine, *common, *options, *sources, "-o", "compiled"]
+    command = [f"{facts.family.toolchain}-gcc", *machine, *common, *options, *sources, "-o", "compiled"]
     subprocess.run(command, cwd=folder, check=True)
 
 

@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from export.engines.tflm.firmware import TFLM_COMMIT
+from mcofa.boards import core_named, core_names
 from mcofa.engines.tflm.runtime_code import TABLE_FILE, runtime_code_bytes
 from mcofa.files.atomic import write_atomic
 from mcofa.graph import OpKind
@@ -32,14 +33,6 @@ from mcofa.lowering import lower
 from mcofa.ops import OPERATORS
 from mcofa.space.search_space import load_space
 
-FLAGS: dict[str, str] = {
-    "cortex-m0plus": "-mfloat-abi=soft",
-    "cortex-m3": "-mfloat-abi=soft",
-    "cortex-m4": "-mfloat-abi=hard -mfpu=fpv4-sp-d16",
-    "cortex-m7": "-mfloat-abi=hard -mfpu=fpv5-d16",
-    "cortex-m33": "-mfloat-abi=hard -mfpu=fpv5-sp-d16",
-    "cortex-m55": "-mfloat-abi=hard -mfpu=auto",
-}
 CHECKED_SETS = 12
 
 HEADER = """
@@ -93,9 +86,12 @@ class Prober:
         self.folder, self.library = folder, library
         tflm = Path(os.environ["TFLM_DIR"])
         downloads = tflm / "tensorflow/lite/micro/tools/make/downloads"
-        self.machine = [f"-mcpu={core}", "-mthumb", *FLAGS[core].split()]
+        facts = core_named(core)
+        self.machine = [*facts.compiler_flags, *facts.other_flags]
+        self.library_flags = facts.family.library_flags
+        self.compiler = f"{facts.family.toolchain}-g++"
         self.compile = [
-            *("arm-none-eabi-g++", *self.machine, "-std=c++17", "-Os"),
+            *(self.compiler, *self.machine, "-std=c++17", "-Os"),
             *("-ffunction-sections", "-fdata-sections", "-fno-exceptions", "-fno-rtti"),
             *("-fno-threadsafe-statics", "-fno-use-cxa-atexit", "-w"),
             *("-DTF_LITE_STATIC_MEMORY", "-DNDEBUG", "-DTF_LITE_STRIP_ERROR_STRINGS"),
@@ -116,10 +112,10 @@ class Prober:
         source.write_text(counted.replace("REGISTER", "\n  ".join(lines)))
         subprocess.run([*self.compile, "-c", source, "-o", source.with_suffix(".o")], check=True)
         link = [
-            "arm-none-eabi-g++",
+            self.compiler,
             *self.machine,
             "-nostartfiles",
-            "--specs=nano.specs",
+            *self.library_flags,
             "--specs=nosys.specs",
         ]
         options = [f"-T{self.folder / 'probe.ld'}", "-Wl,--gc-sections", f"-Wl,-Map={listing}", "-w"]
@@ -168,7 +164,7 @@ def show() -> None:
     space = load_space("mcofa-micro")
     ops = {op.kind for op in lower(space, space.largest()).ops}
     print(f"Flash of TFLM {TFLM_COMMIT} in bytes with {', '.join(sorted(ops))}")
-    for core in FLAGS:
+    for core in (name for name in core_names() if core_named(name).measured_as.tflm_code == name):
         sizes = [runtime_code_bytes(ops, core, kernels) for kernels in ("cmsis-nn", "reference")]
         print(f"  {core:14} CMSIS-NN {sizes[0]:7,}  reference {sizes[1]:7,}")
 
@@ -180,7 +176,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("core", choices=FLAGS)
+    parser.add_argument("core", choices=core_names())
     parser.add_argument("kernels", choices=("cmsis-nn", "reference"))
     parser.add_argument("library", type=Path)
     parser.add_argument("--write", action="store_true")

@@ -22,16 +22,19 @@ _TABLE_FILE = Path(__file__).with_name("cores.json")
 class Family:
     """Cores that are compiled for and emulated alike.
 
-    ``toolchain`` is the prefix of its programs and ``toolchain_packages`` the Debian packages they
-    come in, ``emulator_package`` that of ``emulator``; ``struct_sizes`` names the sizes of TFLM's
-    structs; ``kernels`` are the kernel sets that TFLM has for it.
+    ``toolchain`` is the prefix of its programs, ``toolchain_packages`` are the Debian packages they
+    come in, and ``library_flags`` choose a small C library; ``emulator`` comes in ``emulator_package``.
+    ``struct_sizes`` names the sizes of TFLM's structs, ``tflm_target`` is what TFLM's makefiles call
+    the family, and ``kernels`` are the kernel sets that TFLM has for it.
     """
 
     toolchain: str
     toolchain_packages: tuple[str, ...]
+    library_flags: tuple[str, ...]
     emulator: str
     emulator_package: str
     struct_sizes: str
+    tflm_target: str
     kernels: tuple[str, ...]
 
 
@@ -66,11 +69,13 @@ class TflmArch:
 class MeasuredAs:
     """The cores whose measurements hold for a core, its own name where it was measured itself.
 
-    ``tflm_code`` and ``aot_code`` are sizes of code, ``latency`` instructions by kernel set.
+    Sizes of code: ``tflm_code``, the kernels of engine aot, and the firmware around them. ``latency`` is
+    instructions by kernel set.
     """
 
     tflm_code: str
-    aot_code: str
+    aot_kernels: str
+    aot_firmware: str
     latency: Mapping[str, str]
 
 
@@ -78,6 +83,7 @@ class MeasuredAs:
 class Core:
     """One core: its instruction-set extension, what a compiler must be told, and its FPUs.
 
+    ``compiler_flags`` every board with it must give, ``other_flags`` too where code sizes are measured.
     Without ``start_up`` there is no start code for it yet: networks can be searched, not deployed.
     ``not_measured`` says, where other cores stand in for it, which and for what; empty where what is
     shown was measured on the core or on one with the same instructions.
@@ -88,6 +94,7 @@ class Core:
     tflm_arch: TflmArch
     extension: Extension
     compiler_flags: tuple[str, ...]
+    other_flags: tuple[str, ...]
     fpus: tuple[str, ...]
     start_up: StartUp | None
     measured_as: MeasuredAs
@@ -124,6 +131,7 @@ def _table() -> dict[str, Core]:
             **{
                 **entry,
                 "toolchain_packages": tuple(entry["toolchain_packages"]),
+                "library_flags": tuple(entry["library_flags"]),
                 "kernels": tuple(entry["kernels"]),
             }
         )
@@ -139,6 +147,7 @@ def _core(name: str, entry: dict[str, Any], families: Mapping[str, Family]) -> C
         tflm_arch=TflmArch(**entry["tflm_arch"]),
         extension=entry["extension"],
         compiler_flags=tuple(entry["compiler_flags"]),
+        other_flags=tuple(entry["other_flags"]),
         fpus=tuple(entry["fpus"]),
         start_up=StartUp(**entry["start_up"]) if entry["start_up"] else None,
         measured_as=MeasuredAs(**entry["measured_as"]),

@@ -83,7 +83,7 @@ def _library_arguments(board: Board) -> str:
     FPU must be named: TFLM's default for a Cortex-M7 has double-precision instructions,
     which a part with a single-precision unit cannot execute.
     """
-    arguments = ["TARGET=cortex_m_generic", f"TARGET_ARCH={_target_arch(board)}"]
+    arguments = [f"TARGET={board.core_facts.family.tflm_target}", f"TARGET_ARCH={_target_arch(board)}"]
     if board.fpu != "none":
         arguments.append(f"FPU={board.fpu}")
     if board.kernels == "cmsis-nn":

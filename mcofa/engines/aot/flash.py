@@ -57,21 +57,16 @@ def op_flash_bytes(graph: Graph, op: Op) -> int:
 
 def kernel_parts(graph: Graph, op: Op, on: Target) -> dict[Hashable, int]:
     """Return the code that an op needs, by part, with its bytes; ops share equal parts."""
-    parts: dict[str, int] = _core(on)["kernels"][kernel(graph, op, on)]
+    kernels = _table()["cores"][core_named(on.name).measured_as.aot_kernels]["kernels"]
+    parts: dict[str, int] = kernels[kernel(graph, op, on)]
     return {part: _aligned(size) for part, size in parts.items()}
 
 
 def firmware_bytes(graph: Graph, on: Target) -> int:
     """Return what the program around the network takes: start-up, output, self-test, labels, pixel table."""
     source, output = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
-    measured: int = _core(on)["firmware"]
+    measured: int = _table()["cores"][core_named(on.name).measured_as.aot_firmware]["firmware"]
     return measured + _PIXEL_TABLE_BYTES * min(source.shape[-1], 4) + _CLASS_BYTES * output.shape[-1]
-
-
-def _core(on: Target) -> dict[str, Any]:
-    """Return what was measured on the core of ``on``, or on the one that stands for it."""
-    measured: dict[str, Any] = _table()["cores"][core_named(on.name).measured_as.aot_code]
-    return measured
 
 
 @functools.cache
