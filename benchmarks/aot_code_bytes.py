@@ -1,8 +1,8 @@
 """Measure the code of engine aot for every core.
 
 `aot_code_bytes.py MODEL.tflite` writes the table, mcofa/engines/aot/aot_constants.json. It
-needs arm-none-eabi-gcc, CMSIS-NN (the package bakenn, or CMSIS_NN_DIR) for the Cortex-M55, and a small
-model that fits the boards.
+needs the compilers of all families, CMSIS-NN (the package bakenn, or CMSIS_NN_DIR) for the
+Cortex-M55, and a small model that fits the boards.
 
 Kernels and the sources that they share have the sizes of their object files, code and read-only data;
 those that use float that of a program linked from them alone, as they pull in the compiler's
@@ -32,7 +32,7 @@ from export.firmware.engine_part import check_fits
 from export.firmware.project import render_firmware
 from export.tflite.model_file import ModelFile
 from export.tflite.parse import parse_tflite
-from mcofa.boards import board_names, core_named, core_names, load_board
+from mcofa.boards import Family, board_names, core_named, core_names, families, load_board
 from mcofa.engines.aot import flash as aot_flash
 from mcofa.engines.tflm.targets import board_target
 from mcofa.errors import BudgetError
@@ -47,10 +47,13 @@ ROUNDING_BYTES = 64
 def main() -> None:
     model = Path(sys.argv[1]).read_bytes()
     table = {
-        "measured_with": f"arm-none-eabi-gcc {compiler_version()}, {OPTIMIZATION}",
+        "measured_with": ", ".join([*map(compiler_version, families()), OPTIMIZATION]),
         "struct_bytes": struct_bytes(),
         "cores": {core: {"kernels": core_kernels(core)} for core in measured_cores()},
     }
+    for core in table["cores"]:
+        if core_named(core).measured_as.aot_firmware == core:
+            table["cores"][core]["firmware"] = 0
     write(table)
     for core, size in firmware_bytes(model).items():
         table["cores"][core]["firmware"] = size
@@ -66,10 +69,10 @@ def write(table: object) -> None:
     write_atomic(aot_flash.CONSTANTS_FILE, (json.dumps(table, indent=1) + "\n").encode())
 
 
-def compiler_version() -> str:
-    return subprocess.run(
-        ["arm-none-eabi-gcc", "-dumpfullversion"], capture_output=True, text=True, check=True
-    ).stdout.strip()
+def compiler_version(family: Family) -> str:
+    compiler = f"{family.toolchain}-gcc"
+    done = subprocess.run([compiler, "-dumpfullversion"], capture_output=True, text=True, check=True)
+    return f"{compiler} {done.stdout.strip()}"
 
 
 def core_kernels(core: str) -> dict[str, dict[str, int]]:
