@@ -36,3 +36,45 @@ def export_section(
         "tflite": artefact("network.tflite", files["network.tflite"]),
         "c_arrays": [],
     }
+
+
+def finetune_section(arch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the finetune section of an arch, as JSON, whose weights are no file."""
+    return {
+        "checkpoint": {"file": "zoo/mcofa-micro.safetensors", "sha256": "0" * 64},
+        "arch": dict(arch),
+        "data": "fashion-mnist",
+        "settings": {"epochs": 2},
+        "validation_images": 5_000,
+        "validated_as": "float",
+        "validation_top1_percent": {"before": 88.5, "after": 90.25, "epochs": [89.0, 90.25]},
+        "kept_epoch": 2,
+        "seconds": 1.5,
+        "weights": artefact("finetuned.safetensors", b""),
+    }
+
+
+def evaluate_section() -> dict[str, Any]:
+    """Return an evaluate section."""
+    return {
+        "data": "fashion-mnist",
+        "test_images": 10_000,
+        "float_top1_percent": 90.5,
+        "int8_top1_percent": 90.25,
+        "tflm_images": 1_000,
+        "tflm_top1_percent": 91.0,
+        "tflm_images_that_differ_from_litert": 0,
+    }
+
+
+def verify_section() -> dict[str, Any]:
+    """Return a verify section."""
+    return {
+        "data": "fashion-mnist",
+        "split": "validation",
+        "images": 100,
+        "top1_percent": {"PyTorch": 90.0, "ONNX": 90.0, "LiteRT": 90.0, "TFLM": 90.0},
+        "steps": [],
+        "ops": [],
+        "passed": True,
+    }

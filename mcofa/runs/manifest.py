@@ -17,6 +17,7 @@ from mcofa.space.resolution import ResolutionInFile
 from mcofa.space.search_space import SearchSpace
 
 Count = Annotated[int, pydantic.Field(ge=0, lt=1 << 53)]
+Limit = Annotated[int, pydantic.Field(gt=0, lt=1 << 53)]
 Positive = Annotated[float, pydantic.Field(gt=0)]
 Percent = Annotated[float, pydantic.Field(ge=-1000, le=1000)]
 """In percent or percentage points; a predictor may leave 0 to 100."""
@@ -65,11 +66,11 @@ class Source(Part):
 class Limits(Part):
     """The most that a subnet may take of each measure; None where any amount will do."""
 
-    arena_bytes: Count | None = None
-    flash_bytes: Count | None = None
+    arena_bytes: Limit | None = None
+    flash_bytes: Limit | None = None
     latency_ms: Positive | None = None
-    peak_items: Count | None = None
-    model_bytes: Count | None = None
+    peak_items: Limit | None = None
+    model_bytes: Limit | None = None
 
 
 class Predicted(Part):

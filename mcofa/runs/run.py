@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -250,12 +251,39 @@ def artefact(name: str, data: bytes) -> dict[str, str | int]:
 
 
 def newest_run() -> Run:
-    """Return the run in ``runs/`` whose manifest was written last.
+    """Return the run in ``runs/`` whose manifest was written last, be it damaged or not.
+
+    Of two names of one folder, the folder's own is taken.
 
     Raises:
         MissingFileError: there is none.
     """
-    manifests = sorted(DEFAULT_FOLDER.glob(f"*/{_MANIFEST}"), key=lambda path: path.stat().st_mtime)
-    if not manifests:
+    found = [
+        (written, not folder.is_symlink(), folder.name, folder)
+        for folder in _folders(DEFAULT_FOLDER)
+        if (written := _written_ns(folder / _MANIFEST)) is not None
+    ]
+    if not found:
         raise MissingFileError(DEFAULT_FOLDER, "run", "make one with `mcofa search --board BOARD`")
-    return Run(manifests[-1].parent)
+    *_, folder = max(found)
+    return Run(folder)
+
+
+def _folders(parent: Path) -> list[Path]:
+    try:
+        return list(parent.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise FileFormatError(
+            parent, f"cannot be read: {error.strerror or error}", "name the run's folder"
+        ) from error
+
+
+def _written_ns(path: Path) -> int | None:
+    """When a file was written; None if there is none, or none any more."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns if stat.S_ISREG(found.st_mode) else None

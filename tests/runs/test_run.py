@@ -142,6 +142,53 @@ def test_newest_run_is_the_one_recorded_last(tmp_path: Path, monkeypatch: pytest
     assert newest_run().folder == Path("runs/c")
 
 
+def test_newest_run_of_a_folder_in_disorder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs").write_text("")
+    with pytest.raises(MissingFileError, match="run not found"):
+        newest_run()
+    Path("runs").unlink()
+    for seconds, name in enumerate(["z", "a"]):
+        Run(Path("runs") / name).record("search", {})
+        os.utime(f"runs/{name}/manifest.json", (seconds, seconds))
+    Path("runs/latest").symlink_to("a")
+    Path("runs/gone").symlink_to("nowhere")
+    Path("runs/loop").symlink_to("loop")
+    Path("runs/notes.txt").write_text("")
+    Path("runs/folder/manifest.json").mkdir(parents=True)
+    Path("runs/pipe").mkdir()
+    os.mkfifo("runs/pipe/manifest.json")
+    assert newest_run().folder == Path("runs/a")
+
+
+def test_a_run_that_is_removed_meanwhile_is_not_the_newest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for seconds, name in enumerate(["a", "b"]):
+        Run(Path("runs") / name).record("search", {})
+        os.utime(f"runs/{name}/manifest.json", (seconds, seconds))
+    listed = Path.iterdir
+
+    def listed_then_removed(folder: Path) -> list[Path]:
+        found = list(listed(folder))
+        Path("runs/b/manifest.json").unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(Path, "iterdir", listed_then_removed)
+    assert newest_run().folder == Path("runs/a")
+
+
+def test_a_damaged_newest_run_is_said_and_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Run(Path("runs/a")).record("search", {})
+    Path("runs/b").mkdir()
+    Path("runs/b/manifest.json").write_text("{")
+    assert newest_run().folder == Path("runs/b")
+
+
 def test_manifest_is_text_for_people(run: Run) -> None:
     run.record("search", {"seed": 0})
     text = (run.folder / "manifest.json").read_text()
