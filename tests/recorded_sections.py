@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from mcofa.runs.manifest import Manifest
+from mcofa.runs.read_manifest import typed_manifest
 from mcofa.runs.run import artefact
 
 
@@ -78,3 +81,71 @@ def verify_section() -> dict[str, Any]:
         "ops": [],
         "passed": True,
     }
+
+
+def search_section() -> dict[str, Any]:
+    """Return the search section of a search without a board."""
+    return {
+        "space": "mcofa-micro",
+        "space_fingerprint": "0",
+        "arch": {"resolution": 28, "kernel_sizes": [[3]], "expand_ratios": [[1]]},
+        "predicted": {
+            "macs": 1_000,
+            "peak_items": 1_000,
+            "top1_percent": 90.0,
+            "top1_std_points": 0.2,
+            "outside_measured_range": False,
+        },
+    }
+
+
+def arena_check_section() -> dict[str, Any]:
+    """Return an arena-check section as mcofa 0.1 recorded it."""
+    return {
+        "board": "stm32f746",
+        "core": "cortex-m7",
+        "kernels": "cmsis-nn",
+        "arena_bytes": 17_000,
+        "arena_budget_bytes": 262_112,
+        "x86_64_predicted_head_bytes": 7_008,
+        "x86_64_measured_head_bytes": 7_008,
+        "x86_64_predicted_tail_bytes": 5,
+        "x86_64_measured_tail_bytes": 5,
+        "passed": True,
+        "failures": [],
+    }
+
+
+_NO_FILES = {"network.onnx": b"", "network.tflite": b""}
+_VERIFIED = {
+    "checkpoint": {"file": "zoo/mcofa-micro.safetensors", "sha256": "0" * 64},
+    "candidates": [{"float_top1_percent": 90.0, "standard_error_points": 0.4}],
+}
+_COMPLETE: Mapping[str, dict[str, Any]] = {
+    "search": search_section(),
+    "finetune": finetune_section(search_section()["arch"]),
+    "export": export_section(_NO_FILES),
+    "evaluate": evaluate_section(),
+    "verify": verify_section(),
+    "arena_check": arena_check_section(),
+}
+
+
+def manifest_of(sections: Mapping[str, Any]) -> Manifest:
+    """Return a manifest with these sections; what they leave out is made up."""
+    document: dict[str, Any] = {"mcofa_version": "0"}
+    for name, given in sections.items():
+        document[name] = _completed(_COMPLETE[name], given) if name in _COMPLETE else given
+    return typed_manifest(document, Path("manifest.json"))
+
+
+def _completed(complete: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {**complete, **given}
+    if "verified" in given:
+        merged["verified"] = _completed(_VERIFIED, given["verified"])
+        made_up = _VERIFIED["candidates"][0]
+        merged["verified"]["candidates"] = [made_up | one for one in given["verified"]["candidates"]]
+    for key in ("predicted", "tflite", "offline_plan"):
+        if key in given and key in complete:
+            merged[key] = {**complete[key], **given[key]}
+    return merged

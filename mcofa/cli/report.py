@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +12,7 @@ from mcofa.cli.output import print_json, print_table, table_of
 
 if TYPE_CHECKING:
     from mcofa.graph import Graph
+    from mcofa.runs.manifest import Manifest
     from mcofa.runs.run import Run
     from mcofa.space.search_space import SearchSpace
 
@@ -21,25 +22,16 @@ if TYPE_CHECKING:
 @json_option
 def report(run_folder: Path | None, as_json: bool) -> None:
     """Show what the run found, predicted and measured: a table here, and a page in RUN/report.html."""
-    from mcofa.errors import FileFormatError
     from mcofa.files.atomic import write_atomic
     from mcofa.report.rows import report_rows
 
     run = open_run(run_folder)
     manifest = run.checked_manifest()
     page = run.folder / "report.html"
-    try:
-        rows = report_rows(run.folder, manifest)
-        html = _page(run, manifest)
-    except (KeyError, TypeError) as error:
-        raise FileFormatError(
-            run.folder / "manifest.json",
-            f"lacks {error}" if isinstance(error, KeyError) else f"damaged: {error}",
-            "search again with `mcofa search`",
-        ) from error
-    write_atomic(page, html.encode())
+    rows = report_rows(run.folder, manifest)
+    write_atomic(page, _page(run, manifest).encode())
     if as_json:
-        print_json({"run": str(run.folder), "page": str(page), **manifest})
+        print_json({"run": str(run.folder), "page": str(page), **run.manifest})
         return
     table = table_of(str(run.folder), "")
     for what, value in rows:
@@ -48,13 +40,13 @@ def report(run_folder: Path | None, as_json: bool) -> None:
     click.echo(f"as a page: {page}")
 
 
-def _page(run: Run, manifest: dict[str, Any]) -> str:
+def _page(run: Run, manifest: Manifest) -> str:
     from mcofa.engines.engine import load_engine
     from mcofa.engines.tflm import target
     from mcofa.report.front import page_front
     from mcofa.report.page import report_page
 
-    searched = run.search
+    searched = manifest.search
     # A search without a board is drawn for a core that can hold its networks.
     on = target(searched.core or "cortex-m7", searched.kernels or "cmsis-nn")
     graph = _graph(run, manifest)
@@ -72,12 +64,12 @@ def _space(run: Run) -> SearchSpace | None:
         return None
 
 
-def _graph(run: Run, manifest: dict[str, Any]) -> Graph:
+def _graph(run: Run, manifest: Manifest) -> Graph:
     """The network as it was exported; before that, as the search knows it."""
-    if "export" in manifest:
+    if manifest.export:
         from export.tflite.parse import parse_tflite
 
-        artefact = run.export.tflite
+        artefact = manifest.export.tflite
         return parse_tflite(run.read(artefact), str(run.folder / artefact.file))
     from mcofa.lowering import lower
 

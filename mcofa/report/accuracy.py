@@ -7,9 +7,9 @@ fine-tuning, validation and test images are not to be compared as if they were o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from mcofa.accuracy.predictor import OUTSIDE, after_finetuning
+from mcofa.runs.manifest import Manifest, SearchSection
 
 _SUPERNET, _FINETUNED = "the supernet's weights", "fine-tuned weights"
 
@@ -33,16 +33,16 @@ class Step:
         return f"{self.top1_percent:.2f}{spread} % of {self.images}, {self.weights}{note}"
 
 
-def accuracy_steps(manifest: dict[str, Any]) -> list[Step]:
+def accuracy_steps(manifest: Manifest) -> list[Step]:
     """Return every accuracy that the manifest holds."""
-    return [*_searched(manifest["search"]), *_finetuned(manifest), *_evaluated(manifest)]
+    return [*_searched(manifest.search), *_finetuned(manifest), *_evaluated(manifest)]
 
 
-def weights_note(manifest: dict[str, Any], run: str) -> str:
+def weights_note(manifest: Manifest, run: str) -> str:
     """Say where the exported weights are not those that the prediction is of; nothing where they are."""
-    if "export" not in manifest:
+    if manifest.export is None:
         return ""
-    epochs = manifest["search"].get("predictor_finetune_epochs", 0)
+    epochs = manifest.search.predictor_finetune_epochs
     exported = _exported(manifest)
     if bool(epochs) == (exported == _FINETUNED):
         return ""
@@ -56,47 +56,46 @@ def _predicted_weights(epochs: int) -> str:
     return f"weights{after_finetuning(epochs)}" if epochs else _SUPERNET
 
 
-def _exported(manifest: dict[str, Any]) -> str:
-    return _FINETUNED if manifest["export"].get("weights") == "finetuned" else _SUPERNET
+def _exported(manifest: Manifest) -> str:
+    return _FINETUNED if manifest.export and manifest.export.weights == "finetuned" else _SUPERNET
 
 
-def _searched(searched: dict[str, Any]) -> list[Step]:
-    predicted = searched["predicted"]
-    weights = _predicted_weights(searched.get("predictor_finetune_epochs", 0))
-    note = OUTSIDE if predicted["outside_measured_range"] else ""
-    top1, std = predicted["top1_percent"], predicted["top1_std_points"]
-    steps = [Step("predicted", top1, weights, "validation images", std, note)]
-    if "verified" in searched:
-        verified = searched["verified"]
-        chosen, by = verified["candidates"][0], verified["ranked_by"]
-        images = f"{verified['images']:,} {verified['split']} images"
-        top1, error = chosen[f"{by}_top1_percent"], chosen["standard_error_points"]
-        steps.append(Step(f"verified, {by}", top1, _SUPERNET, images, error))
+def _searched(searched: SearchSection) -> list[Step]:
+    steps = []
+    if predicted := searched.predicted:
+        weights = _predicted_weights(searched.predictor_finetune_epochs)
+        note = OUTSIDE if predicted.outside_measured_range else ""
+        top1, std = predicted.top1_percent, predicted.top1_std_points
+        steps.append(Step("predicted", top1, weights, "validation images", std, note))
+    if verified := searched.verified:
+        chosen = verified.candidates[0]
+        images = f"{verified.images:,} {verified.split} images"
+        name, top1 = f"verified, {verified.ranked_by}", chosen.top1_percent
+        steps.append(Step(name, top1, _SUPERNET, images, chosen.standard_error_points))
     return steps
 
 
-def _finetuned(manifest: dict[str, Any]) -> list[Step]:
-    if "finetune" not in manifest:
+def _finetuned(manifest: Manifest) -> list[Step]:
+    if (tuned := manifest.finetune) is None:
         return []
-    tuned = manifest["finetune"]
-    top1 = tuned["validation_top1_percent"]
-    images = f"{tuned['validation_images']:,} validation images ({tuned['validated_as']})"
-    used = "export" not in manifest or _exported(manifest) == _FINETUNED
+    top1 = tuned.validation_top1_percent
+    images = f"{tuned.validation_images:,} validation images ({tuned.validated_as})"
+    used = manifest.export is None or _exported(manifest) == _FINETUNED
     return [
-        Step("before fine-tuning", top1["before"], _SUPERNET, images),
-        Step("fine-tuned", top1["after"], _FINETUNED, images, note="" if used else "not exported"),
+        Step("before fine-tuning", top1.before, _SUPERNET, images),
+        Step("fine-tuned", top1.after, _FINETUNED, images, note="" if used else "not exported"),
     ]
 
 
-def _evaluated(manifest: dict[str, Any]) -> list[Step]:
-    if "evaluate" not in manifest:
+def _evaluated(manifest: Manifest) -> list[Step]:
+    if (measured := manifest.evaluate) is None:
         return []
-    measured, weights = manifest["evaluate"], _exported(manifest)
-    images = f"{measured['test_images']:,} test images"
-    differ = measured["tflm_images_that_differ_from_litert"]
-    some = f"{measured['tflm_images']:,} test images"
+    weights = _exported(manifest)
+    images = f"{measured.test_images:,} test images"
+    differ = measured.tflm_images_that_differ_from_litert
+    some = f"{measured.tflm_images:,} test images"
     return [
-        Step("float", measured["float_top1_percent"], weights, images),
-        Step("int8, LiteRT", measured["int8_top1_percent"], weights, images),
-        Step("int8, TFLM", measured["tflm_top1_percent"], weights, some, note=f"{differ} differ from LiteRT"),
+        Step("float", measured.float_top1_percent, weights, images),
+        Step("int8, LiteRT", measured.int8_top1_percent, weights, images),
+        Step("int8, TFLM", measured.tflm_top1_percent, weights, some, note=f"{differ} differ from LiteRT"),
     ]

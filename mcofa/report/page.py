@@ -10,21 +10,19 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mcofa.cost.arch_cost import op_macs
 from mcofa.draw.timeline import timeline_svg
 from mcofa.graph import Graph
 from mcofa.memory.timeline import Timeline
 from mcofa.report.accuracy import accuracy_steps, weights_note
-from mcofa.report.compared import compared
 from mcofa.report.front import PageFront
+from mcofa.runs.manifest import SECTIONS, Manifest, SearchSection, Section
 from mcofa.space.arch import Arch, arch_from_json
 from mcofa.space.search_space import SearchSpace
 from mcofa.space.topology import STEM, describe
 
 _TEMPLATE = "page.html.jinja"
-_COMMANDS = ("search", "finetune", "export", "evaluate", "verify", "arena_check", "firmware")
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class OpRow:
 
 def report_page(
     folder: Path,
-    manifest: dict[str, Any],
+    manifest: Manifest,
     graph: Graph,
     memory: Timeline,
     front: PageFront,
@@ -82,8 +80,8 @@ def report_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    searched = manifest["search"]
-    arch = arch_from_json(searched["arch"], f"{folder}/manifest.json")
+    searched = manifest.search
+    arch = arch_from_json(searched.arch, f"{folder}/manifest.json")
     commands, unrecorded = _commands(manifest)
     ops = op_rows(graph, memory)
     return environment.get_template(_TEMPLATE).render(
@@ -103,7 +101,7 @@ def report_page(
         drawn=_drawn(manifest, memory),
         commands=commands,
         unrecorded=unrecorded,
-        version=manifest["mcofa_version"],
+        version=manifest.mcofa_version,
     )
 
 
@@ -130,19 +128,21 @@ def op_rows(graph: Graph, memory: Timeline) -> tuple[OpRow, ...]:
     return tuple(rows)
 
 
-def _budgets(searched: dict[str, Any]) -> list[Bar]:
-    predicted, limits = searched["predicted"], searched["budget"]
+def _budgets(searched: SearchSection) -> list[Bar]:
+    predicted, limits = searched.predicted, searched.budget
+    if predicted is None:
+        return []
     wanted = (
-        ("arena", "arena_bytes", "arena_bytes", "{:,.0f} of {:,.0f} B"),
-        ("flash", "flash_bytes", "flash_bytes", "{:,.0f} of {:,.0f} B"),
-        ("model file", "model_bytes", "model_bytes", "{:,.0f} of {:,.0f} B"),
-        ("latency (estimate)", "latency_ms_estimate", "latency_ms", "{:,.1f} of {:,.1f} ms"),
-        ("peak items", "peak_items", "peak_items", "{:,.0f} of {:,.0f}"),
+        ("arena", predicted.arena_bytes, limits.arena_bytes, "{:,.0f} of {:,.0f} B"),
+        ("flash", predicted.flash_bytes, limits.flash_bytes, "{:,.0f} of {:,.0f} B"),
+        ("model file", predicted.model_bytes, limits.model_bytes, "{:,.0f} of {:,.0f} B"),
+        ("latency (estimate)", predicted.latency_ms_estimate, limits.latency_ms, "{:,.1f} of {:,.1f} ms"),
+        ("peak items", predicted.peak_items, limits.peak_items, "{:,.0f} of {:,.0f}"),
     )
     return [
-        Bar(name, words.format(predicted[of], limits[limit]), 100 * predicted[of] / limits[limit])
-        for name, of, limit, words in wanted
-        if limits.get(limit) and of in predicted
+        Bar(name, words.format(used, limit), 100 * used / limit)
+        for name, used, limit, words in wanted
+        if used is not None and limit is not None
     ]
 
 
@@ -182,47 +182,45 @@ def _stage_parts(arch: Arch, outputs: Sequence[str], expands: Sequence[bool]) ->
     ]
 
 
-def _sizes(manifest: dict[str, Any]) -> list[tuple[str, int, int | None]]:
+def _sizes(manifest: Manifest) -> list[tuple[str, int, int | None]]:
     """What was predicted and, where it was, measured."""
     rows: list[tuple[str, int, int | None]] = []
-    if "export" in manifest:
-        model_bytes = manifest["search"]["predicted"].get("model_bytes")
-        plan = manifest["export"]["offline_plan"]
-        if model_bytes is not None:
-            growth = plan["growth_bytes"] if plan and plan["used"] else 0
-            rows.append(("model file", model_bytes + growth, manifest["export"]["tflite"]["bytes"]))
-    if "arena_check" in manifest:
-        check = manifest["arena_check"]
+    predicted = manifest.search.predicted
+    if manifest.export and predicted and predicted.model_bytes is not None:
+        plan = manifest.export.offline_plan
+        growth = plan.growth_bytes if plan and plan.used else 0
+        rows.append(("model file", predicted.model_bytes + growth, manifest.export.tflite.bytes))
+    if check := manifest.arena_check:
         rows += [
-            (f"arena, {place}, {part}", predicted, measured)
-            for place, part, predicted, measured in compared(check)
+            (f"arena, {one.place}, {one.part}", one.predicted_bytes, one.measured_bytes)
+            for one in check.compared
         ]
-        rows.append((f"arena, {check['board']} ({check['core']})", check["arena_bytes"], None))
+        rows.append((f"arena, {check.board} ({check.core})", check.arena_bytes, None))
     return rows
 
 
-def _accuracies(manifest: dict[str, Any]) -> list[Bar]:
+def _accuracies(manifest: Manifest) -> list[Bar]:
     """The accuracy at each step of the chain, drawn from just below the lowest."""
     steps = accuracy_steps(manifest)
-    lowest = min(step.top1_percent for step in steps) - 1
-    span = max(step.top1_percent for step in steps) - lowest
+    lowest = min((step.top1_percent for step in steps), default=0) - 1
+    span = max((step.top1_percent for step in steps), default=0) - lowest
     return [Bar(step.name, step.words, 100 * (step.top1_percent - lowest) / span) for step in steps]
 
 
-def _drawn(manifest: dict[str, Any], memory: Timeline) -> str:
+def _drawn(manifest: Manifest, memory: Timeline) -> str:
     """Of what the memory is drawn, and how that differs from what the search predicted."""
-    if "export" not in manifest:
+    if manifest.export is None:
         return "Drawn is the network as the search knows it."
-    predicted_bytes = manifest["search"]["predicted"].get("arena_bytes")
+    predicted = manifest.search.predicted
     words = f"Drawn is the exported file: {memory.arena_bytes:,} B"
-    if predicted_bytes is None or predicted_bytes == memory.arena_bytes:
+    if predicted is None or predicted.arena_bytes in (None, memory.arena_bytes):
         return f"{words}."
-    return f"{words}, where the search predicted {predicted_bytes:,} B by the engine's own memory plan."
+    return f"{words}, where the search predicted {predicted.arena_bytes:,} B by the engine's own memory plan."
 
 
-def _commands(manifest: dict[str, Any]) -> tuple[list[str], list[str]]:
+def _commands(manifest: Manifest) -> tuple[list[str], list[str]]:
     """The shell commands that made the run, and the names of those that were not recorded."""
-    done = [name for name in _COMMANDS if name in manifest]
-    typed = [shlex.join(manifest[name]["command"]) for name in done if "command" in manifest[name]]
-    unknown = [name.replace("_", "-") for name in done if "command" not in manifest[name]]
+    done: dict[str, Section] = {name: found for name in SECTIONS if (found := getattr(manifest, name))}
+    typed = [shlex.join(section.command) for section in done.values() if section.command is not None]
+    unknown = [name.replace("_", "-") for name, section in done.items() if section.command is None]
     return typed, unknown

@@ -95,6 +95,11 @@ class VerifiedCandidate(Part):
     int8_top1_percent: Percent | None = None
     standard_error_points: Percent
 
+    @property
+    def top1_percent(self) -> float:
+        """The accuracy that candidates are ranked by."""
+        return self.float_top1_percent if self.int8_top1_percent is None else self.int8_top1_percent
+
 
 class Verified(Part):
     """What ``mcofa search --verify`` measured, the chosen arch first."""
@@ -269,8 +274,24 @@ class ArenaCheckSection(Section):
     arena_bytes: Count
     arena_budget_bytes: Count
     comparisons: tuple[Compared, ...] | None = None
+    x86_64_predicted_head_bytes: Count = 0
+    x86_64_measured_head_bytes: Count | None = None
+    x86_64_predicted_tail_bytes: Count = 0
+    x86_64_measured_tail_bytes: Count | None = None
     passed: bool
     failures: tuple[str, ...]
+
+    @property
+    def compared(self) -> tuple[Compared, ...]:
+        """What was predicted and measured; runs of mcofa 0.1 compared on x86-64 only."""
+        if self.comparisons is not None:
+            return self.comparisons
+        head = (self.x86_64_predicted_head_bytes, self.x86_64_measured_head_bytes)
+        tail = (self.x86_64_predicted_tail_bytes, self.x86_64_measured_tail_bytes)
+        return tuple(
+            Compared(place="x86-64", part=part, predicted_bytes=predicted, measured_bytes=measured)
+            for part, (predicted, measured) in (("head", head), ("tail", tail))
+        )
 
 
 class FirmwareSection(Section):
@@ -279,6 +300,19 @@ class FirmwareSection(Section):
     board: str
     engine: str
     folder: str
+
+
+class Manifest(Part):
+    """Everything that the commands recorded of a run that was searched for."""
+
+    mcofa_version: str
+    search: SearchSection
+    finetune: FinetuneSection | None = None
+    export: ExportSection | None = None
+    evaluate: EvaluateSection | None = None
+    verify: VerifySection | None = None
+    arena_check: ArenaCheckSection | None = None
+    firmware: FirmwareSection | None = None
 
 
 SECTIONS: Mapping[str, type[Section]] = {

@@ -21,14 +21,14 @@ from mcofa.errors import FileFormatError, MissingFileError, RunError
 from mcofa.files.atomic import write_atomic
 from mcofa.runs.hold import held
 from mcofa.runs.manifest import (
-    SECTIONS,
     Artefact,
     ExportSection,
     FinetuneSection,
+    Manifest,
     SearchSection,
     Section,
 )
-from mcofa.runs.read_manifest import read_manifest, typed_section
+from mcofa.runs.read_manifest import read_manifest, typed_manifest, typed_section
 from mcofa.runs.recorded import recorded_board, recorded_space
 from mcofa.space.arch import Arch, arch_from_json
 from mcofa.space.search_space import SearchSpace
@@ -71,18 +71,15 @@ class Run:
         """
         return read_manifest(self.folder / _MANIFEST)
 
-    def checked_manifest(self) -> dict[str, Any]:
-        """Return everything recorded so far, each section checked as its command would read it.
+    def checked_manifest(self) -> Manifest:
+        """Return everything recorded so far, every section checked.
 
         Raises:
             RunError: there was no search.
             FileFormatError: the manifest, or a section of it, is damaged.
         """
-        manifest = self.manifest
         self.section("search")
-        for name in filter(manifest.__contains__, SECTIONS):
-            typed_section(name, manifest[name], self.folder / _MANIFEST)
-        return manifest
+        return typed_manifest(self.manifest, self.folder / _MANIFEST)
 
     def section(self, name: str) -> dict[str, Any]:
         """Return what the command ``name`` recorded, as it stands in the file.

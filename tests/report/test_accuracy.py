@@ -6,6 +6,7 @@ import itertools
 from typing import Any
 
 import pytest
+from recorded_sections import manifest_of
 
 from mcofa.report.accuracy import accuracy_steps, weights_note
 
@@ -53,7 +54,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES)
 def test_weights_are_those_that_were_predicted_tuned_or_exported(case: dict[str, Any]) -> None:
-    steps = {step.name: step for step in accuracy_steps(case)}
+    steps = {step.name: step for step in accuracy_steps(manifest_of(case))}
     epochs = case["search"]["predictor_finetune_epochs"]
     after = f"weights after {epochs} epoch{'s' * (epochs > 1)} of fine-tuning"
     assert steps["predicted"].weights == (after if epochs else "the supernet's weights")
@@ -72,7 +73,7 @@ def test_weights_are_those_that_were_predicted_tuned_or_exported(case: dict[str,
 @pytest.mark.parametrize("case", CASES)
 def test_weights_other_than_the_predicted_ones_are_pointed_out(case: dict[str, Any]) -> None:
     epochs = case["search"]["predictor_finetune_epochs"]
-    note = weights_note(case, "runs/x")
+    note = weights_note(manifest_of(case), "runs/x")
     differ = "export" in case and (case["export"]["weights"] == "finetuned") != bool(epochs)
     assert bool(note) == differ
     assert (f"`mcofa finetune runs/x --epochs {epochs}`" in note) == (differ and epochs > 0)

@@ -97,7 +97,7 @@ def changes(draw: st.DrawFn, document: Any) -> Any:
             holder = holder[parent]
         how = draw(st.sampled_from(["replace", "replace", "remove", "wrap", "swap"]))
         if how == "replace":
-            holder[key] = draw(VALUES)
+            holder[key] = copy.deepcopy(draw(VALUES))
         elif how == "remove":
             del holder[key]
         elif how == "wrap":
