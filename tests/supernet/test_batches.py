@@ -98,3 +98,12 @@ def test_a_folder_too_large_for_memory_needs_crop_area(folder: Path, monkeypatch
     cropped = config(folder, crop_area=0.5)
     plan = schedule(cropped, cropped.phases[0], 138)
     assert len(list(Batches(cropped, data, 0, plan, World(0, 1, CPU)).start(0))) == 16
+
+
+@pytest.mark.parametrize("crop_area", [None, 0.5], ids=["memory", "files"])
+def test_heights_and_widths_are_kept(folder: Path, crop_area: float | None) -> None:
+    train_config = config(folder, crop_area=crop_area)
+    data = load_data(train_config.data, (8, 12), 1)
+    plan = schedule(train_config, train_config.phases[0], len(data.train))
+    images, _ = next(Batches(train_config, data, 0, plan, World(0, 1, CPU)).start(0))
+    assert images.shape == (16, 1, 8, 12)

@@ -6,6 +6,8 @@ import gzip
 import hashlib
 import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,8 +20,9 @@ from torchvision.datasets import CIFAR10
 
 from mcofa.errors import FileFormatError, MissingFileError
 from mcofa.supernet.data import datasets as data_module
-from mcofa.supernet.data import published
+from mcofa.supernet.data import published, splits
 from mcofa.supernet.data.datasets import ImageData, load_data, load_test_split
+from mcofa.supernet.data.image_folder import ImageFolder
 from mcofa.supernet.data.splits import Preprocessing, Split
 
 pytestmark = pytest.mark.torch
@@ -404,6 +407,104 @@ def test_another_resolution_keeps_the_preprocessing(tmp_path: Path) -> None:
     assert brightness(smaller.train.images) == brightness(data.train.images)
     assert smaller.preprocessing == data.preprocessing
     assert data.at(8).train.images is data.train.images
+
+
+# Heights and widths
+
+
+def test_images_in_memory_are_cut_at_the_centre_like_files(idx_folder: Path, tmp_path: Path) -> None:
+    """What needs no scaling is the middle of the image itself, rows and columns apart."""
+    images = idx_images(36)
+    for number, image in enumerate(images):
+        write_image(tmp_path / "folder" / f"class-{number % 2}" / f"{number:02}.png", image)
+    cuts = {(20, 28): (slice(4, 24), slice(0, 28)), (28, 12): (slice(0, 28), slice(8, 20))}
+    for size, (rows, columns) in cuts.items():
+        data = load_data("fashion-mnist", size, 1)
+        kept = np.setdiff1d(np.arange(36), [11, 23, 35])
+        np.testing.assert_array_equal(data.train.images[:, 0].numpy(), images[kept][:, rows, columns])
+        read = ImageFolder(tmp_path / "folder").files("train").read(torch.arange(1), size, 1)
+        np.testing.assert_array_equal(read[0, 0].numpy(), images[2][rows, columns])
+    square, side = load_data("fashion-mnist", (14, 14), 1), load_data("fashion-mnist", 14, 1)
+    assert torch.equal(square.train.images, side.train.images)
+
+
+def test_another_height_and_width_keep_the_shape_of_things(tmp_path: Path) -> None:
+    """A bright square in the middle stays a square, whatever the size."""
+    image = np.zeros((48, 48), np.uint8)
+    image[16:32, 16:32] = 255
+    for number in range(12):
+        for name in CLASSES:
+            write_image(tmp_path / name / f"{number}.png", image)
+    data = load_data(str(tmp_path), 48, 1)
+    assert data.at((48, 24)).train.images.shape[1:] == (1, 48, 24)
+    for size, side in (((48, 24), 16), ((24, 48), 16), ((24, 16), 8), ((12, 24), 8)):
+        bright = data.at(size).validation.images[0, 0] > 127
+        assert (int(bright.any(1).sum()), int(bright.any(0).sum())) == (side, side)
+        assert data.at(size).validation.images.shape[2:] == size
+
+
+# Memory
+
+
+def test_statistics_and_resizing_do_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (50, 3, 9, 7)).astype(np.uint8)
+    split = Split(torch.from_numpy(images), torch.arange(50))
+    whole = Preprocessing.of(split), split.resized((6, 5)).images
+    pixels = images.astype(np.float64) / 255
+    assert whole[0] == Preprocessing(round(pixels.mean(), 4), round(pixels.std(ddof=1), 4))
+    for chunk_bytes in (1, 200, 1_000):
+        monkeypatch.setattr(splits, "_CHUNK_BYTES", chunk_bytes)
+        assert Preprocessing.of(split) == whole[0]
+        assert torch.equal(split.resized((6, 5)).images, whole[1])
+        parts = list(split.chunks())
+        assert max(part.images.nbytes for part in parts) <= max(chunk_bytes, 9 * 7 * 3)
+        assert torch.equal(torch.cat([part.targets for part in parts]), split.targets)
+
+
+def test_of_black_images_the_deviation_is_not_0() -> None:
+    black = Split(torch.zeros(2, 1, 2, 2, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))
+    assert Preprocessing.of(black) == Preprocessing(0.0, 0.001)
+
+
+PEAK = """
+import resource, torch
+from mcofa.supernet.data.image_folder import ImageFolder
+from mcofa.supernet.data.splits import Preprocessing, Split
+images = torch.zeros(4_000, 1, 256, 256, dtype=torch.uint8).add_(7)
+split = Split(images, torch.zeros(4_000, dtype=torch.int64))
+Preprocessing.of(split.take(slice(0, 100)))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+{action}
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / images.nbytes)
+"""
+
+
+@pytest.mark.parametrize(
+    ("action", "most"),
+    [("Preprocessing.of(split)", 0.7), ("split.resized(128)", 0.25 + 0.9)],
+    ids=["statistics", "resizing"],
+)
+def test_memory_beside_the_images(action: str, most: float) -> None:
+    """In bytes per byte of images (262 MB); the statistics took 8 before they worked in chunks."""
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK.format(action=action)], capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < most
+
+
+def test_test_images_are_read_when_they_are_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, 24)
+    test = load_test_split(str(tmp_path), 8, 1)
+    everything = test.spread(len(test))
+    monkeypatch.setattr(splits, "_CHUNK_BYTES", 5 * 64)
+    damaged = Path(test.files.paths[-1]) if test.files else tmp_path
+    damaged.write_bytes(b"no image")
+    chunks = test.chunks()
+    first, second = next(chunks), next(chunks)
+    assert torch.equal(torch.cat([first.images, second.images]), everything.images[:10])
+    with pytest.raises(FileFormatError, match=f"^{damaged}"):
+        next(chunks)
 
 
 # CIFAR-10

@@ -180,6 +180,10 @@ def foreign_class(root: Path) -> None:
     os.rename(os.fsencode(root / "cats"), os.fsencode(root) + b"/caf\xe9")
 
 
+def class_of_two_lines(root: Path) -> None:
+    (root / "cats").rename(root / "a\nb")
+
+
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
@@ -187,7 +191,8 @@ def foreign_class(root: Path) -> None:
         (endless_link, "(Too many levels of symbolic links|loop is neither a file nor a folder)"),
         (dangling_link, "gone.png is neither a file nor a folder"),
         (pipe, "pipe.png is neither a file nor a folder"),
-        (foreign_class, r"the class folder caf\\xe9 is not UTF-8"),
+        (foreign_class, r"class folder caf\\xe9 cannot be printed"),
+        (class_of_two_lines, r"class folder a\\nb cannot be printed"),
     ],
 )
 def test_odd_things_in_a_folder_are_refused(

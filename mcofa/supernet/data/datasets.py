@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from mcofa.errors import FileFormatError
+from mcofa.space.resolution import Resolution, size_of
 from mcofa.space.search_space import SearchSpace
 from mcofa.supernet.data.image_folder import ImageFiles, ImageFolder, Part
 from mcofa.supernet.data.published import PUBLISHED
-from mcofa.supernet.data.size import Size, height_and_width
 from mcofa.supernet.data.splits import Preprocessing, Split, chunk_slices, resized, spread_index
 
 _VALIDATION_PERIOD = 12
@@ -52,7 +52,7 @@ class ImageData:
         found.update(self.validation.targets.contiguous().numpy().data)
         return found.hexdigest()[:16]
 
-    def at(self, size: Size) -> ImageData:
+    def at(self, size: Resolution) -> ImageData:
         """Return the data set at another size, preprocessing unchanged."""
         return replace(self, train=self.train.resized(size), validation=self.validation.resized(size))
 
@@ -84,7 +84,7 @@ class ImageSource:
         return (self.take(order[piece]) for piece in chunk_slices(len(self), self.bytes_each))
 
 
-def load_data(name: str, size: Size, channels: int) -> ImageData:
+def load_data(name: str, size: Resolution, channels: int) -> ImageData:
     """Load the training and validation splits, every image ``size`` (height and width) large.
 
     ``name`` is ``fashion-mnist``, ``cifar-10`` or the path of a folder of images (see ``image_folder``
@@ -130,7 +130,7 @@ def load_data_for(space: SearchSpace, name: str) -> ImageData:
     return data
 
 
-def load_test_split(name: str, size: Size, channels: int) -> ImageSource:
+def load_test_split(name: str, size: Resolution, channels: int) -> ImageSource:
     """Open the test split; for ``mcofa evaluate`` only.
 
     Raises:
@@ -141,8 +141,8 @@ def load_test_split(name: str, size: Size, channels: int) -> ImageSource:
     return _open(name, folder, "test", size, channels)
 
 
-def _open(name: str, folder: ImageFolder | None, part: Part, size: Size, channels: int) -> ImageSource:
-    height, width = height_and_width(size)
+def _open(name: str, folder: ImageFolder | None, part: Part, size: Resolution, channels: int) -> ImageSource:
+    height, width = size_of(size)
     bytes_each = channels * height * width
     if folder is not None:
         if channels not in (1, 3):

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from mcofa.errors import FileFormatError
-from mcofa.supernet.data.size import centre, covering
+from mcofa.supernet.data.cover import centre, covering
 
 # Of what Pillow opens, the formats that hold photographs, and need no other program to be read.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")

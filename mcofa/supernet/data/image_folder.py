@@ -30,8 +30,8 @@ import torch
 from torch import Tensor
 
 from mcofa.errors import FileFormatError, McofaWarning, MissingFileError
+from mcofa.space.resolution import Resolution, size_of
 from mcofa.supernet.data.image_file import fitted, pillow_warnings_ignored, read_image, suffixes
-from mcofa.supernet.data.size import Size, height_and_width
 
 Part = Literal["train", "validation", "test"]
 
@@ -61,13 +61,13 @@ class ImageFiles:
         """Return the chosen files."""
         return ImageFiles(tuple(self.paths[i] for i in index.tolist()), self.targets[index])
 
-    def read(self, index: Tensor, size: Size, channels: int) -> Tensor:
+    def read(self, index: Tensor, size: Resolution, channels: int) -> Tensor:
         """Read images as uint8, (n, channels, height, width), scaled and cropped at the centre to ``size``.
 
         Raises:
             FileFormatError: a file holds no image that can be read.
         """
-        height, width = height_and_width(size)
+        height, width = size_of(size)
         images = torch.empty(len(index), channels, height, width, dtype=torch.uint8)
         with pillow_warnings_ignored(), ThreadPoolExecutor() as pool:
             read = pool.map(lambda i: _read(self.paths[i], (height, width), channels), index.tolist())
@@ -240,7 +240,7 @@ def _class_names(root: Path) -> tuple[str, ...]:
         raise _refused(root, f"holds no class folders{_kinds(found.other_files)}")
     for name in found.folders:
         if _shown(name) != name:
-            raise _refused(root, f"the name of the class folder {_shown(name)} is not UTF-8")
+            raise _refused(root, f"the name of class folder {_shown(name)} cannot be printed")
     return found.folders
 
 
@@ -284,8 +284,9 @@ def _listing(names: Sequence[str]) -> str:
 
 
 def _shown(name: str) -> str:
-    """Return a name so that it can be printed: bytes that are not UTF-8 are escaped."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    """Return a name so that it can be printed: bytes that are not UTF-8, and control characters, escaped."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def _refused(folder: Path, found: str, step: str = _LAYOUTS) -> FileFormatError:

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mcofa.supernet.data.size import Size, centre, covering, height_and_width
+from mcofa.space.resolution import Resolution, size_of
+from mcofa.supernet.data.cover import centre, covering
 
 _CHUNK_BYTES = 1 << 24
 _SMALLEST_STD = 1e-3
@@ -38,7 +39,7 @@ class Split:
         """Return the split on a device."""
         return Split(self.images.to(device), self.targets.to(device))
 
-    def resized(self, size: Size) -> Split:
+    def resized(self, size: Resolution) -> Split:
         """Return the split with all images of a size; what has another shape is cut at the centre."""
         return Split(resized(self.images, size), self.targets)
 
@@ -97,9 +98,9 @@ def chunk_slices(count: int, bytes_each: int) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, count, step))
 
 
-def resized(images: Tensor, size: Size) -> Tensor:
+def resized(images: Tensor, size: Resolution) -> Tensor:
     """Return uint8 images (n, channels, h, w) of a size: scaled to cover it, and cut at the centre."""
-    height, width = height_and_width(size)
+    height, width = size_of(size)
     if images.shape[2:] == (height, width):
         return images
     result = torch.empty(*images.shape[:2], height, width, dtype=torch.uint8)
@@ -110,9 +111,9 @@ def resized(images: Tensor, size: Size) -> Tensor:
     return result
 
 
-def scaled_to(images: Tensor, size: Size) -> Tensor:
+def scaled_to(images: Tensor, size: Resolution) -> Tensor:
     """Return float images (n, channels, h, w) as ``resized`` does, channels last in memory."""
-    wanted = height, width = height_and_width(size)
+    wanted = height, width = size_of(size)
     found = images.shape[2], images.shape[3]
     if found == wanted:
         return images

@@ -17,9 +17,9 @@ from mcofa.boards import Board
 from mcofa.errors import FileFormatError
 from mcofa.space.arch import Arch
 from mcofa.space.arch_table import Measured, read_measured, write_measured
+from mcofa.space.resolution import Resolution
 from mcofa.space.search_space import Genomes, SearchSpace
 from mcofa.supernet.data.datasets import ImageData, load_data_for
-from mcofa.supernet.data.size import Size
 from mcofa.supernet.data.splits import Split
 from mcofa.supernet.finetune.finetune import FinetuneSettings, finetuned_top1_percent
 from mcofa.supernet.measure.evaluate import CALIBRATION_IMAGES, calibrate, top1_percent
@@ -106,7 +106,7 @@ def _accuracy(
     return inherited
 
 
-def _splits(data: ImageData, size: Size, device: torch.device) -> tuple[Split, Split]:
+def _splits(data: ImageData, size: Resolution, device: torch.device) -> tuple[Split, Split]:
     """Return the images to recalibrate with and those to measure on."""
     calibration, validation = data.train.spread(CALIBRATION_IMAGES), data.validation
     return calibration.resized(size).to(device), validation.resized(size).to(device)
