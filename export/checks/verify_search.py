@@ -208,7 +208,7 @@ def verification_section(checkpoint: dict[str, str], measured: Sequence[Measured
 def _int8_top1_percent(subnet: Subnet, data: ImageData, global_average: GlobalAverage) -> float:
     calibration = data.train.spread(_CALIBRATION_IMAGES).images
     images = np.ascontiguousarray(data.preprocessing.normalise(calibration).numpy())
-    model = to_tflite(to_onnx(subnet, images.shape[-1]), images, global_average)
+    model = to_tflite(to_onnx(subnet, images.shape[2:]), images, global_average)
     source = {
         "scale": model.input_quantization.scale,
         "zero_point": model.input_quantization.zero_point,

@@ -15,8 +15,8 @@ from mcofa.errors import FileFormatError
 from mcofa.search import Candidate
 from mcofa.space.arch import Arch
 from mcofa.space.search_space import SearchSpace
-from mcofa.supernet.data import datasets as data_module
 from mcofa.supernet.data.datasets import load_data
+from mcofa.supernet.data.image_folder import ImageFiles, ImageFolder, Part
 from mcofa.supernet.network.checkpoint import load_supernet
 
 pytestmark = pytest.mark.torch
@@ -68,13 +68,13 @@ def test_float_accuracy_is_that_on_the_validation_images(checkpoint: Path) -> No
 def test_int8_accuracy_is_measured_without_the_test_images(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    open_part = data_module._open_part
+    files = ImageFolder.files
 
-    def refuse_test(name: str, part: str, *rest: int) -> object:
+    def refuse_test(folder: ImageFolder, part: Part) -> ImageFiles:
         assert part == "train"
-        return open_part(name, part, *rest)  # type: ignore[arg-type]
+        return files(folder, part)
 
-    monkeypatch.setattr(data_module, "_open_part", refuse_test)
+    monkeypatch.setattr(ImageFolder, "files", refuse_test)
     (found,) = verify_candidates(checkpoint, SPACE, candidates(1), True)
     assert found.int8_top1_percent is not None
     assert found.top1_percent == found.int8_top1_percent
