@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
 from export.convert.to_c import DeployedModel, target_words
+from export.runtimes.litert import quantizations
 from export.tflite.model_file import ModelFile
 from mcofa.boards import Board
 from mcofa.engines.engine import load_engine
@@ -30,13 +29,9 @@ def deployed_file(model: ModelFile, board: Board, engine: str) -> DeployedModel:
             f"{', '.join(str(tensor.dtype) for tensor in ends)}",
             "convert it with one int8 input and one int8 output",
         )
-    interpreter = Interpreter(
-        model_content=model.data, experimental_op_resolver_type=OpResolverType.BUILTIN_REF, num_threads=1
-    )
-    (input_scale, input_zero_point), (output_scale, output_zero_point) = (
-        details[0]["quantization"]
-        for details in (interpreter.get_input_details(), interpreter.get_output_details())
-    )
+    found = quantizations(model.data, (*graph.inputs, *graph.outputs), model.name)
+    input_scale, input_zero_point = found[graph.inputs[0]]
+    output_scale, output_zero_point = found[graph.outputs[0]]
     return DeployedModel(
         name="network",
         file=model,

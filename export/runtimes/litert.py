@@ -15,6 +15,7 @@ from mcofa.errors import FileFormatError
 
 Int8Array = npt.NDArray[np.int8]
 _BATCH = 50
+_OTHER_FILE = "export it again with `mcofa export`"
 
 
 def invoke(data: bytes, images: Int8Array, name: str = "the model") -> Int8Array:
@@ -33,9 +34,7 @@ def invoke(data: bytes, images: Int8Array, name: str = "the model") -> Int8Array
             shares = pool.map(lambda worker: _invoke_batches(data, batches[worker::workers]), range(workers))
             results = list(shares)
     except (ValueError, RuntimeError) as error:
-        raise FileFormatError(
-            name, f"LiteRT refuses it: {error}", "export it again with `mcofa export`"
-        ) from error
+        raise FileFormatError(name, f"LiteRT refuses it: {error}", _OTHER_FILE) from error
     ordered: list[Any] = [None] * len(batches)
     for worker, outputs in enumerate(results):
         ordered[worker::workers] = outputs
@@ -53,11 +52,19 @@ def trace(data: bytes, images: Int8Array, tensors: Sequence[int]) -> list[Int8Ar
     return [interpreter.get_tensor(index) for index in tensors]
 
 
-def quantizations(data: bytes, tensors: Sequence[int]) -> dict[int, tuple[float, int]]:
-    """Return scale and zero point of ``tensors``, as LiteRT reads them."""
-    found = {
-        detail["index"]: detail["quantization"] for detail in _interpreter(data, False).get_tensor_details()
-    }
+def quantizations(
+    data: bytes, tensors: Sequence[int], name: str = "the model"
+) -> dict[int, tuple[float, int]]:
+    """Return scale and zero point of ``tensors``, as LiteRT reads them.
+
+    Raises:
+        FileFormatError: LiteRT cannot load the model.
+    """
+    try:
+        details = _interpreter(data, preserve_all=False).get_tensor_details()
+    except ValueError as error:
+        raise FileFormatError(name, f"LiteRT refuses it: {error}", _OTHER_FILE) from error
+    found = {detail["index"]: detail["quantization"] for detail in details}
     return {index: found[index] for index in tensors}
 
 

@@ -24,6 +24,7 @@ Document = dict[Any, Any]
 _LARGEST_BYTES = 1 << 20
 _LARGEST_INTEGER = (1 << 63) - 1
 _MOST_DIGITS = 100
+_DEEPEST = 50
 _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
 
 
@@ -47,8 +48,6 @@ def read_yaml(path: Path, next_step: str) -> Document:
         raise
     except OSError as error:
         raise FileFormatError(path, f"cannot be read: {error.strerror or error}", next_step) from error
-    except RecursionError as error:
-        raise FileFormatError(path, "lists and mappings are nested too deeply", next_step) from error
     except _RefusedError as error:
         raise FileFormatError(path, str(error), next_step) from error
     except (yaml.YAMLError, ValueError) as error:
@@ -128,6 +127,8 @@ class _RefusedError(yaml.YAMLError):
 class _Loader(yaml.SafeLoader):
     """YAML with the values of JSON: what has a tag of its own, or stands for something else, is refused."""
 
+    _depth = 0
+
     def compose_node(self, parent: Any, index: Any) -> yaml.Node | None:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         line = event.start_mark.line + 1
@@ -135,7 +136,12 @@ class _Loader(yaml.SafeLoader):
             raise _RefusedError(f"line {line} refers to an anchor (*{event.anchor}); write the value out")
         if getattr(event, "tag", None) is not None:
             raise _RefusedError(f"line {line} has a tag ({event.tag}); leave it out")
-        return super().compose_node(parent, index)
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise _RefusedError("lists and mappings are nested too deeply")
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
