@@ -35,7 +35,7 @@ from mcofa.supernet.network.subnet import Subnet
 
 COUNTS_FILE = Path(__file__).parent.parent / "tests" / "data" / "aot_instructions.json"
 SPACES = ("mcofa-micro", "compofa-micro", "ofa-micro")
-ARCHS_PER_SPACE = 4
+ARCHS_PER_RESOLUTION = {28: 3, 20: 1, 40: 1}
 SEED = 2026
 
 MACHINES = (
@@ -51,19 +51,25 @@ MACHINES = (
 
 
 def networks() -> list[tuple[SearchSpace, Arch]]:
-    """The smallest arch and random ones of each space."""
+    """Random archs of each space, some at resolutions that it does not have, and the smallest one."""
     found = []
-    for name in SPACES:
-        space, rng = load_space(name), np.random.default_rng(SEED)
-        archs = [space.smallest(), *map(space.decode, space.sample(ARCHS_PER_SPACE - 1, rng))]
-        found += [(space, arch) for arch in archs]
-    return found
+    for number, name in enumerate(SPACES):
+        rng = np.random.default_rng(SEED + number)
+        for resolution, count in ARCHS_PER_RESOLUTION.items():
+            space = at_resolution(name, resolution)
+            found += [(space, space.decode(genome)) for genome in space.sample(count, rng)]
+    smallest = load_space(SPACES[0])
+    return [*found, (smallest, smallest.smallest())]
+
+
+def at_resolution(name: str, resolution: int) -> SearchSpace:
+    return load_space(name).model_copy(update={"resolutions": (resolution,)})
 
 
 def model_file(space: SearchSpace, arch: Arch) -> bytes:
     torch.manual_seed(SEED)
-    rows, columns = arch.resolution if isinstance(arch.resolution, tuple) else (arch.resolution,) * 2
-    images = np.random.default_rng(SEED).normal(size=(4, space.input_channels, rows, columns))
+    side = arch.resolution
+    images = np.random.default_rng(SEED).normal(size=(4, space.input_channels, side, side))
     model = to_onnx(Subnet(space, arch).eval(), arch.resolution)
     return to_tflite(model, images.astype(np.float32), space.global_average).data
 

@@ -1,7 +1,9 @@
-"""Fit the latency estimate to measured instruction counts and show measured against estimated.
+"""Fit the latency estimates of both engines to instruction counts and show counted against estimated.
 
-`fit_latency.py` fits and prints; `fit_latency.py --write` also writes
-mcofa/engines/tflm/latency_coefficients.json. Seven models per core cannot tell all features apart, so
+`fit_latency.py` fits and prints; `fit_latency.py --write` also writes latency_coefficients.json of
+mcofa/engines/tflm and mcofa/engines/aot. What engine aot is fitted to, `count_aot_instructions.py` counts.
+
+Seven models per core (TFLM) or sixteen (aot) cannot tell all features apart, so
 the fit is pulled towards start values: a table of instructions per unit. They are judgement,
 from the kernels' loops and from first fits to the same counts; features that no measured
 model has keep them.
@@ -9,9 +11,9 @@ model has keep them.
 Read the errors with care. There are more features than models, so the error of the fit on its
 own models says little. The error on a model left out is better evidence, but the start values,
 how strongly they pull and whether a common factor is fitted too were chosen with it in view:
-the first table, with that factor, had 12.7 % (Cortex-M0+), 18.3 to 18.5 % (M3, M4, M7, M33)
+the first table of TFLM, with that factor, had 12.7 % (Cortex-M0+), 18.3 to 18.5 % (M3, M4, M7, M33)
 and 35.3 % (M55), root mean square, with CMSIS-NN. What is promised is therefore the largest
-error on a model left out, not the mean; a model unlike the seven can be further off.
+error on a model left out, not the mean; a model unlike those can be further off.
 """
 
 from __future__ import annotations
@@ -28,9 +30,16 @@ from evidence import arena_versions, measured_arenas, measured_models, report_ev
 from scipy.optimize import nnls
 
 from export.tflite.parse import parse_tflite
+from mcofa.engines.aot.latency import COEFFICIENTS_FILE as AOT_COEFFICIENTS_FILE
 from mcofa.engines.latency import FEATURES, op_features
 from mcofa.engines.tflm.engine import COEFFICIENTS_FILE
 from mcofa.files.atomic import write_atomic
+from mcofa.graph import Graph
+from mcofa.lowering import lower
+from mcofa.space.arch import arch_from_json
+from mcofa.space.search_space import load_space
+
+AOT_COUNTS_FILE = Path(__file__).parent.parent / "tests" / "data" / "aot_instructions.json"
 
 # How freely a coefficient may leave its start value, and how exact a count is taken to be (fractions).
 PRIOR_SPREAD = 0.25
@@ -48,6 +57,17 @@ _START = {
     ("cortex-m0plus", "reference"): (55, 55, 0, 400, 55, 55, 400, 17, 240, 180, 300, 120, 60, 75, 3000),
     ("cortex-m7", "reference"): (42, 42, 0, 200, 42, 42, 200, 15, 120, 60, 120, 60, 40, 30, 1500),
     ("cortex-m55", "reference"): (42, 42, 0, 200, 42, 42, 200, 11, 120, 60, 120, 60, 40, 30, 1500),
+}
+
+_FOUR_AT_ONCE = (2.5, 4, 6, 15, 4, 4, 20, 2, 5, 20, 20, 10, 5, 5, 300)
+_AOT_START = {
+    ("cortex-m0plus", "reference"): (9, 10, 10, 60, 16, 16, 60, 9, 12, 60, 60, 20, 8, 12, 600),
+    ("cortex-m3", "reference"): (4.5, 5, 6, 15, 7, 7, 20, 4, 5, 25, 25, 10, 5, 5, 300),
+    ("cortex-m4", "reference"): _FOUR_AT_ONCE,
+    ("cortex-m7", "reference"): _FOUR_AT_ONCE,
+    ("cortex-m33", "reference"): _FOUR_AT_ONCE,
+    ("cortex-m55", "reference"): _FOUR_AT_ONCE,
+    ("cortex-m55", "cmsis-nn"): (0.2, 0.5, 6, 25, 1, 1.5, 6, 1.5, 6, 4, 20, 10, 1, 5, 8000),
 }
 
 Vector = npt.NDArray[np.float64]
@@ -82,12 +102,27 @@ def measured_counts() -> dict[tuple[str, str], Counts]:
     return counts
 
 
+def features_of(graph: Graph) -> Vector:
+    return np.asarray(np.sum([op_features(graph, op) for op in graph.ops], axis=0))
+
+
 def model_features(models: dict[str, Path]) -> dict[str, Vector]:
-    features = {}
-    for name, path in models.items():
-        graph = parse_tflite(path.read_bytes(), path.name)
-        features[name] = np.sum([op_features(graph, op) for op in graph.ops], axis=0)
-    return features
+    return {name: features_of(parse_tflite(path.read_bytes(), path.name)) for name, path in models.items()}
+
+
+def aot_networks() -> tuple[dict[str, Vector], dict[tuple[str, str], Counts], dict[str, Any]]:
+    """What the counted networks do, what was counted, and how."""
+    document = json.loads(AOT_COUNTS_FILE.read_text())
+    features: dict[str, Vector] = {}
+    counts: dict[tuple[str, str], Counts] = {}
+    for row in document["counts"]:
+        arch = arch_from_json(row["arch"], AOT_COUNTS_FILE.name)
+        space = load_space(row["space"]).model_copy(update={"resolutions": (arch.resolution,)})
+        name = f"{row['space']} {arch}"
+        if name not in features:
+            features[name] = features_of(lower(space, arch))
+        counts.setdefault((row["core"], row["kernels"]), {})[name] = row["instructions"]
+    return features, counts, document["provenance"]
 
 
 def fit(features: dict[str, Vector], counts: Counts, start: Vector) -> Vector:
@@ -115,14 +150,14 @@ def print_table(key: tuple[str, str], counts: Counts, fitted: Fit) -> None:
         f"{key[0]}, {key[1]}: error on a model left out {fitted.unseen_rms * 100:.1f} % root mean square, "
         f"at most {fitted.unseen_largest * 100:.1f} %"
     )
-    print(f"  {'model':24}{'measured':>15}{'estimated':>15}{'error':>9}{'left out':>9}")
+    width = max(24, *map(len, counts))
+    print(f"  {'model':{width}}{'counted':>15}{'estimated':>15}{'error':>9}{'left out':>9}")
     for model, count in counts.items():
         errors = f"{fitted.errors[model] * 100:+7.1f} %{fitted.unseen_errors[model] * 100:+7.1f} %"
-        print(f"  {model:24}{count:15,}{fitted.estimated[model]:15,.0f}{errors}")
+        print(f"  {model:{width}}{count:15,}{fitted.estimated[model]:15,.0f}{errors}")
 
 
-def document(fits: dict[tuple[str, str], Fit]) -> dict[str, Any]:
-    versions = arena_versions()
+def by_core(fits: dict[tuple[str, str], Fit]) -> dict[str, dict[str, Any]]:
     cores: dict[str, dict[str, Any]] = {}
     for (core, kernels), fitted in fits.items():
         cores.setdefault(core, {})[kernels] = {
@@ -132,7 +167,12 @@ def document(fits: dict[tuple[str, str], Fit]) -> dict[str, Any]:
             "leave_one_out_error_per_model": {m: round(e, 4) for m, e in fitted.unseen_errors.items()},
             "instructions_per_unit": dict(zip(FEATURES, map(_significant, fitted.per_unit), strict=True)),
         }
-    provenance = {
+    return cores
+
+
+def tflm_provenance() -> dict[str, Any]:
+    versions = arena_versions()
+    return {
         "command": "python benchmarks/fit_latency.py --write",
         "method": (
             "non-negative least squares on relative errors of instructions per inference, pulled towards "
@@ -148,28 +188,69 @@ def document(fits: dict[tuple[str, str], Fit]) -> dict[str, Any]:
         "other_cores": "the same sources and compiler, flags of the core, other mps2/mps3 machines of QEMU",
         "assumed": "which core's coefficients a core takes that was not measured: mcofa/boards/cores.json",
     }
-    return {"provenance": provenance, "cores": cores}
+
+
+def aot_provenance(counted: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "command": "python benchmarks/fit_latency.py --write",
+        "method": (
+            "non-negative least squares on relative errors of instructions per inference, pulled towards "
+            "start values in the command's source, which were chosen with first fits in view"
+        ),
+        "counts": counted,
+        "assumed": (
+            "fully connected layers, means and what is in no network keep their start values; which core's "
+            "coefficients a core takes that was not counted: mcofa/boards/cores.json"
+        ),
+    }
 
 
 def _significant(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def main() -> None:
+def fit_all(
+    starts: dict[tuple[str, str], tuple[float, ...]],
+    features: dict[str, Vector],
+    counts: dict[tuple[str, str], Counts],
+) -> dict[tuple[str, str], Fit]:
+    fits = {}
+    for key, start in starts.items():
+        fits[key] = fit_with_errors(features, counts[key], np.array(start, dtype=np.float64))
+        print_table(key, counts[key], fits[key])
+    return fits
+
+
+def write(file: Path, provenance: dict[str, Any], fits: dict[tuple[str, str], Fit]) -> None:
+    document = {"provenance": provenance, "cores": by_core(fits)}
+    write_atomic(file, (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def fit_tflm(written: bool) -> None:
+    print("Engine tflm")
     models, counts = measured_models(), measured_counts()
     counted = {model for of_core in counts.values() for model in of_core}
     report_evidence("models", len(counted & models.keys()), len(counted), counted - models.keys())
     if counted - models.keys():
         print("nothing is fitted: the coefficients are those of all models")
         return
-    features = model_features(models)
-    fits = {}
-    for key, start in _START.items():
-        fits[key] = fit_with_errors(features, counts[key], np.array(start, dtype=np.float64))
-        print_table(key, counts[key], fits[key])
-    if "--write" in sys.argv[1:]:
-        text = json.dumps(document(fits), indent=1, ensure_ascii=False) + "\n"
-        write_atomic(COEFFICIENTS_FILE, text.encode())
+    fits = fit_all(_START, model_features(models), counts)
+    if written:
+        write(COEFFICIENTS_FILE, tflm_provenance(), fits)
+
+
+def fit_aot(written: bool) -> None:
+    print("Engine aot")
+    features, counts, how = aot_networks()
+    fits = fit_all(_AOT_START, features, counts)
+    if written:
+        write(AOT_COEFFICIENTS_FILE, aot_provenance(how), fits)
+
+
+def main() -> None:
+    written = "--write" in sys.argv[1:]
+    fit_tflm(written)
+    fit_aot(written)
 
 
 if __name__ == "__main__":

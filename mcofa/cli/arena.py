@@ -11,6 +11,7 @@ from mcofa.cli.options import json_option, names_file, open_run
 from mcofa.cli.output import in_bytes, print_json, print_table, read_bytes, table_of, terminal_width
 from mcofa.cli.run_board import board_of_file, board_of_run, board_option
 from mcofa.cli.run_engine import engine_of, engine_option
+from mcofa.engines.engine import DEFAULT_ENGINE, ENGINES, load_engine
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--target", "target_name", default="x86-64", show_default=True, help="x86-64 or a core.")
+@click.option("--engine", type=click.Choice(list(ENGINES)), default=DEFAULT_ENGINE, show_default=True)
 @click.option(
     "--kernels", type=click.Choice(["reference", "cmsis-nn"]), help="Default: what fits the target."
 )
@@ -28,34 +30,34 @@ if TYPE_CHECKING:
 @click.option("--svg", type=click.Path(path_type=Path), help="Also draw the memory over time into this file.")
 @json_option
 def arena(
-    model: Path, target_name: str, kernels: str | None, measured: bool, svg: Path | None, as_json: bool
+    model: Path,
+    target_name: str,
+    engine: str,
+    kernels: str | None,
+    measured: bool,
+    svg: Path | None,
+    as_json: bool,
 ) -> None:
-    """Predict the tensor arena that TFLM needs for the .tflite file MODEL, and show it over time."""
+    """Predict the arena that an engine needs for the .tflite file MODEL, and show it over time."""
     from dataclasses import asdict
 
     from export.tflite.model_file import ModelFile
     from mcofa.draw.timeline import timeline_svg
     from mcofa.draw.timeline_text import timeline_text
-    from mcofa.engines.tflm import account, default_kernels, target
-    from mcofa.engines.tflm.timeline import tflm_timeline
+    from mcofa.engines.tflm import default_kernels, target
 
-    on_host = target_name == "x86-64"
-    if measured and not on_host:
-        raise click.UsageError("--measure works on x86-64 only")
+    if measured and (target_name != "x86-64" or engine != "tflm"):
+        raise click.UsageError("--measure works for engine tflm on x86-64 only")
     file = ModelFile(read_bytes(model), str(model))
     on = target(target_name, kernels or default_kernels(target_name))
-    predicted, shown = account(file.graph, on), tflm_timeline(file.graph, on)
+    runs_it = load_engine(engine)
+    shown = runs_it.timeline(file.graph, on)
     result: dict[str, Any] = {
         "model": str(model),
         "target": target_name,
-        "kernels": str(predicted.target.kernels),
-        "head_bytes": predicted.head_bytes,
-        "tail_bytes": predicted.tail_bytes,
-        "recording_tail_bytes": predicted.recording_tail_bytes,
-        "arena_used_bytes": predicted.arena_used_bytes,
-        "minimum_bytes": predicted.minimum_bytes,
-        "minimum_cause": predicted.minimum_cause and str(predicted.minimum_cause),
-        "breakdown": predicted.breakdown,
+        "kernels": str(on.kernels),
+        "engine": engine,
+        **runs_it.arena_figures(file.graph, on),
     }
     if measured:
         from export.engines.arena_check import enforce_measured

@@ -139,6 +139,13 @@ class Engine(Protocol):
     def latency(self, graph: Graph, board: Board) -> LatencyEstimate:
         """Return an estimate of how long one inference takes on ``board``."""
 
+    def arena_figures(self, graph: Graph, on: Target) -> dict[str, Any]:
+        """Return what the arena of ``graph`` on ``on`` is made of, for JSON.
+
+        Raises:
+            UnsupportedOpError: names the ops of the graph that the engine cannot run.
+        """
+
     def timeline(self, graph: Graph, on: Target) -> Timeline:
         """Return where each tensor of ``graph`` lies in the arena on ``on``, op by op.
 

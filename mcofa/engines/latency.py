@@ -100,7 +100,7 @@ class Latencies:
             kind = f"kernel set with a latency estimate on {core}"
             raise UnknownNameError(kind, kernels, tuple(measured_as), "mcofa arena --help")
         cores: dict[str, Any] = json.loads(self._file.read_text(encoding="utf-8"))["cores"]
-        entry = cores[measured_as[kernels]][kernels]
+        entry = cores.get(core, {}).get(kernels) or cores[measured_as[kernels]][kernels]
         instructions = np.array([entry["instructions_per_unit"][name] for name in FEATURES])
         instructions.flags.writeable = False
         return Coefficients(instructions, entry["leave_one_out_largest_error"])

@@ -12,7 +12,8 @@ from test_cli import mcofa, refused
 from tiny_models import ModelBuilder, small_network
 
 from export.tflite.parse import parse_tflite
-from mcofa.engines.tflm import account, kernel_sets, target, target_names
+from mcofa.engines.aot.arena import aot_arena_bytes
+from mcofa.engines.tflm import account, default_kernels, kernel_sets, target, target_names
 
 SETS = [("x86-64", "reference")]
 SETS += [(name, k) for name in target_names()[1:] for k in kernel_sets(name) if k != "cmsis-nn-speed"]
@@ -41,6 +42,7 @@ def test_every_figure_on_every_target(model: Path, core: str, kernels: str) -> N
         "model": str(model),
         "target": core,
         "kernels": kernels,
+        "engine": "tflm",
         "head_bytes": predicted.head_bytes,
         "tail_bytes": predicted.tail_bytes,
         "recording_tail_bytes": predicted.recording_tail_bytes,
@@ -58,6 +60,17 @@ def test_figures_of_a_board_add_up(model: Path) -> None:
     assert found["head_bytes"] + found["tail_bytes"] == found["arena_used_bytes"] <= found["minimum_bytes"]
     assert found["tail_bytes"] < found["recording_tail_bytes"]
     assert found["minimum_bytes"] % 16 == 0
+
+
+@pytest.mark.parametrize("core", ["x86-64", "cortex-m4", "cortex-m55"])
+def test_generated_code_has_no_tail(model: Path, core: str) -> None:
+    found = arena_json(model, "--target", core, "--engine", "aot")
+    on = target(core, default_kernels(core))
+    assert (found["engine"], found["target"], found["kernels"]) == ("aot", core, on.kernels)
+    assert found["arena_bytes"] == aot_arena_bytes(parse_tflite(small_network(), "small"), on)
+    done = mcofa("arena", model, "--target", core, "--engine", "aot", cwd=model.parent)
+    assert f"{found['arena_bytes']:,} B" in done.stdout
+    assert "tail" not in done.stdout
 
 
 def test_the_host_measures_what_was_predicted(model: Path) -> None:

@@ -145,9 +145,11 @@ OPTIONS: dict[str, Sometimes | None] = {
     "verify --ops": ALWAYS,
     "verify --json": ALWAYS,
     "arena --target": ALWAYS,
+    "arena --engine": ALWAYS,
     "arena --kernels": ALWAYS,
     "arena --measure": Sometimes(
-        "arena no.tflite --measure", ("arena no.tflite --target cortex-m4 --measure",)
+        "arena no.tflite --measure",
+        ("arena no.tflite --target cortex-m4 --measure", "arena no.tflite --engine aot --measure"),
     ),
     "arena --svg": ALWAYS,
     "arena --json": ALWAYS,

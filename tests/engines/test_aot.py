@@ -179,6 +179,7 @@ def test_search_arena_equals_the_greedy_plan_of_the_network(tiny_space: SearchSp
             found = cost(tiny_space, tiny_space.decode(genome), board, engine="aot")
             assert found.arena_bytes == exact[i] >= bounds.arena_bytes[i]
             assert found.flash_bytes == bounds.flash_bytes[i]
+            assert found.latency_ms == bounds.latency_ms[i]
             assert not found.needs.arena
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import evidence
 import pytest
@@ -11,11 +12,15 @@ from hypothesis import strategies as st
 
 from export.tflite.parse import parse_tflite
 from mcofa.boards import core_named, core_names
+from mcofa.engines.aot.latency import COEFFICIENTS_FILE as AOT_COEFFICIENTS_FILE
+from mcofa.engines.aot.latency import LATENCIES as AOT_LATENCIES
+from mcofa.engines.aot.latency import kernels_run
 from mcofa.engines.latency import FEATURES, op_features
 from mcofa.engines.tflm.engine import COEFFICIENTS_FILE, LATENCIES
 from mcofa.errors import UnknownNameError
 from mcofa.graph import DType, Graph, Op, OpKind, Tensor
 from mcofa.lowering import lower
+from mcofa.space.arch import arch_from_json
 from mcofa.space.search_space import load_space
 
 SETS = [(name, kernels) for name in core_names() for kernels in core_named(name).measured_as.latency]
@@ -137,6 +142,30 @@ def test_stated_errors_are_reproduced(model: str, measured_model: Callable[[str]
         found = LATENCIES.estimate(graph, core, kernels, 1e6).instructions / counted - 1
         assert math.isclose(found, error, abs_tol=2e-4), (model, core, kernels)
         assert abs(found) < 0.06, (model, core, kernels)
+
+
+AOT_COUNTS = json.loads((Path(__file__).parents[1] / "data" / "aot_instructions.json").read_text())["counts"]
+
+
+@pytest.mark.parametrize(("core", "kernels"), sorted({(row["core"], row["kernels"]) for row in AOT_COUNTS}))
+def test_stated_errors_of_generated_code_are_reproduced(core: str, kernels: str) -> None:
+    """Every counted network: estimated from its graph, against what the emulator counted."""
+    stated = json.loads(AOT_COEFFICIENTS_FILE.read_text())["cores"][core][kernels]
+    rows = [row for row in AOT_COUNTS if (row["core"], row["kernels"]) == (core, kernels)]
+    assert len(rows) == len(stated["error_per_model"]) > 10
+    for row in rows:
+        arch = arch_from_json(row["arch"], "counts")
+        space = load_space(row["space"]).model_copy(update={"resolutions": (arch.resolution,)})
+        estimated = AOT_LATENCIES.estimate(lower(space, arch), core, kernels, 1e6)
+        error = estimated.instructions / row["instructions"] - 1
+        assert math.isclose(error, stated["error_per_model"][f"{row['space']} {arch}"], abs_tol=2e-4)
+        assert abs(error) <= estimated.relative_error == stated["leave_one_out_largest_error"] < 0.2
+
+
+@pytest.mark.parametrize("core", core_names())
+def test_generated_code_has_an_estimate_on_every_core(core: str) -> None:
+    for kernels in core_named(core).measured_as.latency:
+        assert (AOT_LATENCIES.coefficients(core, kernels_run(core, kernels)).instructions >= 0).all()
 
 
 def test_unmeasured_sets_take_another_core_of_the_same_instruction_set() -> None:

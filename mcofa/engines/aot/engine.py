@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from mcofa.boards import Board, core_named
+from typing import Any
+
+from mcofa.boards import Board
 from mcofa.engines.aot.arena import aot_arena_bytes, solved_plan, storages
 from mcofa.engines.aot.flash import aot_flash
+from mcofa.engines.aot.latency import LATENCIES, has_kernel_sets, kernels_run
 from mcofa.engines.aot.population import AotPopulation
 from mcofa.engines.aot.timeline import aot_timeline
 from mcofa.engines.engine import Needs
 from mcofa.engines.latency import LatencyEstimate
-from mcofa.engines.tflm.engine import LATENCIES
 from mcofa.engines.tflm.targets import board_target
 from mcofa.graph import Graph
 from mcofa.memory.timeline import Timeline
@@ -17,17 +19,14 @@ from mcofa.ops.target import Target
 
 
 class AotEngine:
-    """Generated C: the arena is that of the greedy plan; arena and flash are at most a little too high.
-
-    The latency is that of engine ``tflm``, which takes longer.
-    """
+    """Generated C: the arena is that of the greedy plan; arena and flash are at most a little too high."""
 
     name = "aot"
     keeps_model_file = False
 
     def has_kernel_sets(self, core: str) -> bool:
         """Return whether CMSIS-NN's kernels are used on ``core``; on others there are only the own ones."""
-        return core_named(core).extension == "mve"
+        return has_kernel_sets(core)
 
     def needs(self, graph: Graph, board: Board, model_bytes: int) -> Needs:
         """Return planned activations and scratch, and constants, kernels and firmware."""
@@ -40,7 +39,12 @@ class AotEngine:
 
     def latency(self, graph: Graph, board: Board) -> LatencyEstimate:
         """Return an estimate of how long one inference takes."""
-        return LATENCIES.estimate(graph, board.core, board.kernels, board.clock_hz)
+        kernels = kernels_run(board.core, board.kernels)
+        return LATENCIES.estimate(graph, board.core, kernels, board.clock_hz)
+
+    def arena_figures(self, graph: Graph, on: Target) -> dict[str, Any]:
+        """Return the arena of the greedy plan: there is nothing else in it."""
+        return {"arena_bytes": aot_arena_bytes(graph, on)}
 
     def timeline(self, graph: Graph, on: Target) -> Timeline:
         """Return where each storage of tensors lies by the greedy plan, op by op."""
@@ -48,7 +52,7 @@ class AotEngine:
 
     def population(self, graph: Graph, board: Board) -> AotPopulation:
         """Return the accounting for a space that ``graph`` is a network of."""
-        return AotPopulation(graph, board, LATENCIES)
+        return AotPopulation(graph, board)
 
 
 ENGINE = AotEngine()

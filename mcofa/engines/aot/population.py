@@ -10,8 +10,8 @@ import numpy.typing as npt
 from mcofa.boards import Board
 from mcofa.engines.aot.arena import storages
 from mcofa.engines.aot.flash import firmware_bytes, kernel_parts, op_flash_bytes
+from mcofa.engines.aot.latency import LATENCIES, kernels_run
 from mcofa.engines.engine import BlockShare, GraphShares
-from mcofa.engines.latency import Latencies
 from mcofa.engines.tflm.targets import board_target
 from mcofa.graph import Graph
 
@@ -21,9 +21,9 @@ Integers = npt.NDArray[np.int64]
 class AotPopulation:
     """The accounting of ``PopulationRules`` on one board; of a block only its flash is added up."""
 
-    def __init__(self, graph: Graph, board: Board, latencies: Latencies) -> None:
+    def __init__(self, graph: Graph, board: Board) -> None:
         self._board = board
-        self._latencies = latencies
+        self._kernels = kernels_run(board.core, board.kernels)
         self._target = board_target(board)
         self._firmware_bytes = firmware_bytes(graph, self._target)
 
@@ -38,11 +38,11 @@ class AotPopulation:
 
     def _share(self, graph: Graph, span: range) -> BlockShare:
         ops = [graph.ops[i] for i in span]
-        core, kernels = self._board.core, self._board.kernels
+        core, kernels = self._board.core, self._kernels
         return BlockShare(
             amounts=[sum(op_flash_bytes(graph, op) for op in ops)],
             code={part: size for op in ops for part, size in kernel_parts(graph, op, self._target).items()},
-            instructions=sum(self._latencies.op_instructions(graph, op, core, kernels) for op in ops),
+            instructions=sum(LATENCIES.op_instructions(graph, op, core, kernels) for op in ops),
         )
 
     def arena_bytes(self, head_bytes: Integers, amounts: Integers, sums: Integers) -> Integers:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from mcofa.boards import Board
 from mcofa.engines.engine import Flash, Needs
 from mcofa.engines.latency import Latencies, LatencyEstimate
-from mcofa.engines.tflm.arena import account
+from mcofa.engines.tflm.arena import Arena, account
 from mcofa.engines.tflm.population import TflmPopulation
 from mcofa.engines.tflm.runtime_code import graph_code_bytes
 from mcofa.engines.tflm.targets import board_target
@@ -46,7 +47,7 @@ class TflmEngine:
         return Needs(
             arena_bytes=arena.minimum_bytes,
             flash=Flash(model_bytes, graph_code_bytes(graph, board), board.reserved.firmware_flash_bytes),
-            arena={key: getattr(arena, key) for key in _ARENA_FIGURES},
+            arena=_figures(arena),
         )
 
     def deployed_arena_bytes(self, graph: Graph, board: Board) -> int:
@@ -59,6 +60,10 @@ class TflmEngine:
         """Return an estimate of how long one inference takes."""
         return LATENCIES.estimate(graph, board.core, board.kernels, board.clock_hz)
 
+    def arena_figures(self, graph: Graph, on: Target) -> dict[str, Any]:
+        """Return head, tail, minimum and what decides it; None for what x86-64 does not give."""
+        return _figures(account(graph, on))
+
     def timeline(self, graph: Graph, on: Target) -> Timeline:
         """Return where each tensor lies, op by op."""
         return tflm_timeline(graph, on)
@@ -66,6 +71,10 @@ class TflmEngine:
     def population(self, graph: Graph, board: Board) -> TflmPopulation:
         """Return the accounting for a space that ``graph`` is a network of."""
         return TflmPopulation(graph, board, LATENCIES)
+
+
+def _figures(arena: Arena) -> dict[str, Any]:
+    return {key: getattr(arena, key) for key in _ARENA_FIGURES}
 
 
 ENGINE = TflmEngine()

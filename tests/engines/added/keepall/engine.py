@@ -70,9 +70,15 @@ class KeepAll:
         arena_bytes = sum(aligned(buffer.bytes) for _, buffer in _stored(graph))
         return Needs(arena_bytes, Flash(model_bytes, 0, _INTERPRETER_BYTES))
 
+    def deployed_arena_bytes(self, graph: Graph, board: Board) -> int:
+        return self.needs(graph, board, 0).arena_bytes
+
     def latency(self, graph: Graph, board: Board) -> LatencyEstimate:
         instructions = _instructions(graph, range(len(graph.ops)))
         return LatencyEstimate(instructions, 1_000 * instructions / board.clock_hz, relative_error=1.0)
+
+    def arena_figures(self, graph: Graph, on: Target) -> dict[str, int]:
+        return {"arena_bytes": sum(aligned(buffer.bytes) for _, buffer in _stored(graph))}
 
     def timeline(self, graph: Graph, on: Target) -> Timeline:
         stored = _stored(graph)
