@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from export.checks.evaluate import quantize_images
-from export.convert.deploy import CALIBRATION_IMAGES
+from export.convert.calibration import CALIBRATION_IMAGES
 from export.convert.to_onnx import to_onnx
 from export.convert.to_tflite import to_tflite
 from export.runtimes import float_onnx, litert

@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from export.checks.evaluate import quantize_images
+from export.convert.calibration import calibration_images
 from export.convert.to_onnx import to_onnx
 from export.convert.to_tflite import to_tflite
 from export.runtimes import litert
@@ -31,8 +30,6 @@ from mcofa.supernet.network.checkpoint import load_supernet_of
 from mcofa.supernet.network.subnet import Subnet
 from mcofa.supernet.network.supernet import Supernet
 from mcofa.supernet.network.trained import check_trained
-
-_CALIBRATION_IMAGES = 128
 
 
 @dataclass(frozen=True)
@@ -206,8 +203,7 @@ def verification_section(checkpoint: dict[str, str], measured: Sequence[Measured
 
 
 def _int8_top1_percent(subnet: Subnet, data: ImageData, global_average: GlobalAverage) -> float:
-    calibration = data.train.spread(_CALIBRATION_IMAGES).images
-    images = np.ascontiguousarray(data.preprocessing.normalise(calibration).numpy())
+    images = calibration_images(data)
     model = to_tflite(to_onnx(subnet, images.shape[2:]), images, global_average)
     source = {
         "scale": model.input_quantization.scale,

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from export.convert.manifest import onnx_agreement, sizes, versions
+from export.convert.converted import convert
+from export.convert.manifest import sizes, versions
+from export.convert.memory_plan import plan_section, with_plan_if_it_fits
 from export.convert.run_subnet import load_run_subnet
 from export.convert.to_c import DeployedModel, target_words, to_c
-from export.convert.to_onnx import to_onnx
 from export.tflite.model_file import ModelFile
-from export.tflite.offline_plan import OfflinePlanned, with_offline_plan
-from export.tflite.quantization import FloatArray, Quantization
+from export.tflite.quantization import Quantization
 from mcofa.boards import Board
 from mcofa.engines.engine import load_engine
-from mcofa.engines.tflm.targets import board_target
-from mcofa.errors import ArenaCheckError
-from mcofa.lowering import lower
 from mcofa.runs.run import Run, artefact
-from mcofa.search.budget import Budget, recorded_budget
+from mcofa.search.budget import recorded_budget
 from mcofa.space.resolution import resolution_to_json
-from mcofa.supernet.data.datasets import ImageData
-from mcofa.supernet.data.splits import Split
-from mcofa.supernet.measure.evaluate import logits
 
 MODEL_NAME = "network"
-CALIBRATION_IMAGES = 128
-_COMPARED_IMAGES = 256
 
 
 def export_run(run: Run, checkpoint: Path, engine_name: str | None = None) -> dict[str, Any]:
@@ -50,41 +39,22 @@ def export_run(run: Run, checkpoint: Path, engine_name: str | None = None) -> di
         MissingFileError: checkpoint or data set missing.
         DiskWriteError: a file could not be written.
     """
-    source = load_run_subnet(run, checkpoint)
-    header, arch, data, subnet = source.searched.header, source.searched.arch, source.data, source.subnet
-    onnx_model = to_onnx(subnet, arch.resolution)
-    onnx_bytes = onnx_model.SerializeToString()
-    calibration = data.train.spread(CALIBRATION_IMAGES)
-    images = _normalised(data, calibration)
-    held_out = _normalised(data, data.validation.spread(_COMPARED_IMAGES))
-    tflite = source.to_tflite(onnx_model, images)
-
     board, engine = run.board, load_engine(engine_name or run.engine)
-    unplanned = ModelFile(tflite.data)
-    graph = unplanned.graph
-    if graph != lower(header.space, arch):
-        raise ArenaCheckError(
-            f"the exported graph differs from the one that the search predicted from ({arch})",
-            "report this as a bug, with the run's manifest.json",
-        )
-    planned = None
-    if engine.keeps_model_file:
-        planned = with_plan_if_it_fits(unplanned, board, recorded_budget(run.search.budget))
-    model = unplanned if planned is None else planned.file
+    budget = recorded_budget(run.search.budget)
+    source = load_run_subnet(run, checkpoint)
+    network = convert(source)
+    planned = with_plan_if_it_fits(network.file, board, budget) if engine.keeps_model_file else None
+    model = network.file if planned is None else planned.file
+    header, graph, tflite = source.searched.header, network.file.graph, network.tflite
     section: dict[str, Any] = {
         "checkpoint": source.searched.provenance,
         "weights": source.weights,
         "data": header.data,
-        "resolution": resolution_to_json(arch.resolution),
+        "resolution": resolution_to_json(source.searched.arch.resolution),
         "channels": header.space.input_channels,
-        "labels": list(data.labels),
-        "preprocessing": asdict(data.preprocessing),
-        "calibration": {
-            "split": "train",
-            "images": len(calibration),
-            "sha256": hashlib.sha256(images.tobytes()).hexdigest(),
-            "method": source.range_method,
-        },
+        "labels": list(source.data.labels),
+        "preprocessing": asdict(source.data.preprocessing),
+        "calibration": network.calibration,
         "input": {
             **_quantized(graph.tensors[graph.inputs[0]].shape, tflite.input_quantization),
             "rotate_180": tflite.rotate_180,
@@ -93,25 +63,16 @@ def export_run(run: Run, checkpoint: Path, engine_name: str | None = None) -> di
         "op_kinds": [str(kind) for kind in tflite.op_kinds],
         "engine": engine.name,
         "arena_bytes": engine.deployed_arena_bytes(model.graph, board),
-        "offline_plan": planned
-        and {
-            "used": planned.file is not unplanned,
-            "saved_bytes": planned.saved_bytes,
-            "growth_bytes": planned.growth_bytes,
-            "head_bytes_before": planned.head_bytes_before,
-            "head_bytes_after": planned.head_bytes_after,
-            "lower_bound_bytes": planned.lower_bound_bytes,
-            "proven_optimal": planned.proven_optimal,
-        },
-        "sizes": sizes(graph, model, len(model.data) - len(unplanned.data)),
-        "onnx_against_pytorch": onnx_agreement(onnx_bytes, logits(subnet, held_out), held_out, "validation"),
+        "offline_plan": planned and plan_section(planned, network.file),
+        "sizes": sizes(graph, model, len(model.data) - len(network.file.data)),
+        "onnx_against_pytorch": network.onnx_against_pytorch,
         "versions": versions(),
     }
     sources = to_c(deployed_model(section, model, board, engine.name))
-    section["onnx"] = artefact("network.onnx", onnx_bytes)
+    section["onnx"] = artefact("network.onnx", network.onnx)
     section["tflite"] = artefact("network.tflite", model.data)
     section["c_arrays"] = [artefact(name, source) for name, source in sources.items()]
-    run.record("export", section, {"network.onnx": onnx_bytes, "network.tflite": model.data, **sources})
+    run.record("export", section, {"network.onnx": network.onnx, "network.tflite": model.data, **sources})
     return section
 
 
@@ -137,23 +98,6 @@ def deployed_model(exported: dict[str, Any], model: ModelFile, board: Board, eng
         arena_bytes=load_engine(engine).deployed_arena_bytes(model.graph, board),
         target=target_words(board, engine),
     )
-
-
-def with_plan_if_it_fits(model: ModelFile, board: Board, budget: Budget) -> OfflinePlanned:
-    """Plan the activations for ``board`` where that saves arena and the file stays within ``budget``."""
-    planned = with_offline_plan(model, board_target(board))
-    model_bytes = len(planned.data)
-    used = {
-        "model_bytes": model_bytes,
-        "flash_bytes": load_engine("tflm").needs(model.graph, board, model_bytes).flash.total_bytes,
-    }
-    if all(used[name] <= limit for name, limit in budget.limits.items() if name in used):
-        return planned
-    return replace(planned, file=model, head_bytes_after=planned.head_bytes_before, saved_bytes=0)
-
-
-def _normalised(data: ImageData, split: Split) -> FloatArray:
-    return np.ascontiguousarray(data.preprocessing.normalise(split.images).numpy())
 
 
 def _quantized(shape: tuple[int, ...], quantization: Quantization) -> dict[str, Any]:

@@ -228,7 +228,7 @@ def test_usage_errors_exit_with_2(tmp_path: Path) -> None:
     for words in (
         ("nosuch",),
         ("search", "--seed", "x"),
-        ("arena-check",),
+        ("arena-check", "model.tflite"),
         ("search", "--max-arena-bytes", "0"),
     ):
         done = mcofa(*words, cwd=tmp_path)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from test_offline_plan import chain_model
 
-from export.convert.deploy import with_plan_if_it_fits
+from export.convert.memory_plan import with_plan_if_it_fits
 from export.tflite.model_file import ModelFile
 from mcofa.boards import load_board
 from mcofa.engines.tflm.runtime_code import graph_code_bytes
