@@ -5,14 +5,17 @@ The packages are links to those of the environment that the tests run in, so tha
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import sys
 import tomllib
 import venv
 from collections import defaultdict
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 
@@ -27,41 +30,52 @@ def clean_environment(folder: Path, root: Path, extras: set[str]) -> Path:
     """Make an environment in ``folder`` as ``pip install mcofa[EXTRAS]`` would; return its bin folder."""
     venv.create(folder, symlinks=True)
     site = folder / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
-    _link_packages(site, required(extras) - {"mcofa"})
-    sources = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"][
-        "wheel"
-    ]
+    project = tomllib.loads((root / "pyproject.toml").read_text())
+    lines = requirements(project["project"])
+    _link_packages(site, required(lines, extras))
+    sources = project["tool"]["hatch"]["build"]["targets"]["wheel"]
     for name in sources["only-include"]:
         target = site / sources["sources"].get(name, name)
         shutil.copytree(root / name, target, ignore=shutil.ignore_patterns("__pycache__"))
-    own = metadata.distribution("mcofa")
     (site / "mcofa-0.dist-info").mkdir()
-    (site / "mcofa-0.dist-info" / "METADATA").write_text(own.read_text("METADATA") or "")
+    header = "Metadata-Version: 2.4\nName: mcofa\nVersion: 0\n"
+    requires = "".join(f"Requires-Dist: {line}\n" for line in lines)
+    (site / "mcofa-0.dist-info" / "METADATA").write_text(header + requires)
     program = folder / "bin" / "mcofa"
     program.write_text(_SCRIPT.format(python=folder / "bin" / "python"))
     program.chmod(0o755)
     return folder / "bin"
 
 
-def required(extras: set[str]) -> set[str]:
-    """Return the names of all packages that mcofa with ``extras`` brings, as the metadata of each say."""
+def requirements(project: dict[str, Any]) -> list[str]:
+    """Return the requirements of a ``[project]`` as a wheel's metadata state them."""
+    optional = project["optional-dependencies"].items()
+    lines = [f"{each}; extra == '{extra}'" for extra, listed in optional for each in listed]
+    return [*project["dependencies"], *lines]
+
+
+def required(own: list[str], extras: set[str]) -> set[str]:
+    """Return the names of all packages that come with ``own`` and ``extras``, as the metadata of each say."""
     found: set[str] = set()
-    waiting = [("mcofa", frozenset(extras))]
     done: set[tuple[str, frozenset[str]]] = set()
+    waiting = _asked(own, extras)
     while waiting:
         name, wanted = waiting.pop()
-        if (name, wanted) in done:
-            continue
-        done.add((name, wanted))
-        try:
-            requirements = metadata.requires(name) or []
-        except metadata.PackageNotFoundError:
-            continue
-        found.add(name)
-        for each in map(Requirement, requirements):
-            if each.marker is None or any(each.marker.evaluate({"extra": extra}) for extra in (*wanted, "")):
-                waiting.append((_normal(each.name), frozenset(each.extras)))
-    return found
+        if (name, wanted) not in done:
+            done.add((name, wanted))
+            with contextlib.suppress(metadata.PackageNotFoundError):
+                waiting += _asked(metadata.requires(name) or [], wanted)
+                found.add(name)
+    return found - {"mcofa"}
+
+
+def _asked(lines: list[str], extras: Iterable[str]) -> list[tuple[str, frozenset[str]]]:
+    """Return the packages, each with its extras, that requirements ask for here."""
+    return [
+        (_normal(each.name), frozenset(each.extras))
+        for each in map(Requirement, lines)
+        if each.marker is None or any(each.marker.evaluate({"extra": extra}) for extra in (*extras, ""))
+    ]
 
 
 def _normal(name: str) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 from export.convert.deploy import deployed_model
 from export.convert.to_c import DeployedModel
 from export.engines.engine import device_engine
-from export.firmware.build import build
 from export.firmware.deployed_file import deployed_file
 from export.firmware.device_images import device_images
 from export.firmware.emulate import BootReport, emulate
@@ -51,6 +50,9 @@ class FirmwareProject:
         Raises:
             McofaError: make or the compiler is missing, or something does not compile or fit.
         """
+        # Rendering alone needs no reader of ELF files, which is in the extra "firmware".
+        from export.firmware.build import build
+
         sizes, reserved = build(self.folder), self.board.reserved
         stack_and_data_bytes = reserved.stack_bytes + reserved.runtime_ram_bytes
         return {

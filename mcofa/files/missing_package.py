@@ -10,7 +10,7 @@ from mcofa.errors import McofaError
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _EXTRAS = ("train", "export", "firmware", "tensorflow")
-_OTHER_NAMES = {"elftools": "pyelftools", "yaml": "pyyaml"}
+_OTHER_NAMES = {"PIL": "pillow", "elftools": "pyelftools", "yaml": "pyyaml"}
 
 
 class MissingPackageError(McofaError):

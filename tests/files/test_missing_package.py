@@ -7,12 +7,14 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from clean_environment import requirements
 
 from mcofa.files import missing_package
 from mcofa.files.missing_package import MissingPackageError, install_step
 
 # What the code imports, by the name of the package that holds it; read off the package indexes.
 MODULES = {
+    "PIL.Image": "pillow",
     "ai_edge_litert": "ai-edge-litert",
     "elftools": "pyelftools",
     "bakenn": "bakenn",
@@ -31,8 +33,10 @@ MODULES = {
 
 
 @pytest.fixture
-def _no_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_checkout(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(missing_package, "_CHECKOUT", tmp_path)
+    project = tomllib.loads((repo_root / "pyproject.toml").read_text())["project"]
+    monkeypatch.setattr(missing_package.metadata, "requires", lambda _: requirements(project))
 
 
 def test_a_checkout_has_a_makefile() -> None:
