@@ -10,6 +10,7 @@ from mcofa.draw.svg import GRID, Picture
 
 _WIDTH_PX, _HEIGHT_PX = 760, 440
 _LEFT_PX, _RIGHT_PX, _TOP_PX, _BOTTOM_PX = 80, _WIDTH_PX - 24, 66, _HEIGHT_PX - 56
+_NO_SPAN = 1e-6
 _CHOSEN = "#c2410c"
 _SHADES = ("#1d4ed8", "#0891b2", "#16a34a", "#ca8a04", "#b45309")
 
@@ -47,7 +48,8 @@ class _Axis:
 
     def __init__(self, values: Sequence[float], start: float, end: float) -> None:
         low, high = min(values), max(values)
-        step = _round_step((high - low) or abs(high) or 1)
+        largest = max(abs(low), abs(high), 1)
+        step = _round_step(high - low if high - low > _NO_SPAN * largest else largest)
         first, last = math.floor(low / step), math.ceil(high / step)
         self.ticks = [round(n * step, 10) for n in range(first, max(last, first + 1) + 1)]
         self._start, self._end = start, end

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,8 @@ from mcofa.draw.front import front_svg
 from mcofa.errors import FileFormatError
 from mcofa.search.found import Candidate
 from mcofa.search.front import Front
+
+_LARGEST = 1e15
 
 
 def as_csv(front: Front) -> str:
@@ -47,6 +48,6 @@ def svg_of_csv(text: str, measures: Sequence[str], chosen: Mapping[str, Any], so
 
 def _values(row: Mapping[str, Any], measures: Sequence[str]) -> dict[str, float]:
     values = {name: float(row[MEASURES[name].key]) for name in measures}
-    if not all(map(math.isfinite, values.values())):
-        raise ValueError("not a finite number")
+    if not all(abs(value) <= _LARGEST for value in values.values()):
+        raise ValueError(f"not a number up to {_LARGEST:g}")
     return values
