@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from mcofa.graph import Graph
     from mcofa.runs.manifest import Manifest
     from mcofa.runs.run import Run
-    from mcofa.space.search_space import SearchSpace
 
 
 @click.command()
@@ -28,7 +27,7 @@ def report(run_folder: Path | None, as_json: bool) -> None:
     run = open_run(run_folder)
     manifest = run.checked_manifest()
     page = run.folder / "report.html"
-    rows = report_rows(run.folder, manifest)
+    rows = report_rows(run.folder, manifest, run.arch)
     write_atomic(page, _page(run, manifest).encode())
     if as_json:
         print_json({"run": str(run.folder), "page": str(page), **run.manifest})
@@ -51,17 +50,7 @@ def _page(run: Run, manifest: Manifest) -> str:
     on = target(searched.core or "cortex-m7", searched.kernels or "cmsis-nn")
     graph = _graph(run, manifest)
     memory = load_engine(run.engine).timeline(graph, on)
-    return report_page(run.folder, manifest, graph, memory, page_front(run), _space(run))
-
-
-def _space(run: Run) -> SearchSpace | None:
-    """The space, where it is still at hand."""
-    from mcofa.errors import FileFormatError
-
-    try:
-        return run.space
-    except FileFormatError:
-        return None
+    return report_page(run.folder, manifest, run.arch, graph, memory, page_front(run), run.known_space)
 
 
 def _graph(run: Run, manifest: Manifest) -> Graph:

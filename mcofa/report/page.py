@@ -18,7 +18,7 @@ from mcofa.memory.timeline import Timeline
 from mcofa.report.accuracy import accuracy_steps, weights_note
 from mcofa.report.front import PageFront
 from mcofa.runs.manifest import SECTIONS, Manifest, SearchSection, Section
-from mcofa.space.arch import Arch, arch_from_json
+from mcofa.space.arch import Arch
 from mcofa.space.search_space import SearchSpace
 from mcofa.space.topology import STEM, describe
 
@@ -61,6 +61,7 @@ class OpRow:
 def report_page(
     folder: Path,
     manifest: Manifest,
+    arch: Arch,
     graph: Graph,
     memory: Timeline,
     front: PageFront,
@@ -81,7 +82,6 @@ def report_page(
         lstrip_blocks=True,
     )
     searched = manifest.search
-    arch = arch_from_json(searched.arch, f"{folder}/manifest.json")
     commands, unrecorded = _commands(manifest)
     ops = op_rows(graph, memory)
     return environment.get_template(_TEMPLATE).render(

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from mcofa.report.accuracy import accuracy_steps, weights_note
 from mcofa.runs.manifest import ArenaCheckSection, ExportSection, Manifest, Predicted, SearchSection
-from mcofa.space.arch import arch_from_json
+from mcofa.space.arch import Arch
 
 
-def report_rows(folder: Path, manifest: Manifest) -> list[tuple[str, str]]:
+def report_rows(folder: Path, manifest: Manifest, arch: Arch) -> list[tuple[str, str]]:
     """Return (what, value) pairs for everything that the run's commands have recorded so far."""
-    rows = _search_rows(manifest.search, folder)
+    rows = _search_rows(manifest.search, arch)
     rows += [(f"accuracy, {step.name}", step.words) for step in accuracy_steps(manifest)]
     if note := weights_note(manifest, str(folder)):
         rows.append(("weights", note))
@@ -24,8 +24,8 @@ def report_rows(folder: Path, manifest: Manifest) -> list[tuple[str, str]]:
     return rows
 
 
-def _search_rows(found: SearchSection, folder: Path) -> list[tuple[str, str]]:
-    rows = [("arch", str(arch_from_json(found.arch, str(folder))))]
+def _search_rows(found: SearchSection, arch: Arch) -> list[tuple[str, str]]:
+    rows = [("arch", str(arch))]
     if found.board is not None:
         rows.insert(0, ("board", f"{found.board} ({found.core}, {found.kernels})"))
     if (predicted := found.predicted) is None:

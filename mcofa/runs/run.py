@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from mcofa import __version__
 from mcofa.boards import Board, load_board
 from mcofa.engines.engine import DEFAULT_ENGINE
-from mcofa.errors import FileFormatError, MissingFileError, RunError
+from mcofa.errors import FileFormatError, InvalidArchError, MissingFileError, RunError
 from mcofa.files.atomic import write_atomic
 from mcofa.runs.hold import held
 from mcofa.runs.manifest import (
@@ -183,14 +183,35 @@ class Run:
         return recorded_space(self.search, self.source)
 
     @property
+    def known_space(self) -> SearchSpace | None:
+        """The space, None where neither the manifest nor mcofa has it any more.
+
+        Raises:
+            RunError: there was no search.
+        """
+        searched = self.search
+        try:
+            return recorded_space(searched, self.source)
+        except FileFormatError:
+            return None
+
+    @property
     def arch(self) -> Arch:
         """The arch that the search chose.
 
         Raises:
             RunError: there was no search.
-            FileFormatError: the manifest is damaged.
+            FileFormatError: the manifest is damaged, or its arch is not in its space.
         """
-        return arch_from_json(self.search.arch, self.source)
+        arch = arch_from_json(self.search.arch, self.source)
+        if space := self.known_space:
+            try:
+                space.check(arch)
+            except InvalidArchError as error:
+                raise FileFormatError(
+                    self.source, error.problem, "search again with `mcofa search`"
+                ) from error
+        return arch
 
     def record(self, name: str, section: dict[str, Any], files: Mapping[str, bytes] | None = None) -> None:
         """Write what the command ``name`` found and its ``files``, and forget what that makes outdated.

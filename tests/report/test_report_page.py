@@ -94,7 +94,7 @@ def _searched(arch: Arch) -> dict[str, Any]:
 def _page(arch: Arch, **sections: Any) -> _Page:
     manifest = manifest_of({"search": _searched(arch), **sections})
     graph = lower(SPACE, arch)
-    page = _Page(report_page(Path("runs/x"), manifest, graph, tflm_timeline(graph, ON), FRONT, SPACE))
+    page = _Page(report_page(Path("runs/x"), manifest, arch, graph, tflm_timeline(graph, ON), FRONT, SPACE))
     assert page.open == []
     assert all(reference.startswith("#") for reference in page.references)
     return page
@@ -192,8 +192,9 @@ def _zoo_copy(folder: Path) -> Path:
 
 def test_names_are_escaped() -> None:
     manifest = manifest_of({"mcofa_version": "<b>", "search": _searched(SPACE.smallest())})
-    graph = lower(SPACE, SPACE.smallest())
-    html = report_page(Path("<script>"), manifest, graph, tflm_timeline(graph, ON), FRONT, SPACE)
+    arch = SPACE.smallest()
+    graph = lower(SPACE, arch)
+    html = report_page(Path("<script>"), manifest, arch, graph, tflm_timeline(graph, ON), FRONT, SPACE)
     assert "<script>" not in html
     assert "mcofa &lt;b&gt;" in html
 

@@ -20,6 +20,7 @@ from tiny_models import small_network
 from mcofa.boards import Board
 from mcofa.cli import main
 from mcofa.errors import FileFormatError, McofaError, MissingFileError
+from mcofa.files.resources import data_folder
 from mcofa.runs.manifest import SECTIONS
 from mcofa.runs.read_manifest import typed_section
 from mcofa.runs.run import Run
@@ -229,3 +230,19 @@ def test_no_file_outside_the_run_is_named(place: str, name: str, run: Run, tmp_p
     entry["file"] = name
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     assert f"{place}.file is " in command("report", str(tmp_path))
+
+
+def test_an_arch_that_is_not_in_the_space_is_refused_by_every_command(run: Run, tmp_path: Path) -> None:
+    shutil.copytree(run.folder, tmp_path, dirs_exist_ok=True)
+    manifest = run.manifest
+    arch = manifest["search"]["arch"]
+    for changed in (
+        arch | {"resolution": 17},
+        arch | {key: arch[key][:-1] for key in ("kernel_sizes", "expand_ratios")},
+        arch | {"expand_ratios": [[1e30] * len(stage) for stage in arch["expand_ratios"]]},
+    ):
+        manifest["search"]["arch"] = changed
+        (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+        checkpoint = ["--checkpoint", str(data_folder("zoo") / "mcofa-micro.safetensors")]
+        for name, options in (("report", []), ("finetune", checkpoint), ("export", checkpoint)):
+            assert "is not in mcofa-micro" in command(name, str(tmp_path), *options)
