@@ -134,6 +134,16 @@ def test_every_unsupported_op_is_named() -> None:
         generate(m.build([x], [z]), "unsupported", M7)
 
 
+def test_a_maximum_of_another_quantization_is_refused() -> None:
+    """The kernel copies values; LiteRT and TFLM refuse such a model when they run it."""
+    m = ModelBuilder()
+    x, y = m.tensor((1, 4, 4, 2)), m.tensor((1, 2))
+    m.tensors[y].quantization.scale = [0.25]
+    m.op("REDUCE_MAX", [x, m.tensor((2,), "int32", [1, 2], 0)], [y], table="ReducerOptions", keepDims=False)
+    with pytest.raises(UnsupportedOpError, match="REDUCE_MAX has another quantization in its output"):
+        generate(m.build([x], [y]), "rescaled", M7)
+
+
 @pytest.mark.parametrize("kind", list(OpKind))
 def test_every_op_of_the_cost_model_has_a_kernel(kind: OpKind) -> None:
     graph = parse_tflite(OPS[kind](np.random.default_rng(0)), str(kind))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from mcofa.files.resources import data_folder
 from mcofa.graph import OpKind
 from mcofa.ops import KERNELS, LOOKUP, OPERATORS
 
+ROOT = Path(__file__).resolve().parents[2]
 SEEDS = range(6)
 NN = data_folder("firmware_templates") / "aot" / "nn"
 TARGETS = [target(name, kernels) for name in target_names() for kernels in kernel_sets(name)]
@@ -76,3 +78,18 @@ def test_a_table_runs_int8_only() -> None:
     tables = {kind for kind, record in OPERATORS.items() if record.aot.table}
     assert tables == {kind for kind in OPERATORS if not OPERATORS[kind].aot.kernels} | {OpKind.QUANTIZE}
     assert KERNELS[LOOKUP.name] is LOOKUP
+
+
+@pytest.mark.parametrize(
+    ("name", "places"),
+    [
+        ("LEAKY_RELU", {"mcofa/graph.py", "mcofa/ops/activation.py"}),
+        ("REDUCE_MAX", {"mcofa/graph.py", "mcofa/ops/reduction.py", "export/aot/lowering.py"}),
+    ],
+)
+def test_an_op_is_named_only_where_contributing_says(name: str, places: set[str]) -> None:
+    """Its name, its record and, with a kernel of its own, its lowering; what is measured is data."""
+    sources = (path for folder in ("mcofa", "export") for path in (ROOT / folder).rglob("*.py"))
+    assert {str(path.relative_to(ROOT)) for path in sources if name in path.read_text()} == places
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    assert all(place in page for place in places if place != "mcofa/ops/reduction.py")
