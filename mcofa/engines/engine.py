@@ -118,6 +118,10 @@ class Engine(Protocol):
     def keeps_model_file(self) -> bool:
         """Whether the .tflite file is on the device, so that a limit on its size means something."""
 
+    @property
+    def counted(self) -> str:
+        """What its arena and its flash are, in two sentences for people."""
+
     def has_kernel_sets(self, core: str) -> bool:
         """Whether there is a choice of kernels on ``core``, so that a board's matters."""
 

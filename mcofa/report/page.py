@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mcofa.cost.arch_cost import op_macs
 from mcofa.draw.timeline import timeline_svg
+from mcofa.engines.engine import load_engine
 from mcofa.graph import Graph
 from mcofa.memory.timeline import Timeline
 from mcofa.report.accuracy import accuracy_steps, weights_note
@@ -90,6 +91,7 @@ def report_page(
         arch=str(arch),
         parts=_parts(space, arch),
         budgets=_budgets(searched),
+        counted=load_engine(searched.engine).counted if searched.engine else "",
         front=front,
         memory=memory,
         timeline_svg=timeline_svg(memory),

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_models import small_network
+
+from export.tflite.parse import parse_tflite
 
 ADDED = Path(__file__).parent / "added"
 # What the folder and the line of ``ENGINES`` would do.
@@ -67,7 +70,17 @@ def test_cost_and_report_follow(run: Path) -> None:
     assert cost["arena_bytes"] == searched["predicted"]["arena_bytes"]
     assert cost["flash_bytes"] == cost["model_bytes"] + 4_096
     document("report", "run", folder=run.parent)
-    assert f"keepall: {cost['arena_bytes']:,} B" in (run / "report.html").read_text()
+    page = (run / "report.html").read_text()
+    assert f"keepall: {cost['arena_bytes']:,} B" in page
+    assert "Arena: each tensor. Flash: model and a little more." in page
+
+
+def test_its_arena_is_shown_for_any_model(run: Path) -> None:
+    (run.parent / "model.tflite").write_bytes(small_network())
+    found = document("arena", "model.tflite", "--engine", "keepall", folder=run.parent)
+    graph = parse_tflite(small_network(), "model")
+    by_hand = sum(-(-tensor.bytes // 16) * 16 for tensor in graph.tensors if not tensor.constant)
+    assert (found["engine"], found["arena_bytes"]) == ("keepall", by_hand)
 
 
 def test_it_is_among_the_engines_that_help_and_errors_name(run: Path) -> None:

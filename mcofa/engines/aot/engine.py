@@ -23,6 +23,7 @@ class AotEngine:
 
     name = "aot"
     keeps_model_file = False
+    counted = "Arena: what the generated C uses. Flash: generated C, weights and firmware."
 
     def has_kernel_sets(self, core: str) -> bool:
         """Return whether CMSIS-NN's kernels are used on ``core``; on others there are only the own ones."""

@@ -35,6 +35,9 @@ class TflmEngine:
 
     name = "tflm"
     keeps_model_file = True
+    counted = (
+        "Arena: the minimum that TensorFlow Lite Micro needs on the core. Flash: model, runtime and firmware."
+    )
 
     def has_kernel_sets(self, core: str) -> bool:
         """Return that there always are: TFLM's own and CMSIS-NN's."""

@@ -62,6 +62,7 @@ class KeepAll:
 
     name = "keepall"
     keeps_model_file = True
+    counted = "Arena: each tensor. Flash: model and a little more."
 
     def has_kernel_sets(self, core: str) -> bool:
         return False
