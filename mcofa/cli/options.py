@@ -93,7 +93,7 @@ def with_kernels(board: Board, kernels: Kernels | None, engine: str) -> Board:
         UsageError: the engine has one set of kernels on the board's core.
     """
     if not_measured := board.core_facts.not_measured:
-        click.echo(f"note: nothing was measured on {board.core}: {not_measured}", err=True)
+        click.echo(f"note: not all was measured on {board.core}: {not_measured}", err=True)
     if kernels is None:
         return board
     if not load_engine(engine).has_kernel_sets(board.core):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import ast
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import evidence
 import pytest
 from device_projects import MODEL, copied_images, copy_engine
 
 from export.firmware.project import render_firmware
+from export.tflite.parse import parse_tflite
 from mcofa.boards import Board, board_names, core_named, core_names, families, load_board
 from mcofa.cost.arch_cost import cost
 from mcofa.engines.aot import flash as aot_flash
@@ -127,12 +129,21 @@ def test_a_riscv_board_is_accounted_for_with_the_sizes_of_its_abi(own: Board) ->
 def test_what_was_not_measured_on_riscv_comes_from_the_core_that_is_named(own: Board) -> None:
     graph = lower(SPACE, SPACE.smallest())
     found = LATENCIES.estimate(graph, own.core, own.kernels, own.clock_hz)
-    assert found == LATENCIES.estimate(graph, "cortex-m7", "reference", own.clock_hz)
+    assert found == LATENCIES.estimate(graph, "cortex-m0plus", "reference", own.clock_hz)
     kinds = {op.kind for op in graph.ops}
     code_bytes = runtime_code.runtime_code_bytes(kinds, own.core, own.kernels)
-    assert code_bytes == runtime_code.runtime_code_bytes(kinds, "cortex-m3", "reference")
-    assert "cortex-m3" in own.core_facts.not_measured
-    assert "cortex-m7" in own.core_facts.not_measured
+    assert code_bytes == runtime_code.runtime_code_bytes(kinds, "cortex-m0plus", "reference")
+    assert "cortex-m0plus" in own.core_facts.not_measured
+
+
+def test_the_core_that_stands_in_for_riscv_is_close_to_it(measured_model: Callable[[str], bytes]) -> None:
+    rows = [row for row in evidence.measured_arenas() if row.core == "rv32imac"]
+    assert len(rows) == 3
+    for row in rows:
+        graph = parse_tflite(measured_model(row.model), row.model)
+        assert row.instructions is not None
+        estimated = LATENCIES.estimate(graph, row.core, row.kernels, 1e6).instructions
+        assert 1.0 < estimated / row.instructions < 1.15, row.model
 
 
 def test_there_is_no_firmware_without_start_code(own: Board, tmp_path: Path) -> None:
