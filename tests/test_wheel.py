@@ -7,8 +7,6 @@ import os
 import subprocess
 import sys
 import venv
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +16,8 @@ from board_files import own_board
 pytestmark = pytest.mark.slow
 
 
-def run(command: list[str | Path], folder: Path, python_path: Path | None = None) -> str:
+def run(command: list[str | Path], folder: Path) -> str:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    if python_path is not None:
-        environment["PYTHONPATH"] = str(python_path)
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=600
     )
@@ -30,17 +26,12 @@ def run(command: list[str | Path], folder: Path, python_path: Path | None = None
 
 
 @pytest.fixture(scope="module")
-def wheel(repo_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("built")
-    run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, repo_root], folder)
-    (wheel,) = folder.glob("mcofa-*.whl")
-    return wheel
-
-
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed(repo_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the ``bin`` folder of a new environment that holds the wheel and its core dependencies."""
     folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, repo_root]
+    run(build, folder)
+    (wheel,) = folder.glob("mcofa-*.whl")
     venv.create(folder / "venv", with_pip=True)
     programs = folder / "venv" / "bin"
     run([programs / "python", "-m", "pip", "install", "--quiet", wheel], folder)
@@ -84,59 +75,17 @@ def test_carries_its_data_whole(installed: Path, tmp_path: Path, repo_root: Path
 RAM_BYTES = 49_152
 
 
-def searched_for_own_board(folder: Path, name: str, search: Callable[..., Any]) -> None:
-    """Search in folder/here for a board file that is gone afterwards."""
-    (folder / "here").mkdir()
-    board = own_board(folder / "here" / "file.yaml", name, RAM_BYTES)
-    search(folder / "here", "search", "--board", "file.yaml", "--time-limit", "1", "--out", "run")
-    board.unlink()
-
-
 @pytest.mark.parametrize("name", ["mine", "stm32f103"])
 @pytest.mark.parametrize("engine", ["tflm", "aot"])
 def test_a_board_file_of_ones_own(name: str, engine: str, installed: Path, tmp_path: Path) -> None:
-    def mcofa(folder: Path, *words: str) -> Any:
-        more = ["--engine", engine] if words[0] == "search" else []
-        return mcofa_json(installed, folder, *words, *more)
-
-    searched_for_own_board(tmp_path, name, mcofa)
-    (tmp_path / "there").mkdir()
-    reported = mcofa(tmp_path / "there", "report", "../here/run")
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    board = own_board(here / "file.yaml", name, RAM_BYTES)
+    words = ("--board", "file.yaml", "--engine", engine, "--time-limit", "1")
+    mcofa_json(installed, here, "search", *words, "--out", "run")
+    board.unlink()
+    reported = mcofa_json(installed, there, "report", "../here/run")
     assert (reported["search"]["board"], reported["search"]["engine"]) == (name, engine)
     assert RAM_BYTES // 2 < reported["search"]["budget"]["arena_bytes"] < RAM_BYTES
-    assert "Not drawn" not in (tmp_path / "here" / "run" / "report.html").read_text()
-
-
-@pytest.fixture(scope="module")
-def unpacked(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the wheel's contents, to stand before the checkout on the path of this environment."""
-    folder = tmp_path_factory.mktemp("unpacked")
-    zipfile.ZipFile(wheel).extractall(folder)
-    return folder
-
-
-@pytest.mark.torch
-@pytest.mark.parametrize("name", ["mine", "stm32f103"])
-@pytest.mark.parametrize("engine", ["tflm", "aot"])
-def test_from_a_board_file_to_firmware(name: str, engine: str, unpacked: Path, tmp_path: Path) -> None:
-    """With what the extras need, which this environment has."""
-    program = "import sys; from mcofa.cli import main; sys.exit(main())"
-
-    def mcofa(folder: Path, *words: str) -> Any:
-        more = ["--engine", engine] if words[0] == "search" else []
-        command = [sys.executable, "-P", "-c", program, *words, *more, "--json"]
-        return json.loads(run(command, folder, unpacked))
-
-    where = run([sys.executable, "-P", "-c", "import export; print(export.__file__)"], tmp_path, unpacked)
-    assert Path(where.strip()).is_relative_to(unpacked)
-    searched_for_own_board(tmp_path, name, mcofa)
-    there = tmp_path / "there"
-    there.mkdir()
-    exported = mcofa(there, "export", "../here/run")
-    check = mcofa(there, "arena-check", "../here/run")
-    assert check["board"] == name
-    assert RAM_BYTES // 2 < check["arena_budget_bytes"] < RAM_BYTES
-    assert check["arena_bytes"] == exported["arena_bytes"] <= check["arena_budget_bytes"]
-    project = mcofa(there, "firmware", "../here/run", "--out", "project")
-    assert (project["board"], project["engine"]) == (name, engine)
-    assert f"LENGTH = {RAM_BYTES}" in (there / "project" / "linker.ld").read_text()
+    assert "Not drawn" not in (here / "run" / "report.html").read_text()

@@ -83,7 +83,7 @@ def firmware(
         if not as_json:
             _show_report(report, board)
     if run is not None:
-        run.record("firmware", section)
+        run.record("firmware", {**section, "folder": run.path_from(project.folder)})
     if as_json:
         print_json({"run": str(run.folder) if run else None, **section})
     if emulated:

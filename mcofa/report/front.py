@@ -27,11 +27,12 @@ def page_front(run: Run) -> PageFront:
         if pareto := run.search.pareto:
             measures = pareto.measures
             text = run.read(pareto.csv, "search").decode(errors="replace")
-            predicted = run.section("search")["predicted"]
+            chosen = run.search.predicted
+            predicted = chosen.model_dump() if chosen else {}
             svg = svg_of_csv(text, measures, predicted, str(run.folder / pareto.csv.file))
         else:
-            front, chosen = recorded_front(run, _SECONDS)
-            measures, svg = front.measures, as_svg(front, chosen)
+            front, candidate = recorded_front(run, _SECONDS)
+            measures, svg = front.measures, as_svg(front, candidate)
     except McofaError as error:
         return PageFront("", f"Not drawn: {error.problem}.")
     *others, last = (MEASURES[name].label for name in measures)

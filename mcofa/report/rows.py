@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from mcofa.report.accuracy import accuracy_steps, weights_note
@@ -20,7 +21,7 @@ def report_rows(folder: Path, manifest: Manifest, arch: Arch) -> list[tuple[str,
     if manifest.export:
         rows += _file_rows(manifest.export, folder)
     if manifest.firmware:
-        rows.append(("firmware project", manifest.firmware.folder))
+        rows.append(("firmware project", os.path.normpath(folder / manifest.firmware.folder)))
     return rows
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 import pydantic
 
 from mcofa.boards import Board, Kernels
+from mcofa.cost.measures import MEASURES
 from mcofa.engines.engine import DEFAULT_ENGINE, ENGINES
 from mcofa.space.resolution import ResolutionInFile
 from mcofa.space.search_space import SearchSpace
@@ -33,6 +34,15 @@ def _known_engine(name: str) -> str:
 
 
 EngineName = Annotated[str, pydantic.AfterValidator(_known_engine)]
+
+
+def _known_measure(name: str) -> str:
+    if name not in MEASURES:
+        raise ValueError(f"measure is {name!r}; it must be one of {', '.join(MEASURES)}")
+    return name
+
+
+MeasureName = Annotated[str, pydantic.AfterValidator(_known_measure)]
 
 
 class Part(pydantic.BaseModel):
@@ -114,7 +124,7 @@ class Verified(Part):
 class Pareto(Part):
     """The front that ``mcofa search --pareto`` wrote."""
 
-    measures: tuple[str, ...] = pydantic.Field(min_length=2)
+    measures: tuple[MeasureName, ...] = pydantic.Field(min_length=2, max_length=3)
     csv: Artefact
     svg: Artefact
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -245,6 +246,10 @@ class Run:
                     f"that this {name.replace('_', '-')} result is not recorded",
                     "run the command again",
                 )
+
+    def path_from(self, path: Path) -> str:
+        """Return a path as the manifest names it: seen from the run's folder, so that both may move."""
+        return Path(os.path.relpath(path, self.folder)).as_posix()
 
     def read(self, artefact: Artefact, command: str = "export") -> bytes:
         """Read an artefact that ``command`` wrote, refusing one that has changed since.

@@ -246,3 +246,21 @@ def test_an_arch_that_is_not_in_the_space_is_refused_by_every_command(run: Run, 
         checkpoint = ["--checkpoint", str(data_folder("zoo") / "mcofa-micro.safetensors")]
         for name, options in (("report", []), ("finetune", checkpoint), ("export", checkpoint)):
             assert "is not in mcofa-micro" in command(name, str(tmp_path), *options)
+
+
+@pytest.mark.parametrize("measures", [["arena_bytes", "top1_std_points"], ["macs", "<b>"], ["macs"]])
+def test_measures_that_are_none(measures: list[str], run: Run, tmp_path: Path) -> None:
+    shutil.copytree(run.folder, tmp_path, dirs_exist_ok=True)
+    manifest = run.manifest
+    manifest["search"]["pareto"]["measures"] = measures
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert "search.pareto.measures" in command("report", str(tmp_path))
+
+
+def test_a_front_without_a_prediction(run: Run, tmp_path: Path) -> None:
+    shutil.copytree(run.folder, tmp_path, dirs_exist_ok=True)
+    manifest = run.manifest
+    del manifest["search"]["predicted"]
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert command("report", str(tmp_path)) == ""
+    assert "pareto.csv: holds no Pareto front" in (tmp_path / "report.html").read_text()

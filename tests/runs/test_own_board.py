@@ -73,6 +73,8 @@ def test_every_command_takes_it_elsewhere(
     for number, engine in enumerate(["tflm", "aot"]):
         project = elsewhere / str(number)
         answer(capsys, "firmware", run, "--engine", engine, "--out", project)
+        assert (run / Run(run).section("firmware")["folder"]).samefile(project)
+        assert not Path(Run(run).section("firmware")["folder"]).is_absolute()
         assert f"LENGTH = {RAM_BYTES}" in (project / "linker.ld").read_text()
     assert answer(capsys, "report", run)["search"]["board"] == exported.board.name
     assert "Not drawn" not in (run / "report.html").read_text()
