@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -160,3 +161,11 @@ def test_kernels_that_a_core_lacks_are_refused(own: Board) -> None:
     start = {"code": "cmsdk"}
     with pytest.raises(FileFormatError, match=r"start\.code is 'cmsdk'; there is none for core rv32imac yet"):
         Board.from_json({**own.to_json(), "start": start}, "here")
+
+
+def test_the_entry_in_the_guide_is_the_one_in_the_table() -> None:
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    entry = re.search(r'^ +"rv32imac": (\{.*?^       \})$', guide, re.MULTILINE | re.DOTALL)
+    assert entry is not None
+    table = json.loads((ROOT / "mcofa/boards/cores.json").read_text(encoding="utf-8"))
+    assert json.loads(entry[1]) == table["cores"]["rv32imac"]
