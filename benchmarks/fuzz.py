@@ -13,11 +13,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import faulthandler
+import math
 import os
 import resource
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -38,6 +40,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=0, help="number of the first input")
     parser.add_argument("--only", choices=[make.__name__ for make in KINDS], help="try only this kind")
     parser.add_argument("--folder", type=Path, help="keep the last input here")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long")
     return parser.parse_args()
 
 
@@ -51,6 +54,14 @@ def _print_tallies(campaign: Campaign) -> None:
         print(f"{name:16} {count:7,} {exits} {mean_ms:7.0f} {tally.slowest_seconds:7.1f} {tally.findings:6}")
 
 
+def numbers(first: int, count: int, deadline: float) -> Iterator[int]:
+    """Yield ``count`` numbers from ``first`` on, until the monotonic clock has passed ``deadline``."""
+    for number in range(first, first + count):
+        if time.monotonic() > deadline:
+            return
+        yield number
+
+
 def main() -> int:
     """Run the campaign and print what became of the inputs."""
     options = _parse()
@@ -62,7 +73,8 @@ def main() -> int:
             stack.enter_context(tempfile.TemporaryDirectory(prefix="mcofa-fuzz-"))
         )
         campaign = Campaign(folder, options.seed)
-        for finding in campaign.run(range(options.first, options.first + options.count), options.only):
+        deadline = started + 60 * options.minutes
+        for finding in campaign.run(numbers(options.first, options.count, deadline), options.only):
             wrong += 1
             print(f"{finding.kind}: {finding.problem}")
             print(f"  mcofa {' '.join(finding.arguments)!r}, again: {finding.seed}", flush=True)

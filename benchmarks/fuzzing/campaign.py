@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -47,7 +47,7 @@ class Campaign:
         self._seeds = Seeds(folder)
         self.tallies = {make.__name__: Tally() for make in KINDS}
 
-    def run(self, numbers: range, only: str | None = None) -> Iterator[Finding]:
+    def run(self, numbers: Iterable[int], only: str | None = None) -> Iterator[Finding]:
         """Try the inputs of these numbers and yield what is found."""
         kinds, weights = list(KINDS), list(KINDS.values())
         for number in numbers:
