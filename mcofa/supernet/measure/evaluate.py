@@ -45,7 +45,7 @@ def correct(network: nn.Module, split: Split, preprocessing: Preprocessing) -> i
 
 
 def logits(subnet: Subnet, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return the subnet's logits (n, classes) for normalised ``images`` (n, channels, side, side)."""
+    """Return the subnet's logits (n, classes) for normalised ``images`` (n, channels, height, width)."""
     with torch.inference_mode():
         found: npt.NDArray[np.float32] = subnet(torch.from_numpy(images)).numpy()
     return found

@@ -46,10 +46,10 @@ class Supernet(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
         unexpanded = _sources(space.uncoupled(), space.expanded(arch, space.expand_ratios[0]))
-        keys = _keys(largest)
+        own = _unexpanded(largest)
         self.shared = nn.ParameterDict(
             {key: nn.Parameter(torch.empty(shape)) for key, shape in unexpanded.values()}
-            | {keys[name]: parameter for name, parameter in largest.named_parameters()}
+            | {_key(name, own): parameter for name, parameter in largest.named_parameters()}
         )
         # A kernel of size k is made from the centre of the next larger one by a learned k²×k² matrix.
         self.kernel_transforms = nn.ParameterDict(
@@ -158,17 +158,18 @@ def _uniform_skeleton(space: SearchSpace, kernel_size: int, expand_ratio: float)
 def _sources(space: SearchSpace, arch: Arch) -> dict[str, tuple[str, torch.Size]]:
     """Return for each of the subnet's parameters the shared one that it is a slice of, and its shape."""
     subnet = _skeleton(space, arch)
-    keys = _keys(subnet)
-    return {name: (keys[name], parameter.shape) for name, parameter in subnet.named_parameters()}
+    unexpanded = _unexpanded(subnet)
+    return {name: (_key(name, unexpanded), weight.shape) for name, weight in subnet.named_parameters()}
 
 
-def _keys(subnet: Subnet) -> dict[str, str]:
-    """Return the name among the shared weights of each of the subnet's parameters."""
-    unexpanded = tuple(f"{block.name}." for block in subnet.topology if block.unexpanded)
-    return {
-        name: (UNEXPANDED if name.startswith(unexpanded) else "") + name.replace(".", "/")
-        for name, _ in subnet.named_parameters()
-    }
+def _unexpanded(subnet: Subnet) -> tuple[str, ...]:
+    """Return how the names of parameters begin that are of blocks without an expand convolution."""
+    return tuple(f"{block.name}." for block in subnet.topology if block.unexpanded)
+
+
+def _key(name: str, unexpanded: tuple[str, ...]) -> str:
+    """Return the name among the shared weights of a subnet's parameter."""
+    return (UNEXPANDED if name.startswith(unexpanded) else "") + name.replace(".", "/")
 
 
 def _leading_channels(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
