@@ -43,7 +43,7 @@ def main() -> None:
     for path in sorted(folder.glob("*.tflite")):
         model = deployed_file(ModelFile(path.read_bytes(), path.name), board, "aot")
         engine = device_engine("aot").firmware(board, model)
-        if engine.flash_bytes > board.flash_bytes // 2:
+        if engine.flash_bytes > board.flash_budget_bytes // 2:
             continue
         with tempfile.TemporaryDirectory() as name:
             project = Path(name) / "project"

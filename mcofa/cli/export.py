@@ -10,7 +10,7 @@ import click
 from mcofa.cli.options import json_option, names_file, open_run, refuse_typed, run_argument
 from mcofa.cli.output import in_bytes, print_json, print_table, table_of
 from mcofa.cli.run_board import board_of_run
-from mcofa.cli.run_engine import engine_of, engine_option
+from mcofa.cli.run_engine import engine_of, engine_option, tell_what_the_host_runs
 
 
 @click.command()
@@ -84,6 +84,7 @@ def evaluate(subject: Path | None, arch: str, seed: int, data: str | None, as_js
     refuse_typed("is for a CHECKPOINT: a run has its own arch and data set", "arch", "seed", "data")
     run = open_run(subject)
     run.section("export")
+    tell_what_the_host_runs(run)
     from export.checks.evaluate import evaluate_run
 
     section = evaluate_run(run, lambda what: click.echo(what, err=True))
@@ -119,6 +120,7 @@ def verify(run_folder: Path | None, images: int, list_ops: bool, as_json: bool) 
     """Compare PyTorch, ONNX, LiteRT and TFLM on the same images; fail when LiteRT and TFLM differ."""
     run = open_run(run_folder)
     run.section("export")
+    tell_what_the_host_runs(run)
     from export.checks.verify import enforce, verify_run
 
     section = verify_run(run, images, lambda what: click.echo(what, err=True))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mcofa.engines.engine import DEFAULT_ENGINE, ENGINES
+from mcofa.engines.engine import DEFAULT_ENGINE, ENGINES, load_engine
 
 if TYPE_CHECKING:
     from mcofa.runs.run import Run
@@ -26,3 +26,13 @@ def engine_of(run: Run | None, name: str | None) -> str:
     if name is not None and name != run.engine:
         click.echo(f"note: {run.folder} was searched for engine {run.engine}; this is for {name}", err=True)
     return name or run.engine
+
+
+def tell_what_the_host_runs(run: Run) -> None:
+    """Say on stderr where the run's engine is none of the runtimes that run its model file on the host."""
+    if not load_engine(run.engine).keeps_model_file:
+        click.echo(
+            f"note: the host runs the .tflite file; that engine {run.engine} answers the same, byte for "
+            "byte, is checked on an emulated board by `mcofa firmware --emulate`",
+            err=True,
+        )

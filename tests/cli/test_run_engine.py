@@ -63,6 +63,11 @@ def test_another_engine_is_taken_openly(run: Path, command: str, capsys: pytest.
     assert "--engine tflm" in said
 
 
+def test_what_the_host_runs_is_said(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(run), "--images", "2"]) == 0
+    assert "note: the host runs the .tflite file; that engine aot answers the same" in capsys.readouterr().err
+
+
 def test_the_report_shows_the_check_of_that_engine(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["arena-check", str(run)]) == 0
     assert main(["report", str(run)]) == 0
