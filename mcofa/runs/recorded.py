@@ -5,8 +5,6 @@ Earlier manifests name them only: then they must be among those that come with m
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from mcofa.boards import Board, board_names, load_board
 from mcofa.errors import FileFormatError
 from mcofa.runs.manifest import SearchSection
@@ -49,7 +47,7 @@ def recorded_board(searched: SearchSection, source: str) -> Board | None:
             "search again with `mcofa search --board FILE`",
         )
     assert searched.kernels is not None
-    return replace(shipped, kernels=searched.kernels)
+    return shipped.with_kernels(searched.kernels)
 
 
 def differing_keys(board: Board) -> tuple[str, ...]:
