@@ -78,8 +78,12 @@ demo: setup ## search, export, evaluate, verify, check the arena, render firmwar
 	$(MCOFA) report $(RUN)
 
 .PHONY: test
-test: setup ## every test, the slow ones too
+test: setup ## every test, the slow ones too, but the recipes
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+
+.PHONY: recipes
+recipes: setup ## run what the long pages of the docs tell to type, training included (hours)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m recipe
 
 .PHONY: lint
 lint: $(STAMP) ## style, types and import rules
