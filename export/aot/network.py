@@ -96,3 +96,6 @@ def _check_scaled(graph: Graph, scalings: Mapping[int, Scaling], name: str) -> N
             if index >= 0 and graph.tensors[index].dtype is DType.INT8 and index not in scalings:
                 detail = f"tensor {index} of op {position} ({op.kind}) is int8 without a scale"
                 raise FileFormatError(name, detail, "convert the model to int8 with full quantization")
+            if index in scalings and not scalings[index].scales.all():
+                detail = f"tensor {index} of op {position} ({op.kind}) has a scale of 0"
+                raise FileFormatError(name, detail, "convert the model to int8 again")

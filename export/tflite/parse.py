@@ -8,6 +8,7 @@ garbage becomes one ``FileFormatError``.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -243,6 +244,9 @@ def _scales(quantization: Any, what: str) -> int:
     """Return the number of scales; TFLM ignores a quantization without scales or zero points."""
     if quantization is None or not quantization.ScaleLength() or not quantization.ZeroPointLength():
         return 0
+    for scale in quantization.ScaleAsNumpy().tolist():
+        if not 0 <= scale < math.inf:
+            raise _MalformedError(f"corrupt .tflite: {what} has a scale of {scale}")
     scales, zero_points = len(quantization.ScaleAsNumpy()), len(quantization.ZeroPointAsNumpy())
     if zero_points not in (1, scales):
         raise _MalformedError(f"corrupt .tflite: {what} has {scales} scales and {zero_points} zero points")

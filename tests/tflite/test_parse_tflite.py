@@ -246,3 +246,18 @@ def test_mutated_real_models_never_hang() -> None:
                 changed[rng.randrange(len(changed))] = rng.choice((0, 1, 127, 128, 255, rng.randrange(256)))
             survives(bytes(changed))
         survives(data[: rng.randrange(len(data))])
+
+
+def with_scale(data: bytes, scale: float) -> bytes:
+    """A model whose first tensor has another scale."""
+    quantization = schema.Model.GetRootAs(data, 0).Subgraphs(0).Tensors(0).Quantization()
+    damaged = np.frombuffer(data, np.uint8).copy()
+    at = quantization._tab.Vector(quantization._tab.Offset(8))
+    damaged[at : at + 4] = np.frombuffer(np.float32(scale).tobytes(), np.uint8)
+    return damaged.tobytes()
+
+
+@pytest.mark.parametrize("scale", [float("nan"), float("inf"), -float("inf"), -0.5])
+def test_a_scale_that_is_no_size_is_refused(scale: float) -> None:
+    with pytest.raises(FileFormatError, match=f"tensor 0 has a scale of {scale}"):
+        parse_tflite(with_scale(small_network(), scale), "net.tflite")
