@@ -28,9 +28,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         mode = _mode_of(path)
         temporary = _create_beside(path)
+        if mode is None:
+            mode = stat.S_IMODE(temporary.stat().st_mode)
         yield temporary
-        if mode is not None:
-            temporary.chmod(mode)
+        temporary.chmod(mode)  # a library that writes there may have put a file of its own in place
         _sync(temporary)
         temporary.replace(path)
         with contextlib.suppress(OSError):  # some file systems do not sync folders

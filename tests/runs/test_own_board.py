@@ -163,7 +163,7 @@ def test_what_contradicts_itself_is_refused(searched: dict[str, Any], tmp_path: 
     ):
         with pytest.raises(FileFormatError, match=words) as refusal:
             _ = recorded(tmp_path, searched, **changes).board
-        assert refusal.value.next_step == "search again with `mcofa search`"
+        assert refusal.value.next_step == "run `mcofa search` again"
 
 
 def test_a_run_without_a_board(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
