@@ -55,6 +55,10 @@ def pages(root: Path) -> list[str]:
     return [str(path.relative_to(root)) for path in paths if _BLOCK.search(path.read_text(encoding="utf-8"))]
 
 
+_NOT_THE_USERS = ("PYTEST", "MAKE", "MFLAGS")
+"""What pytest, and a make that runs it, leave in the environment starts like this."""
+
+
 class Sandbox:
     """A copy of the checkout, whose Fashion-MNIST is the first few images of the whole one."""
 
@@ -74,7 +78,7 @@ class Sandbox:
             ["bash", "-c", command.words],
             cwd=self.folder,
             env={
-                **{name: value for name, value in os.environ.items() if not name.startswith("PYTEST")},
+                **{key: value for key, value in os.environ.items() if not key.startswith(_NOT_THE_USERS)},
                 "PATH": f"{self.folder / '.venv' / 'bin'}:{os.environ['PATH']}",
                 "PYTHONPATH": str(self.folder),
                 "MCOFA_DATASETS": str(self.folder / "datasets"),
