@@ -1,13 +1,11 @@
 """Measure the code of engine aot for every core.
 
 `aot_code_bytes.py MODEL.tflite` writes the table, mcofa/engines/aot/aot_constants.json. It
-needs the compilers of all families, CMSIS-NN (the package bakenn, or CMSIS_NN_DIR) for the
-Cortex-M55, and a small model that fits the boards.
+needs the compilers of all families and a small model that fits the boards.
 
 Kernels and the sources that they share have the sizes of their object files, code and read-only data;
 those that use float that of a program linked from them alone, as they pull in the compiler's
-library; those that call CMSIS-NN the sizes of the functions in such a program. What
-a whole program takes besides is the largest difference between boards' programs, linked for the
+library. What a whole program takes besides is the largest difference between boards' programs, linked for the
 model, and their kernels and networks as compiled; it is rounded up.
 """
 
@@ -21,7 +19,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from export.aot.cmsis_nn import cmsis_nn
 from export.aot.render import kernel_sources
 from export.engines.aot.firmware import OPTIMIZATION
 from export.engines.engine import device_engine
@@ -77,31 +74,18 @@ def compiler_version(family: Family) -> str:
 
 def core_kernels(core: str) -> dict[str, dict[str, int]]:
     """Return the parts of each kernel, with their bytes; kernels may share parts."""
-    return {
-        kernel: kernel_parts(kernel, core)
-        for kernel in sorted(KERNELS)
-        if core == "cortex-m55" or not KERNELS[kernel].cmsis_nn
-    }
+    return {kernel: kernel_parts(kernel, core) for kernel in sorted(KERNELS)}
 
 
 def kernel_parts(kernel: str, core: str) -> dict[str, int]:
-    third_party = cmsis_nn([kernel])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        own = kernel_sources((kernel,))
-        for path, data in {**own, **third_party.files}.items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        files = kernel_sources((kernel,))
+        for path, data in files.items():
             (folder / path).write_bytes(data)
-        options = [f"-I{include}" for include in third_party.include_folders]
-        options += [f"-D{define}" for define in third_party.defines]
-        sources = [path for path in own if path.endswith(".c")]
         linked = ["-nostartfiles", f"-Wl,-e,{kernel}", "-Wl,--gc-sections"]
-        if third_party.sources:
-            compile_sources(folder, sources + third_party.sources, core, options + linked)
-            return {
-                name: size for name, size in symbol_bytes(folder).items() if name.startswith(("arm_", "nn_"))
-            }
-        options += linked if kernel in FLOAT_KERNELS else ["-c"]
+        options = linked if kernel in FLOAT_KERNELS else ["-c"]
+        sources = [path for path in files if path.endswith(".c")]
         return {Path(source).stem: compiled_bytes(folder, source, core, options) for source in sources}
 
 

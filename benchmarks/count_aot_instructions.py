@@ -1,9 +1,10 @@
 """Count what one inference of engine aot takes, for networks of the micro spaces on every kind of core.
 
 `count_aot_instructions.py` renders, builds and runs each network in QEMU and writes the counts to
-tests/data/aot_instructions.json, which `fit_latency.py` fits to. The networks have random weights, as
-counts hardly depend on them. A Cortex-M0+ is counted on the machine of a Cortex-M3, which executes its
-instructions, as there is no machine with room for all networks.
+tests/data/aot_instructions.json, which `fit_latency.py` fits to; `count_aot_instructions.py CORE...` counts
+again on these cores only. The networks have random weights, as counts hardly depend on them. A Cortex-M0+
+is counted on the machine of a Cortex-M3, which executes its instructions, as there is no machine with room
+for all networks.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import dataclasses
 import json
 import platform
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from export.firmware.emulate import emulate
 from export.firmware.project import render_firmware
 from export.tflite.model_file import ModelFile
 from mcofa.boards import Board, Toolchain, core_named, load_board
+from mcofa.engines.aot.latency import KERNELS
 from mcofa.files.atomic import write_atomic
 from mcofa.space.arch import Arch
 from mcofa.space.search_space import SearchSpace, load_space
@@ -38,16 +41,15 @@ SPACES = ("mcofa-micro", "compofa-micro", "ofa-micro")
 ARCHS_PER_RESOLUTION = {28: 3, 20: 1, 40: 1}
 SEED = 2026
 
-MACHINES = (
-    ("cortex-m0plus", "mps2-an385", "reference"),
-    ("cortex-m3", "mps2-an385", "reference"),
-    ("cortex-m4", "mps2-an386", "reference"),
-    ("cortex-m7", "mps2-an500", "reference"),
-    ("cortex-m33", "mps2-an505", "reference"),
-    ("cortex-m55", "mps3-an547", "reference"),
-    ("cortex-m55", "mps3-an547", "cmsis-nn"),
-)
-"""Core, emulated board and kernels: there is a choice of kernels on the Cortex-M55 only."""
+MACHINES = {
+    "cortex-m0plus": "mps2-an385",
+    "cortex-m3": "mps2-an385",
+    "cortex-m4": "mps2-an386",
+    "cortex-m7": "mps2-an500",
+    "cortex-m33": "mps2-an505",
+    "cortex-m55": "mps3-an547",
+}
+"""The emulated board of each core."""
 
 
 def networks() -> list[tuple[SearchSpace, Arch]]:
@@ -74,13 +76,11 @@ def model_file(space: SearchSpace, arch: Arch) -> bytes:
     return to_tflite(model, images.astype(np.float32), space.global_average).data
 
 
-def board_of(core: str, machine: str, kernels: str) -> Board:
-    board, facts = load_board(machine), core_named(core)
+def board_of(core: str) -> Board:
+    board, facts = load_board(MACHINES[core]), core_named(core)
     if board.core == core:
-        return dataclasses.replace(board, kernels=kernels)
-    return dataclasses.replace(
-        board, core=core, kernels=kernels, fpu="none", toolchain=Toolchain(facts.compiler_flags)
-    )
+        return board
+    return dataclasses.replace(board, core=core, fpu="none", toolchain=Toolchain(facts.compiler_flags))
 
 
 def instructions(data: bytes, board: Board) -> int:
@@ -97,19 +97,22 @@ def instructions(data: bytes, board: Board) -> int:
 
 
 def main() -> None:
+    counted = sys.argv[1:] or list(MACHINES)
     models = [(space, arch, model_file(space, arch)) for space, arch in networks()]
-    rows = []
-    for core, machine, kernels in MACHINES:
-        board = board_of(core, machine, kernels)
+    kept = json.loads(COUNTS_FILE.read_text())["counts"] if sys.argv[1:] else []
+    rows = [row for row in kept if row["core"] not in counted]
+    for core in counted:
+        board = board_of(core)
         for space, arch, data in models:
-            row = {"core": core, "kernels": kernels, "space": space.name, "arch": arch.to_json()}
+            row = {"core": core, "kernels": KERNELS, "space": space.name, "arch": arch.to_json()}
             rows.append({**row, "instructions": instructions(data, board)})
-            print(f"{core} {kernels} {space.name} {arch}: {rows[-1]['instructions']:,}", flush=True)
+            print(f"{core} {space.name} {arch}: {rows[-1]['instructions']:,}", flush=True)
+    rows.sort(key=lambda row: list(MACHINES).index(row["core"]))
     qemu = subprocess.run(["qemu-system-arm", "--version"], capture_output=True, text=True, check=True)
     provenance = {
         "command": "python benchmarks/count_aot_instructions.py",
         "emulator": qemu.stdout.splitlines()[0] + ", -icount shift=0; counts are instructions, not cycles",
-        "machines": {f"{core} {kernels}": machine for core, machine, kernels in MACHINES},
+        "machines": MACHINES,
         "host": platform.machine(),
     }
     document = {"provenance": provenance, "counts": rows}

@@ -66,8 +66,7 @@ _AOT_START = {
     ("cortex-m4", "reference"): _FOUR_AT_ONCE,
     ("cortex-m7", "reference"): _FOUR_AT_ONCE,
     ("cortex-m33", "reference"): _FOUR_AT_ONCE,
-    ("cortex-m55", "reference"): _FOUR_AT_ONCE,
-    ("cortex-m55", "cmsis-nn"): (0.2, 0.5, 6, 25, 1, 1.5, 6, 1.5, 6, 4, 20, 10, 1, 5, 8000),
+    ("cortex-m55", "reference"): (0.15, 0.4, 26, 10, 1.9, 1.4, 14, 0.2, 3.8, 19, 44, 10, 9, 5, 500),
 }
 
 Vector = npt.NDArray[np.float64]

@@ -17,7 +17,7 @@ from mcofa.engines.aot.arena import Storage, kernel, solved_plan, storages
 from mcofa.files.resources import data_folder
 from mcofa.graph import DType
 from mcofa.memory.plan import Plan
-from mcofa.ops import KERNELS, OPERATORS, Target
+from mcofa.ops import KERNELS, OPERATORS, Extension, Target
 
 _ITEMS_PER_LINE = 16
 
@@ -96,13 +96,14 @@ def generate(data: bytes, name: str, on: Target) -> GeneratedNetwork:
     for position, op in enumerate(network.graph.ops):
         if OPERATORS[op.kind].aot.in_place_is_nothing and memory.in_place(position):
             continue
-        call = lower_op(network, position, kernel(network.graph, op, on))
+        call = lower_op(network, position, kernel(network.graph, op, on), on)
         kernels.append(call.kernel)
         steps.append(_step(network, memory, constants, call, position))
     values = {
         "arrays": list(constants.arrays.values()),
         "steps": steps,
         "arena_bytes": plan.total_bytes,
+        "mve": on.extension is Extension.MVE,
         "inputs": [memory.place(index) for index in network.graph.inputs],
         "outputs": [memory.place(index) for index in network.graph.outputs],
     }
@@ -113,11 +114,9 @@ def generate(data: bytes, name: str, on: Target) -> GeneratedNetwork:
 
 def kernel_sources(kernels: tuple[str, ...]) -> dict[str, bytes]:
     """Return the sources of ``kernels`` and their headers, by file name."""
-    names = {"nn.h", "nn_fixed_point.h", *(f"{kernel}.c" for kernel in kernels)}
+    names = {"nn.h", "nn_fixed_point.h", "nn_mve.h", *(f"{kernel}.c" for kernel in kernels)}
     if any(KERNELS[kernel].four_channels for kernel in kernels):
         names |= {"nn_four.h", "nn_four.c"}
-    if any(KERNELS[kernel].cmsis_nn for kernel in kernels):
-        names.add("nn_cmsis_nn.h")
     folder = data_folder("firmware_templates") / "aot" / "nn"
     return {name: (folder / name).read_bytes() for name in sorted(names)}
 

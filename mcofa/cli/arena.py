@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mcofa.cli.options import json_option, names_file, open_run
+from mcofa.cli.options import check_has_kernel_sets, json_option, names_file, open_run
 from mcofa.cli.output import in_bytes, print_json, print_table, read_bytes, table_of, terminal_width
 from mcofa.cli.run_board import board_of_file, board_of_run, board_option
 from mcofa.cli.run_engine import engine_of, engine_option
@@ -48,9 +48,11 @@ def arena(
 
     if measured and (target_name != "x86-64" or engine != "tflm"):
         raise click.UsageError("--measure works for engine tflm on x86-64 only")
+    runs_it = load_engine(engine)
+    if kernels is not None:
+        check_has_kernel_sets(runs_it)
     file = ModelFile(read_bytes(model), str(model))
     on = target(target_name, kernels or default_kernels(target_name))
-    runs_it = load_engine(engine)
     shown = runs_it.timeline(file.graph, on)
     result: dict[str, Any] = {
         "model": str(model),

@@ -15,6 +15,7 @@ from mcofa.engines.engine import DEFAULT_ENGINE, load_engine
 
 if TYPE_CHECKING:
     from mcofa.boards import Board, Kernels
+    from mcofa.engines.engine import Engine
     from mcofa.runs.run import Run
 
 _JSON = "mcofa.json"
@@ -79,7 +80,7 @@ def load_board_with(name: str, kernels: Kernels | None, engine: str = DEFAULT_EN
     """Return a board, by name or from a file, with the kernels that were typed, or its own.
 
     Raises:
-        UsageError: engine aot has one set of kernels on the board's core.
+        UsageError: the engine has one set of kernels.
     """
     from mcofa.boards import load_board
 
@@ -90,12 +91,21 @@ def with_kernels(board: Board, kernels: Kernels | None, engine: str) -> Board:
     """Return ``board`` with the kernels that were typed, or as it is; say which cores stand in for its own.
 
     Raises:
-        UsageError: the engine has one set of kernels on the board's core.
+        UsageError: the engine has one set of kernels.
     """
     if not_measured := board.core_facts.not_measured:
         click.echo(f"note: not all was measured on {board.core}: {not_measured}", err=True)
     if kernels is None:
         return board
-    if not load_engine(engine).has_kernel_sets(board.core):
-        refuse_typed(f"has no effect with engine {engine} on {board.core}: it has its own", "kernels")
+    check_has_kernel_sets(load_engine(engine))
     return board.with_kernels(kernels)
+
+
+def check_has_kernel_sets(engine: Engine) -> None:
+    """Refuse ``--kernels`` for an engine that has one set of kernels.
+
+    Raises:
+        UsageError: it has.
+    """
+    if not engine.has_kernel_sets:
+        refuse_typed(f"has no effect with engine {engine.name}: it has its own", "kernels")

@@ -122,8 +122,9 @@ class Engine(Protocol):
     def counted(self) -> str:
         """What its arena and its flash are, in two sentences for people."""
 
-    def has_kernel_sets(self, core: str) -> bool:
-        """Whether there is a choice of kernels on ``core``, so that a board's matters."""
+    @property
+    def has_kernel_sets(self) -> bool:
+        """Whether there is a choice of kernels, so that a board's matters."""
 
     def needs(self, graph: Graph, board: Board, model_bytes: int) -> Needs:
         """Return what ``graph``, whose .tflite file has ``model_bytes``, needs on ``board``.

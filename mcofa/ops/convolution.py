@@ -21,7 +21,7 @@ from mcofa.ops.record import (
     Tflm,
     requested,
 )
-from mcofa.ops.target import Extension, KernelSet, Target
+from mcofa.ops.target import Extension, Target
 from mcofa.ops.windows import window_padding
 
 BUILTIN_DATA = BuiltinData(arm32=(28, 4), x86_64=(28, 4), riscv32=(28, 4))
@@ -102,34 +102,20 @@ def _truncated(numerator: int, denominator: int) -> int:
 _IM2COL = Kernel(name="nn_conv_2d", four_channels=True, takes_scratch=True)
 _POINTWISE = Kernel(name="nn_conv_2d_1x1", four_channels=True)
 _ANY = Kernel(name="nn_conv_2d_any")
-_CMSIS_NN = Kernel(name="nn_conv_2d_cmsis_nn", cmsis_nn="arm_convolve_s8", takes_scratch=True)
-_CMSIS_NN_POINTWISE = Kernel(name="nn_conv_2d_1x1_cmsis_nn", cmsis_nn="arm_convolve_1x1_s8_fast")
-_CMSIS_NN_STRIDED = Kernel(name="nn_conv_2d_1x1_strided_cmsis_nn", cmsis_nn="arm_convolve_1x1_s8")
 
 
-def _kernel(graph: Graph, op: Op, on: Target) -> Kernel:
-    """CMSIS-NN's with MVE, but never its 1×N variant, which gives wrong results at times."""
+def _kernel(graph: Graph, op: Op, _on: Target) -> Kernel:
     source, weights = (graph.tensors[index].shape for index in op.inputs[:2])
     if source[3] != weights[3] or op.dilation != (1, 1):
         return _ANY
-    if weights[1:3] != (1, 1) or window_padding(source, weights, op) != (0, 0):
-        return _CMSIS_NN if prefers_cmsis_nn(on) else _IM2COL
-    if not prefers_cmsis_nn(on):
-        return _POINTWISE
-    return _CMSIS_NN_POINTWISE if op.stride == (1, 1) else _CMSIS_NN_STRIDED
-
-
-def prefers_cmsis_nn(on: Target) -> bool:
-    """Return whether CMSIS-NN needs fewer instructions than the own kernels: measured, with MVE only."""
-    return on.extension is Extension.MVE and on.kernels is not KernelSet.REFERENCE
+    pointwise = weights[1:3] == (1, 1) and window_padding(source, weights, op) == (0, 0)
+    return _POINTWISE if pointwise else _IM2COL
 
 
 def _scratch_bytes(graph: Graph, op: Op, on: Target) -> int:
-    """One window, or what TFLM gives the same CMSIS-NN kernel."""
-    kernel = _kernel(graph, op, on)
-    if kernel is _IM2COL:
-        return math.prod(graph.tensors[op.inputs[1]].shape[1:])
-    return sum(_scratch(graph, op, on)) if kernel is _CMSIS_NN else 0
+    """One window."""
+    windows = _kernel(graph, op, on) is _IM2COL
+    return math.prod(graph.tensors[op.inputs[1]].shape[1:]) if windows else 0
 
 
 def scales_bytes(graph: Graph, op: Op) -> int:
@@ -161,7 +147,7 @@ CONV_2D = Operator(
         scratch=_scratch,
     ),
     aot=Aot(
-        kernels=(_IM2COL, _POINTWISE, _ANY, _CMSIS_NN, _CMSIS_NN_POINTWISE, _CMSIS_NN_STRIDED),
+        kernels=(_IM2COL, _POINTWISE, _ANY),
         choose=_kernel,
         struct="nn_convolution_t",
         stored=(1,),

@@ -13,7 +13,6 @@ from mcofa.ops.convolution import (
     TEMPORARIES,
     im2col_bytes,
     per_channel_arrays,
-    prefers_cmsis_nn,
     scales_bytes,
 )
 from mcofa.ops.record import Aot, Kernel, Operator, Registration, Tflm, requested
@@ -88,20 +87,11 @@ def _reads_unset_stride(graph: Graph, op: Op, on: Target) -> str:
 
 _OWN = Kernel(name="nn_depthwise", four_channels=True)
 _ANY = Kernel(name="nn_depthwise_any")
-_CMSIS_NN = Kernel(name="nn_depthwise_cmsis_nn", cmsis_nn="arm_depthwise_conv_s8_opt", takes_scratch=True)
 
 
-def _kernel(graph: Graph, op: Op, on: Target) -> Kernel:
-    """CMSIS-NN's with MVE, for one image."""
+def _kernel(graph: Graph, op: Op, _on: Target) -> Kernel:
     source, weights = (graph.tensors[index].shape for index in op.inputs[:2])
-    if source[3] != weights[3] or op.dilation != (1, 1):
-        return _ANY
-    return _CMSIS_NN if prefers_cmsis_nn(on) and source[0] == 1 else _OWN
-
-
-def _scratch_bytes(graph: Graph, op: Op, on: Target) -> int:
-    """What TFLM gives the same CMSIS-NN kernel; the own ones need none."""
-    return sum(_scratch(graph, op, on)) if _kernel(graph, op, on) is _CMSIS_NN else 0
+    return _ANY if source[3] != weights[3] or op.dilation != (1, 1) else _OWN
 
 
 DEPTHWISE_CONV_2D = Operator(
@@ -124,12 +114,11 @@ DEPTHWISE_CONV_2D = Operator(
         undefined=_reads_unset_stride,
     ),
     aot=Aot(
-        kernels=(_OWN, _ANY, _CMSIS_NN),
+        kernels=(_OWN, _ANY),
         choose=_kernel,
         struct="nn_convolution_t",
         stored=(1,),
         scales_bytes=scales_bytes,
-        scratch_bytes=_scratch_bytes,
         constraints=(constant_parameters,),
     ),
 )

@@ -118,12 +118,10 @@ class Tflm:
 class Kernel:
     """One C function of engine ``aot``, in ``firmware_templates/aot/nn/NAME.c``.
 
-    ``cmsis_nn`` is the function of CMSIS-NN that it calls, if any; ``four_channels`` says that
-    it uses ``nn_four.h``; ``takes_scratch`` that it has a scratch argument.
+    ``four_channels`` says that it uses ``nn_four.h``; ``takes_scratch`` that it has a scratch argument.
     """
 
     name: str
-    cmsis_nn: str = ""
     four_channels: bool = False
     takes_scratch: bool = False
 

@@ -87,8 +87,12 @@ OPTIONS: dict[str, Sometimes | None] = {
         "search --board stm32f746 --max-arena-bytes 1 --engine tflm", (f"{NOWHERE} --engine tflm",)
     ),
     "search --kernels": Sometimes(
-        "search --board mps3-an547 --max-arena-bytes 1 --engine aot --kernels reference",
-        (f"{NOWHERE} --kernels cmsis-nn", f"search {AOT_KERNELS}"),
+        "search --board mps3-an547 --max-arena-bytes 1 --engine tflm --kernels reference",
+        (
+            f"{NOWHERE} --kernels cmsis-nn",
+            f"search {AOT_KERNELS}",
+            "search --board mps3-an547 --engine aot --kernels reference",
+        ),
     ),
     "search --max-arena-bytes": Sometimes("search --max-arena-bytes 1", (f"{NOWHERE} --max-arena-bytes 9",)),
     "search --max-flash-bytes": Sometimes("search --max-flash-bytes 1", (f"{NOWHERE} --max-flash-bytes 9",)),
@@ -146,7 +150,10 @@ OPTIONS: dict[str, Sometimes | None] = {
     "verify --json": ALWAYS,
     "arena --target": ALWAYS,
     "arena --engine": ALWAYS,
-    "arena --kernels": ALWAYS,
+    "arena --kernels": Sometimes(
+        "arena no.tflite --target cortex-m4 --kernels reference",
+        ("arena no.tflite --target cortex-m4 --engine aot --kernels reference",),
+    ),
     "arena --measure": Sometimes(
         "arena no.tflite --measure",
         ("arena no.tflite --target cortex-m4 --measure", "arena no.tflite --engine aot --measure"),

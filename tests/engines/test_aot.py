@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,6 @@ from generated_c import assert_equals_litert, assert_equals_tflm
 from random_ops import OPS
 from tiny_models import ModelBuilder, small_network
 
-from export.aot.cmsis_nn import cmsis_nn
 from export.aot.fixed_point import activation_range, multiplier_and_shift, wide_multiplier_and_shift
 from export.aot.render import generate
 from export.aot.shapes import broadcast, reduced
@@ -22,7 +22,7 @@ from mcofa.cost.population import PopulationCosts
 from mcofa.engines.aot.arena import aot_arena_bytes, kernel, storages
 from mcofa.engines.aot.flash import aot_flash
 from mcofa.engines.tflm import account, target
-from mcofa.errors import MissingFileError, UnsupportedOpError
+from mcofa.errors import UnsupportedOpError
 from mcofa.graph import OpKind
 from mcofa.memory.offline import plan_offline
 from mcofa.memory.plan import Buffer, lower_bound, plan_greedy, validate
@@ -193,17 +193,15 @@ def test_search_arena_equals_the_greedy_plan_of_the_network(tiny_space: SearchSp
             assert not found.needs.arena
 
 
-def test_only_mve_needs_cmsis_nn(measured_model: Callable[[str], bytes]) -> None:
-    data = measured_model("mlpt_kws")
-    assert cmsis_nn(generate(data, "kws", M7).kernels).files == {}
-    kernels = generate(data, "kws", M55).kernels
-    assert "nn_conv_2d_1x1_cmsis_nn" in kernels
-
-
-def test_missing_cmsis_nn_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("CMSIS_NN_DIR", str(tmp_path))
-    with pytest.raises(MissingFileError, match="set CMSIS_NN_DIR to the folder that holds Include"):
-        cmsis_nn(["nn_conv_2d_cmsis_nn"])
+@needs_gcc
+def test_code_for_mve_is_not_compiled_without_it(tmp_path: Path) -> None:
+    for name, content in generate(small_network(), "small", M55).files.items():
+        (tmp_path / name).write_bytes(content)
+    done = subprocess.run(
+        ["gcc", "-c", "network.c"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode
+    assert "kernels with MVE: generate the network again for this core" in done.stderr
 
 
 def test_flash_counts_shared_kernels_once() -> None:

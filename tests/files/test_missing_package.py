@@ -17,7 +17,6 @@ MODULES = {
     "PIL.Image": "pillow",
     "ai_edge_litert": "ai-edge-litert",
     "elftools": "pyelftools",
-    "bakenn": "bakenn",
     "flatbuffers": "flatbuffers",
     "onnx": "onnx",
     "onnxruntime": "onnxruntime",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-from export.aot.cmsis_nn import cmsis_nn
 from export.aot.render import generate
 from export.convert.to_c import DeployedModel
 from export.firmware.engine_part import EnginePart
@@ -23,18 +22,16 @@ def aot_part(board: Board, model: DeployedModel) -> EnginePart:
     Raises:
         UnsupportedOpError: an op of the model has no kernel.
         FileFormatError: ``model.data`` is not a .tflite file.
-        MissingFileError: the core needs CMSIS-NN, which was not found.
     """
     on = board_target(board)
     generated = generate(model.data, model.name, on)
-    third_party = cmsis_nn(generated.kernels)
     model = dataclasses.replace(model, arena_bytes=generated.arena_bytes)
-    values: dict[str, object] = {"model": model, "cmsis_nn": third_party, "optimization": OPTIMIZATION}
+    values: dict[str, object] = {"model": model, "optimization": OPTIMIZATION}
     return EnginePart(
         name="aot",
         model=model,
         arena_used_bytes=generated.arena_bytes,
-        # CMSIS-NN leaves the end of its scratch untouched on some cores.
+        # Buffers are aligned, and what lies between two of them stays untouched.
         fills_arena=False,
         flash_bytes=aot_flash(model.file.graph, on).total_bytes - generated.shared_bytes,
         flash_basis="constants of every op, code as measured with arm-none-eabi-gcc 12.2.1",
@@ -42,6 +39,5 @@ def aot_part(board: Board, model: DeployedModel) -> EnginePart:
             "engine.mk": render_template("aot/engine.mk.jinja", **values),
             "src/engine_aot.c": render_template("aot/engine_aot.c.jinja", **values),
             **{f"aot/{name}": data for name, data in generated.files.items()},
-            **third_party.files,
         },
     )

@@ -19,6 +19,7 @@ typedef struct {
   int16_t stride_height, stride_width, dilation_height, dilation_width;
   int16_t pad_above, pad_left;
   int16_t input_offset, padding, output_offset, minimum, maximum;
+  int16_t simple;  // with MVE: no weight is -128 and every shift is to the right
 } nn_convolution_t;
 
 // `multiplier` has one entry an output, or one for all of them when `per_output` is 0; the real factor is
@@ -96,12 +97,6 @@ void nn_depthwise(const nn_convolution_t* op, const int8_t* input, int8_t* outpu
 // Any.
 void nn_conv_2d_any(const nn_convolution_t* op, const int8_t* input, int8_t* output);
 void nn_depthwise_any(const nn_convolution_t* op, const int8_t* input, int8_t* output);
-
-// As the first ones, with CMSIS-NN, which has the better code for MVE.
-void nn_conv_2d_cmsis_nn(const nn_convolution_t* op, const int8_t* input, int8_t* output, void* scratch);
-void nn_conv_2d_1x1_cmsis_nn(const nn_convolution_t* op, const int8_t* input, int8_t* output);
-void nn_conv_2d_1x1_strided_cmsis_nn(const nn_convolution_t* op, const int8_t* input, int8_t* output);
-void nn_depthwise_cmsis_nn(const nn_convolution_t* op, const int8_t* input, int8_t* output, void* scratch);
 
 void nn_fully_connected(const nn_fully_connected_t* op, const int8_t* input, int8_t* output);
 void nn_add(const nn_add_t* op, const int8_t* input_1, const int8_t* input_2, int8_t* output);

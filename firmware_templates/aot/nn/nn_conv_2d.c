@@ -8,11 +8,11 @@ static void gather(const nn_convolution_t* op, const int8_t* image, int32_t y, i
   for (int32_t row = op->filter_height; row > 0; --row, ++y) {
     const int inside = y >= 0 && y < op->input_height;
     if (!inside || within < width) {
-      memset(values, op->padding, (size_t)(width * channels));
+      nn_repeat_value(values, op->padding, width * channels);
     }
     if (inside) {
       const int8_t* from = image + (y * op->input_width + x + before) * channels;
-      memcpy(values + before * channels, from, (size_t)(within * channels));
+      nn_copy_values(values + before * channels, from, within * channels);
     }
     values += width * channels;
   }

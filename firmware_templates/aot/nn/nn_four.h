@@ -179,12 +179,45 @@ NN_INLINE void nn_store_one(uint32_t a, nn_range_t range, int8_t* output) {
   *output = nn_clamp((int8_t)a, (int8_t)range.minimum, (int8_t)range.maximum);
 }
 
+// Copies or repeats values.
+#ifdef __ARM_FEATURE_MVE
+NN_INLINE void nn_copy_values(int8_t* to, const int8_t* from, int32_t count) {
+  __asm__ volatile(
+      "wlstp.8 lr, %[count], 2f\n\t"
+      "1: vldrb.8 q0, [%[from]], #16\n\tvstrb.8 q0, [%[to]], #16\n\tletp lr, 1b\n\t"
+      "2:"
+      : [to] "+r"(to), [from] "+r"(from)
+      : [count] "r"(count)
+      : "q0", "lr", "memory", "cc");
+}
+NN_INLINE void nn_repeat_value(int8_t* to, int32_t value, int32_t count) {
+  __asm__ volatile(
+      "vdup.8 q0, %[value]\n\twlstp.8 lr, %[count], 2f\n\t"
+      "1: vstrb.8 q0, [%[to]], #16\n\tletp lr, 1b\n\t"
+      "2:"
+      : [to] "+r"(to)
+      : [value] "r"(value), [count] "r"(count)
+      : "q0", "lr", "memory", "cc");
+}
+#else
+NN_INLINE void nn_copy_values(int8_t* to, const int8_t* from, int32_t count) { memcpy(to, from, (size_t)count); }
+NN_INLINE void nn_repeat_value(int8_t* to, int32_t value, int32_t count) { memset(to, value, (size_t)count); }
+#endif
+
 // All outputs of one pixel of a convolution, from the `depth` values of its window, one after another.
 //
 // The filter is a stream, so that it takes one pointer: for every four outputs, their biases; for
 // every four values, the four weights of each of those outputs; for each value left over, one weight
 // of each; the multipliers; the shifts. Outputs left over follow one by one, padded to words. The
 // biases hold what the input offset adds.
+//
+// With MVE the weights take another order: for every block of 16 values, the 16 weights of each of the four
+// outputs. The last block holds what remains, 1 to 16 of each.
 void nn_pixel(const nn_convolution_t* op, int32_t depth, const int8_t* values, int8_t* output);
+
+#ifdef __ARM_FEATURE_MVE
+// Two pixels at once, whose values lie `step` apart; the outputs lie one after another.
+void nn_two_pixels(const nn_convolution_t* op, int32_t depth, const int8_t* values, int32_t step, int8_t* output);
+#endif
 
 #endif

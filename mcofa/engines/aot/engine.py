@@ -7,7 +7,7 @@ from typing import Any
 from mcofa.boards import Board
 from mcofa.engines.aot.arena import aot_arena_bytes, solved_plan, storages
 from mcofa.engines.aot.flash import aot_flash
-from mcofa.engines.aot.latency import LATENCIES, has_kernel_sets, kernels_run
+from mcofa.engines.aot.latency import KERNELS, LATENCIES
 from mcofa.engines.aot.population import AotPopulation
 from mcofa.engines.aot.timeline import aot_timeline
 from mcofa.engines.engine import Needs
@@ -23,11 +23,8 @@ class AotEngine:
 
     name = "aot"
     keeps_model_file = False
+    has_kernel_sets = False
     counted = "Arena: what the generated C uses. Flash: generated C, weights and firmware."
-
-    def has_kernel_sets(self, core: str) -> bool:
-        """Return whether CMSIS-NN's kernels are used on ``core``; on others there are only the own ones."""
-        return has_kernel_sets(core)
 
     def needs(self, graph: Graph, board: Board, model_bytes: int) -> Needs:
         """Return planned activations and scratch, and constants, kernels and firmware."""
@@ -40,8 +37,7 @@ class AotEngine:
 
     def latency(self, graph: Graph, board: Board) -> LatencyEstimate:
         """Return an estimate of how long one inference takes."""
-        kernels = kernels_run(board.core, board.kernels)
-        return LATENCIES.estimate(graph, board.core, kernels, board.clock_hz)
+        return LATENCIES.estimate(graph, board.core, KERNELS, board.clock_hz)
 
     def arena_figures(self, graph: Graph, on: Target) -> dict[str, Any]:
         """Return the arena of the greedy plan: there is nothing else in it."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from mcofa.boards import Board
 from mcofa.engines.aot.arena import storages
 from mcofa.engines.aot.flash import firmware_bytes, kernel_parts, op_flash_bytes
-from mcofa.engines.aot.latency import LATENCIES, kernels_run
+from mcofa.engines.aot.latency import KERNELS, LATENCIES
 from mcofa.engines.engine import BlockShare, GraphShares
 from mcofa.engines.tflm.targets import board_target
 from mcofa.graph import Graph
@@ -23,7 +23,6 @@ class AotPopulation:
 
     def __init__(self, graph: Graph, board: Board) -> None:
         self._board = board
-        self._kernels = kernels_run(board.core, board.kernels)
         self._target = board_target(board)
         self._firmware_bytes = firmware_bytes(graph, self._target)
 
@@ -38,11 +37,10 @@ class AotPopulation:
 
     def _share(self, graph: Graph, span: range) -> BlockShare:
         ops = [graph.ops[i] for i in span]
-        core, kernels = self._board.core, self._kernels
         return BlockShare(
             amounts=[sum(op_flash_bytes(graph, op) for op in ops)],
             code={part: size for op in ops for part, size in kernel_parts(graph, op, self._target).items()},
-            instructions=sum(LATENCIES.op_instructions(graph, op, core, kernels) for op in ops),
+            instructions=sum(LATENCIES.op_instructions(graph, op, self._board.core, KERNELS) for op in ops),
         )
 
     def arena_bytes(self, head_bytes: Integers, amounts: Integers, sums: Integers) -> Integers:

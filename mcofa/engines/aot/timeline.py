@@ -20,7 +20,7 @@ def aot_timeline(graph: Graph, on: Target) -> Timeline:
     plan = plan_greedy(buffers)
     placed = placed_buffers(graph, buffers, [storage.tensors for storage in stored], plan)
     return Timeline(
-        place=f"{on.name}, generated C, {on.kernels} kernels",
+        place=f"{on.name}, generated C",
         rows=timeline_rows(graph, placed),
         buffers=placed,
         head_bytes=plan.total_bytes,

@@ -35,13 +35,10 @@ class TflmEngine:
 
     name = "tflm"
     keeps_model_file = True
+    has_kernel_sets = True
     counted = (
         "Arena: the minimum that TensorFlow Lite Micro needs on the core. Flash: model, runtime and firmware."
     )
-
-    def has_kernel_sets(self, core: str) -> bool:
-        """Return that there always are: TFLM's own and CMSIS-NN's."""
-        return True
 
     def needs(self, graph: Graph, board: Board, model_bytes: int) -> Needs:
         """Return the smallest arena that the model starts in, and model, runtime and firmware."""

@@ -62,10 +62,8 @@ class KeepAll:
 
     name = "keepall"
     keeps_model_file = True
+    has_kernel_sets = False
     counted = "Arena: each tensor. Flash: model and a little more."
-
-    def has_kernel_sets(self, core: str) -> bool:
-        return False
 
     def needs(self, graph: Graph, board: Board, model_bytes: int) -> Needs:
         arena_bytes = sum(aligned(buffer.bytes) for _, buffer in _stored(graph))
