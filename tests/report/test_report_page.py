@@ -214,7 +214,7 @@ def test_the_command_writes_the_page(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_the_printed_search_is_the_one_that_was_typed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    typed = ["--board", "mps3-an547", "--engine", "aot", "--kernels", "reference", "--min-top1", "85"]
+    typed = ["--board", "mps3-an547", "--engine", "tflm", "--kernels", "reference", "--min-top1", "85"]
     typed += ["--time-limit", "1", "--predictor", str(_zoo_copy(tmp_path / "my zoo")), "--seed", "4"]
     typed += ["--out", str(tmp_path / "my run")]
     assert main(["search", *typed]) == 0
