@@ -22,20 +22,13 @@ from export.aot.fixed_point import (
 )
 from export.aot.lookup import lookup_table
 from export.aot.network import Network, Scaling
+from export.aot.packing import Value, in_kernel_order
 from export.aot.shapes import broadcast, reduced, strided_copy
 from mcofa.errors import UnsupportedOpError
 from mcofa.graph import Op, OpKind, Tensor
-from mcofa.ops import LOOKUP, OPERATORS, Extension, Target, window_padding
+from mcofa.ops import LOOKUP, OPERATORS, Target, window_padding
 
-Value = int | float | Sequence[int] | npt.NDArray[Any]
-Weights = npt.NDArray[Any]
 _LARGEST_INT16 = (1 << 15) - 1
-_TAKE_PIXELS = frozenset({"nn_conv_2d", "nn_conv_2d_1x1"})
-_TAKE_WIDE = _TAKE_PIXELS | {"nn_depthwise"}
-_WIDE = 64
-_LARGEST_SUM = 1 << 30
-_LARGEST_VALUE = 256
-_MVE_BLOCK = 16
 _ADD_LEFT_SHIFT = 20
 _SOFTMAX_INTEGER_BITS = 5
 
@@ -104,72 +97,10 @@ def lower_op(network: Network, position: int, kernel: str, on: Target) -> Call:
         return Call(kernel, "", {"items": operands.output.items}, table)
     struct = OPERATORS[operands.op.kind].aot.struct
     fields = _LOWERINGS[operands.op.kind](operands)
-    mve = on.extension is Extension.MVE
-    if kernel in _TAKE_WIDE:
-        fields = _for_mve(fields) if mve else {**fields, "shift": _mark_wide(operands, fields)}
-    if kernel in _TAKE_PIXELS:
-        fields = _for_pixels(fields, _mve_blocks if mve else _fours)
-    if kernel == "nn_depthwise" and mve:
-        fields = _for_mve_depthwise(fields)
+    fields = in_kernel_order(operands.op.kind, kernel, fields, on)
     if struct in ("nn_convolution_t", "nn_pool_t"):
         _check_int16(operands.op, fields)
     return Call(kernel, struct, fields)
-
-
-def _mark_wide(operands: _Operands, fields: Mapping[str, Value]) -> npt.NDArray[np.int32]:
-    """Return the shifts with ``NN_WIDE`` of ``nn_four.h`` added where a sum may reach 2^30.
-
-    Such channels have tiny scales, and so large biases: dead ones of trained networks.
-    """
-    weights, bias, shift = (np.asarray(fields[name]) for name in ("filter", "bias", "shift"))
-    axes = (0, 1, 2) if operands.op.kind is OpKind.DEPTHWISE_CONV_2D else (1, 2, 3)
-    largest = np.abs(bias.astype(np.int64)) + _LARGEST_VALUE * np.abs(weights.astype(np.int64)).sum(axes)
-    return np.where(largest >= _LARGEST_SUM, shift + _WIDE, shift).astype(np.int32)
-
-
-def _for_pixels(fields: dict[str, Value], in_order: Callable[[Weights], list[Weights]]) -> dict[str, Value]:
-    """Put filter, bias, multipliers and shifts into one stream, as ``nn_four.h`` describes it."""
-    weights, bias, multiplier, shift = (
-        np.asarray(fields.pop(name)) for name in ("filter", "bias", "multiplier", "shift")
-    )
-    outputs = len(bias)
-    weights = weights.reshape(outputs, -1)
-    bias = bias + fields["input_offset"] * weights.sum(1, dtype=np.int32)
-    padding = bytes(-weights.shape[1] % 4)
-    stream: list[bytes | npt.NDArray[Any]] = []
-    for first in range(0, outputs - outputs % 4, 4):
-        group = slice(first, first + 4)
-        stream += [bias[group], *in_order(weights[group]), multiplier[group], shift[group]]
-    for one in range(outputs - outputs % 4, outputs):
-        stream += [bias[one], weights[one], padding, multiplier[one], shift[one]]
-    packed = b"".join(part if isinstance(part, bytes) else part.tobytes() for part in stream)
-    return {**fields, "filter": np.frombuffer(packed, np.int8)}
-
-
-def _fours(weights: Weights) -> list[Weights]:
-    """Take four weights of each output in turns, (4, depth); what remains one by one."""
-    whole = weights.shape[1] // 4 * 4
-    return [weights[:, :whole].reshape(4, -1, 4).transpose(1, 0, 2), weights[:, whole:].T]
-
-
-def _mve_blocks(weights: Weights) -> list[Weights]:
-    """Take 16 weights of each output in turns, (4, depth); what remains, 1 to 16, too."""
-    return [weights[:, at : at + _MVE_BLOCK] for at in range(0, weights.shape[1], _MVE_BLOCK)]
-
-
-def _for_mve_depthwise(fields: dict[str, Value]) -> dict[str, Value]:
-    """Let the bias hold what the input offset adds."""
-    weights, bias = np.asarray(fields["filter"]), np.asarray(fields["bias"])
-    offset = fields["input_offset"] * weights.reshape(-1, len(bias)).sum(0, dtype=np.int32)
-    return {**fields, "bias": (bias + offset).astype(np.int32)}
-
-
-def _for_mve(fields: dict[str, Value]) -> dict[str, Value]:
-    """Say whether the short way is exact: two products fit 16 bits, and every shift is to the right."""
-    weights, multiplier, shift = (np.asarray(fields[name]) for name in ("filter", "multiplier", "shift"))
-    shift = np.where(multiplier == 0, -1, shift).astype(np.int32)
-    simple = weights.min() > np.iinfo(np.int8).min and shift.max() < 0
-    return {**fields, "shift": shift, "simple": int(simple)}
 
 
 def _check_int16(op: Op, fields: Mapping[str, Value]) -> None:

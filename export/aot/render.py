@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from export.aot.lowering import Call, Value, lower_op
+from export.aot.lowering import Call, lower_op
 from export.aot.network import Network, read_network
+from export.aot.packing import Value
 from export.templates.c_numbers import c_float
 from export.templates.render import render_template
 from mcofa.engines.aot.arena import Storage, kernel, solved_plan, storages
