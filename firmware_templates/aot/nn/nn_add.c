@@ -3,7 +3,7 @@
 
 enum { LEFT_SHIFT = 20 };
 
-// The innermost dimension.
+// The innermost dimension; returns where the next outputs go.
 #ifdef __ARM_FEATURE_MVE
 
 #include "nn_mve.h"
@@ -12,8 +12,9 @@ NN_INLINE int32x4_t operand(const int8_t* values, int32_t stride, mve_pred16_t l
   return vaddq_n_s32(stride ? vldrbq_z_s32(values, lanes) : vdupq_n_s32(*values), offset);
 }
 
-static void add(const nn_add_t* op, const int8_t* one, const int8_t* two, int8_t* output) {
+NN_INLINE int8_t* add(const nn_add_t* op, const int8_t* one, const int8_t* two, int8_t* output) {
   const int32_t stride_1 = op->shape.stride_1[3], stride_2 = op->shape.stride_2[3];
+  int8_t* const end = output + op->shape.size[3];
   for (int32_t left = op->shape.size[3]; left > 0; left -= 4, one += 4 * stride_1, two += 4 * stride_2, output += 4) {
     const mve_pred16_t lanes = vctp32q((uint32_t)left);
     const int32x4_t scaled_1 =
@@ -25,11 +26,12 @@ static void add(const nn_add_t* op, const int8_t* one, const int8_t* two, int8_t
     const int32x4_t raised = vmaxq_s32(scaled, vdupq_n_s32(op->minimum));
     vstrbq_p_s32(output, vminq_s32(raised, vdupq_n_s32(op->maximum)), lanes);
   }
+  return end;
 }
 
 #else
 
-static void add(const nn_add_t* op, const int8_t* one, const int8_t* two, int8_t* output) {
+NN_INLINE int8_t* add(const nn_add_t* op, const int8_t* one, const int8_t* two, int8_t* output) {
   const nn_broadcast_t* shape = &op->shape;
   for (int32_t k = 0; k < shape->size[3]; ++k, one += shape->stride_1[3], two += shape->stride_2[3]) {
     const int32_t scaled_1 =
@@ -40,6 +42,7 @@ static void add(const nn_add_t* op, const int8_t* one, const int8_t* two, int8_t
     const int32_t scaled = nn_scale(sum, op->multiplier, op->shift);
     *output++ = nn_clamp(scaled + op->output_offset, op->minimum, op->maximum);
   }
+  return output;
 }
 
 #endif
@@ -51,8 +54,7 @@ void nn_add(const nn_add_t* op, const int8_t* input_1, const int8_t* input_2, in
       for (int32_t j = 0; j < shape->size[2]; ++j) {
         const int8_t* one = input_1 + h * shape->stride_1[0] + i * shape->stride_1[1] + j * shape->stride_1[2];
         const int8_t* two = input_2 + h * shape->stride_2[0] + i * shape->stride_2[1] + j * shape->stride_2[2];
-        add(op, one, two, output);
-        output += shape->size[3];
+        output = add(op, one, two, output);
       }
     }
   }

@@ -8,11 +8,6 @@ static int32_t scale(int32_t sum, int64_t multiplier, int32_t shift) {
   return sum < 0 ? -scaled : scaled;
 }
 
-NN_INLINE int8_t output_of(const nn_fully_connected_t* op, int32_t i, int32_t products) {
-  const int32_t at = op->per_output ? i : 0, sum = op->bias[i] + products;
-  return nn_clamp(scale(sum, op->multiplier[at], op->shift[at]) + op->output_offset, op->minimum, op->maximum);
-}
-
 #if defined(__ARM_FEATURE_MVE)
 
 #include <arm_mve.h>
@@ -51,6 +46,20 @@ static int32_t sum_of(const int8_t* values, int32_t depth) {
   return sum;
 }
 
+void nn_fully_connected(const nn_fully_connected_t* op, const int8_t* input, int8_t* output) {
+  for (int32_t row = 0; row < op->rows; ++row, input += op->depth) {
+    const int32_t shared = op->filter_offset != 0 ? op->filter_offset * sum_of(input, op->depth) : 0;
+    for (int32_t first = 0; first < op->outputs; first += 4) {
+      const sums_t sums = four_outputs(op, first, input);
+      for (int32_t i = first; i < nn_smaller(first + 4, op->outputs); ++i) {
+        const int32_t sum = op->bias[i] + sums.of[i - first] + shared;
+        const int32_t at = op->per_output ? i : 0;
+        *output++ = nn_clamp(scale(sum, op->multiplier[at], op->shift[at]) + op->output_offset, op->minimum, op->maximum);
+      }
+    }
+  }
+}
+
 #else
 
 #ifdef __ARM_FEATURE_DSP
@@ -73,23 +82,15 @@ static int32_t products(const int8_t* values, const int8_t* weights, int32_t fil
   return sum;
 }
 
-#endif
-
 void nn_fully_connected(const nn_fully_connected_t* op, const int8_t* input, int8_t* output) {
-  for (int32_t row = 0; row < op->rows; ++row, input += op->depth, output += op->outputs) {
-#ifdef __ARM_FEATURE_MVE
-    const int32_t shared = op->filter_offset != 0 ? op->filter_offset * sum_of(input, op->depth) : 0;
-    for (int32_t first = 0; first < op->outputs; first += 4) {
-      const sums_t sums = four_outputs(op, first, input);
-      for (int32_t i = first; i < nn_smaller(first + 4, op->outputs); ++i) {
-        output[i] = output_of(op, i, sums.of[i - first] + shared);
-      }
-    }
-#else
+  for (int32_t row = 0; row < op->rows; ++row, input += op->depth) {
     const int8_t* weights = op->filter;
     for (int32_t i = 0; i < op->outputs; ++i, weights += op->depth) {
-      output[i] = output_of(op, i, products(input, weights, op->filter_offset, op->depth));
+      const int32_t sum = op->bias[i] + products(input, weights, op->filter_offset, op->depth);
+      const int32_t at = op->per_output ? i : 0;
+      *output++ = nn_clamp(scale(sum, op->multiplier[at], op->shift[at]) + op->output_offset, op->minimum, op->maximum);
     }
-#endif
   }
 }
+
+#endif
