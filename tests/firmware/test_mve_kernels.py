@@ -74,7 +74,7 @@ def fully_connected(rng: Rng, depth: int, outputs: int) -> bytes:
     return m.build([x], [y])
 
 
-def addition(rng: Rng, other: tuple[int, ...], name: str) -> bytes:
+def element_wise(rng: Rng, other: tuple[int, ...], name: str) -> bytes:
     m = _Model()
     shape = (1, 3, 5, 7)
     x, y = m.activation(rng, shape), m.activation(rng, shape)
@@ -82,6 +82,8 @@ def addition(rng: Rng, other: tuple[int, ...], name: str) -> bytes:
     z = m.scale(m.tensor(other, "int8", constant), rng.uniform(0.01, 0.2), int(rng.integers(-128, 128)))
     if rng.integers(2):
         m.tensors[z].quantization.scale = m.tensors[x].quantization.scale
+    if name == "MUL":  # one rounding of the factor in float more or less must not matter
+        m.scale(y, 0.5 * m.tensors[x].quantization.scale[0], int(rng.integers(-128, 128)))
     pair = [x, z] if rng.integers(2) else [z, x]
     m.op(
         name,
@@ -110,9 +112,9 @@ def models() -> dict[str, bytes]:
     for depth in (1, 15, 16, 17, 50):
         for outputs in (1, 3, 4, 6):
             found[f"fully connected {depth} {outputs}"] = fully_connected(rng, depth, outputs)
-    for name in ("ADD", "SUB"):
+    for name in ("ADD", "SUB", "MUL"):
         for other in ((1, 3, 5, 7), (1, 1, 1, 7), (1, 3, 5, 1), (1, 1, 1, 1)):
-            found[f"{name} {other}"] = addition(rng, other, name)
+            found[f"{name} {other}"] = element_wise(rng, other, name)
     return found
 
 

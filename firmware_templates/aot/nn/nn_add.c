@@ -8,23 +8,18 @@ enum { LEFT_SHIFT = 20 };
 
 #include "nn_mve.h"
 
-NN_INLINE int32x4_t operand(const int8_t* values, int32_t stride, mve_pred16_t lanes, int32_t offset) {
-  return vaddq_n_s32(stride ? vldrbq_z_s32(values, lanes) : vdupq_n_s32(*values), offset);
-}
-
 NN_INLINE int8_t* add(const nn_add_t* op, const int8_t* one, const int8_t* two, int8_t* output) {
   const int32_t stride_1 = op->shape.stride_1[3], stride_2 = op->shape.stride_2[3];
   int8_t* const end = output + op->shape.size[3];
   for (int32_t left = op->shape.size[3]; left > 0; left -= 4, one += 4 * stride_1, two += 4 * stride_2, output += 4) {
     const mve_pred16_t lanes = vctp32q((uint32_t)left);
     const int32x4_t scaled_1 =
-        nn_scale_all(operand(one, stride_1, lanes, op->offset_1), LEFT_SHIFT, op->multiplier_1, op->shift_1);
+        nn_scale_all(nn_operand(one, stride_1, lanes, op->offset_1), LEFT_SHIFT, op->multiplier_1, op->shift_1);
     const int32x4_t scaled_2 =
-        nn_scale_all(operand(two, stride_2, lanes, op->offset_2), LEFT_SHIFT, op->multiplier_2, op->shift_2);
+        nn_scale_all(nn_operand(two, stride_2, lanes, op->offset_2), LEFT_SHIFT, op->multiplier_2, op->shift_2);
     const int32x4_t sum = vaddq_s32(scaled_1, vmulq_n_s32(scaled_2, op->sign_2));
-    const int32x4_t scaled = vaddq_n_s32(nn_scale_all(sum, 0, op->multiplier, op->shift), op->output_offset);
-    const int32x4_t raised = vmaxq_s32(scaled, vdupq_n_s32(op->minimum));
-    vstrbq_p_s32(output, vminq_s32(raised, vdupq_n_s32(op->maximum)), lanes);
+    const int32x4_t scaled = nn_scale_all(sum, 0, op->multiplier, op->shift);
+    nn_store_clamped(output, scaled, op->output_offset, op->minimum, op->maximum, lanes);
   }
   return end;
 }

@@ -1,6 +1,38 @@
 #include "nn.h"
 #include "nn_fixed_point.h"
 
+// The innermost dimension; returns where the next outputs go.
+#ifdef __ARM_FEATURE_MVE
+
+#include "nn_mve.h"
+
+NN_INLINE int8_t* multiply(const nn_mul_t* op, const int8_t* one, const int8_t* two, int8_t* output) {
+  const int32_t stride_1 = op->shape.stride_1[3], stride_2 = op->shape.stride_2[3];
+  int8_t* const end = output + op->shape.size[3];
+  for (int32_t left = op->shape.size[3]; left > 0; left -= 4, one += 4 * stride_1, two += 4 * stride_2, output += 4) {
+    const mve_pred16_t lanes = vctp32q((uint32_t)left);
+    const int32x4_t product =
+        vmulq_s32(nn_operand(one, stride_1, lanes, op->offset_1), nn_operand(two, stride_2, lanes, op->offset_2));
+    const int32x4_t scaled = nn_scale_all(product, 0, op->multiplier, op->shift);
+    nn_store_clamped(output, scaled, op->output_offset, op->minimum, op->maximum, lanes);
+  }
+  return end;
+}
+
+#else
+
+NN_INLINE int8_t* multiply(const nn_mul_t* op, const int8_t* one, const int8_t* two, int8_t* output) {
+  const nn_broadcast_t* shape = &op->shape;
+  for (int32_t k = 0; k < shape->size[3]; ++k, one += shape->stride_1[3], two += shape->stride_2[3]) {
+    const int32_t product = (*one + op->offset_1) * (*two + op->offset_2);
+    const int32_t scaled = nn_scale(product, op->multiplier, op->shift);
+    *output++ = nn_clamp(scaled + op->output_offset, op->minimum, op->maximum);
+  }
+  return output;
+}
+
+#endif
+
 void nn_mul(const nn_mul_t* op, const int8_t* input_1, const int8_t* input_2, int8_t* output) {
   const nn_broadcast_t* shape = &op->shape;
   for (int32_t h = 0; h < shape->size[0]; ++h) {
@@ -8,11 +40,7 @@ void nn_mul(const nn_mul_t* op, const int8_t* input_1, const int8_t* input_2, in
       for (int32_t j = 0; j < shape->size[2]; ++j) {
         const int8_t* one = input_1 + h * shape->stride_1[0] + i * shape->stride_1[1] + j * shape->stride_1[2];
         const int8_t* two = input_2 + h * shape->stride_2[0] + i * shape->stride_2[1] + j * shape->stride_2[2];
-        for (int32_t k = 0; k < shape->size[3]; ++k, one += shape->stride_1[3], two += shape->stride_2[3]) {
-          const int32_t product = (*one + op->offset_1) * (*two + op->offset_2);
-          const int32_t scaled = nn_scale(product, op->multiplier, op->shift);
-          *output++ = nn_clamp(scaled + op->output_offset, op->minimum, op->maximum);
-        }
+        output = multiply(op, one, two, output);
       }
     }
   }

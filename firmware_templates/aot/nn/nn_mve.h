@@ -27,4 +27,16 @@ NN_INLINE int32x4_t nn_scale_all(int32x4_t x, int32_t left, int32_t multiplier, 
   return vrshlq_n_s32(vaddq_s32(product, vshrq_n_s32(vandq_s32(product, vdupq_n_s32(right)), 31)), right);
 }
 
+// Four values of an operand that is dense (stride 1) or repeats one value (stride 0).
+NN_INLINE int32x4_t nn_operand(const int8_t* values, int32_t stride, mve_pred16_t lanes, int32_t offset) {
+  return vaddq_n_s32(stride ? vldrbq_z_s32(values, lanes) : vdupq_n_s32(*values), offset);
+}
+
+// Four outputs from what the output offset is added to.
+NN_INLINE void nn_store_clamped(int8_t* output, int32x4_t scaled, int32_t offset, int32_t minimum, int32_t maximum,
+                                mve_pred16_t lanes) {
+  const int32x4_t raised = vmaxq_s32(vaddq_n_s32(scaled, offset), vdupq_n_s32(minimum));
+  vstrbq_p_s32(output, vminq_s32(raised, vdupq_n_s32(maximum)), lanes);
+}
+
 #endif
