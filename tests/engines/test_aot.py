@@ -102,6 +102,15 @@ def test_arena_is_at_most_the_optimal_plan_of_activations_and_scratch(
     assert generated.arena_bytes == plan.total_bytes
 
 
+@pytest.mark.parametrize("kind", list(OpKind))
+def test_no_core_takes_more_memory_than_another(kind: OpKind) -> None:
+    for seed in range(4):
+        graph = parse_tflite(OPS[kind](np.random.default_rng(seed)), str(kind))
+        assert (
+            storages(graph, M55) == storages(graph, M7) == storages(graph, target("cortex-m3", "reference"))
+        )
+
+
 def test_storages_of_a_chain_that_works_in_place() -> None:
     # input → HARD_SWISH → RESHAPE: all in the input's place, which is the output's too.
     m = ModelBuilder()
