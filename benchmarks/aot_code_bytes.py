@@ -3,10 +3,12 @@
 `aot_code_bytes.py MODEL.tflite` writes the table, mcofa/engines/aot/aot_constants.json. It
 needs the compilers of all families and a small model that fits the boards.
 
-Kernels and the sources that they share have the sizes of their object files, code and read-only data;
-those that use float that of a program linked from them alone, as they pull in the compiler's
-library. What a whole program takes besides is the largest difference between boards' programs, linked for the
-model, and their kernels and networks as compiled; it is rounded up.
+Kernels have the size of what a program needs of their object files, code and read-only data: functions
+by row are part of those for whole tensors, and what accumulates rows is counted apart. Sources that
+kernels share count whole. Kernels that use float have the size of a program linked from them alone, as
+they pull in the compiler's library. What a whole program takes besides is the largest difference
+between boards' programs, linked for the model, and their kernels and networks as compiled; it is
+rounded up.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from export.aot.render import kernel_sources
 from export.engines.aot.firmware import OPTIMIZATION
@@ -37,6 +40,12 @@ from mcofa.files.atomic import write_atomic
 from mcofa.ops import KERNELS
 
 FLOAT_KERNELS = ("nn_quantize", "nn_dequantize")
+ACCUMULATING = {
+    "nn_average_pool": ("nn_average_pool_add", "nn_average_pool_finish"),
+    "nn_reduce": ("nn_reduce_add", "nn_reduce_finish"),
+    "nn_reduce_max": ("nn_reduce_max_add",),
+}
+"""What runs instead of a kernel that takes its input row by row."""
 MARGIN_BYTES = 128
 ROUNDING_BYTES = 64
 
@@ -46,7 +55,7 @@ def main() -> None:
     table = {
         "measured_with": ", ".join([*map(compiler_version, families()), OPTIMIZATION]),
         "struct_bytes": struct_bytes(),
-        "cores": {core: {"kernels": core_kernels(core)} for core in measured_cores()},
+        "cores": {core: core_kernels(core) for core in measured_cores()},
     }
     for core in table["cores"]:
         if core_named(core).measured_as.aot_firmware == core:
@@ -72,21 +81,31 @@ def compiler_version(family: Family) -> str:
     return f"{compiler} {done.stdout.strip()}"
 
 
-def core_kernels(core: str) -> dict[str, dict[str, int]]:
+def core_kernels(core: str) -> dict[str, Any]:
     """Return the parts of each kernel, with their bytes; kernels may share parts."""
-    return {kernel: kernel_parts(kernel, core) for kernel in sorted(KERNELS)}
+    return {
+        "kernels": {kernel: kernel_parts(kernel, (kernel,), core) for kernel in sorted(KERNELS)},
+        "accumulating": {kernel: kernel_parts(kernel, used, core) for kernel, used in ACCUMULATING.items()},
+    }
 
 
-def kernel_parts(kernel: str, core: str) -> dict[str, int]:
+def kernel_parts(kernel: str, used: tuple[str, ...], core: str) -> dict[str, int]:
+    """Return what a program takes of a kernel's sources that calls the functions ``used``."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files = kernel_sources((kernel,))
         for path, data in files.items():
             (folder / path).write_bytes(data)
-        linked = ["-nostartfiles", f"-Wl,-e,{kernel}", "-Wl,--gc-sections"]
-        options = linked if kernel in FLOAT_KERNELS else ["-c"]
-        sources = [path for path in files if path.endswith(".c")]
-        return {Path(source).stem: compiled_bytes(folder, source, core, options) for source in sources}
+        needed = [f"-Wl,-e,{used[0]}", *(f"-Wl,-u,{function}" for function in used), "-Wl,--gc-sections"]
+        if kernel in FLOAT_KERNELS:
+            return {kernel: compiled_bytes(folder, f"{kernel}.c", core, ["-nostartfiles", *needed])}
+        shared = [source for source in files if source.endswith(".c") and source != f"{kernel}.c"]
+        parts = {Path(source).stem: compiled_bytes(folder, source, core, ["-c"]) for source in shared}
+        compile_sources(folder, [f"{kernel}.c"], core, ["-c"])
+        facts = core_named(core)
+        link = [f"{facts.family.toolchain}-gcc", *facts.compiler_flags, "-nostdlib", "-r", *needed]
+        subprocess.run([*link, "compiled", "-o", "needed"], cwd=folder, check=True)
+        return dict(sorted({**parts, used[0]: object_bytes(folder / "needed")}.items()))
 
 
 def symbol_bytes(folder: Path) -> dict[str, int]:

@@ -115,7 +115,7 @@ def generate(data: bytes, name: str, on: Target) -> GeneratedNetwork:
 
 def kernel_sources(kernels: tuple[str, ...]) -> dict[str, bytes]:
     """Return the sources of ``kernels`` and their headers, by file name."""
-    names = {"nn.h", "nn_fixed_point.h", "nn_mve.h", *(f"{kernel}.c" for kernel in kernels)}
+    names = {"nn.h", "nn_fixed_point.h", "nn_mve.h", "nn_rows.h", *(f"{kernel}.c" for kernel in kernels)}
     if any(KERNELS[kernel].four_channels for kernel in kernels):
         names |= {"nn_four.h", "nn_four.c"}
     folder = data_folder("firmware_templates") / "aot" / "nn"

@@ -49,6 +49,8 @@ def test_every_struct_is_declared_and_measured() -> None:
 def test_every_kernel_is_measured_on_every_core() -> None:
     for core, entry in json.loads(CONSTANTS_FILE.read_text())["cores"].items():
         assert set(entry["kernels"]) == set(KERNELS), core
+        for kernel in entry["accumulating"]:
+            assert f"void {kernel}_add(" in (NN / "nn.h").read_text()
 
 
 def test_every_op_with_kernels_is_lowered() -> None:

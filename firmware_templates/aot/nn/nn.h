@@ -111,4 +111,25 @@ void nn_copy(const nn_copy_t* op, const void* input, void* output);
 void nn_quantize(const nn_quantize_t* op, const float* input, int8_t* output);
 void nn_dequantize(const nn_quantize_t* op, const int8_t* input, float* output);
 
+// The same row by row: output row `row` of one image, from an input of which a ring is left: its row r lies in place
+// r % input_rows of `input`. All rows that the window reaches must be there, those outside the image apart.
+void nn_conv_2d_row(const nn_convolution_t* op, int32_t row, const int8_t* input, int32_t input_rows, int8_t* output,
+                    void* scratch);
+void nn_conv_2d_any_row(const nn_convolution_t* op, int32_t row, const int8_t* input, int32_t input_rows,
+                        int8_t* output);
+void nn_depthwise_row(const nn_convolution_t* op, int32_t row, const int8_t* input, int32_t input_rows,
+                      int8_t* output);
+void nn_depthwise_any_row(const nn_convolution_t* op, int32_t row, const int8_t* input, int32_t input_rows,
+                          int8_t* output);
+void nn_average_pool_row(const nn_pool_t* op, int32_t row, const int8_t* input, int32_t input_rows, int8_t* output);
+void nn_max_pool_row(const nn_pool_t* op, int32_t row, const int8_t* input, int32_t input_rows, int8_t* output);
+
+// Pools whose window is as high as the image take one input row after another, in any order. Sums begin at 0, one for
+// each output; the outputs of a maximum begin at -128. Of a reduction, kept and reduced dimensions are those of one row.
+void nn_average_pool_add(const nn_pool_t* op, const int8_t* input_row, int32_t* sums);
+void nn_average_pool_finish(const nn_pool_t* op, const int32_t* sums, int8_t* output);
+void nn_reduce_add(const nn_reduce_t* op, const int8_t* input_row, int32_t* sums);
+void nn_reduce_finish(const nn_reduce_t* op, const int32_t* sums, int8_t* output);
+void nn_reduce_max_add(const nn_reduce_max_t* op, const int8_t* input_row, int8_t* output);
+
 #endif

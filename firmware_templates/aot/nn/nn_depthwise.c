@@ -1,4 +1,5 @@
 #include "nn_four.h"
+#include "nn_rows.h"
 
 #ifdef __GNUC__
 #define NN_APART __attribute__((noinline))
@@ -161,8 +162,8 @@ static void some_channels(const nn_convolution_t* op, const band_t* band, int32_
   }
 }
 
-static void depthwise_row(const nn_convolution_t* op, int32_t row, const int8_t* input, int32_t input_rows,
-                          int8_t* output) {
+void nn_depthwise_row(const nn_convolution_t* op, int32_t row, const int8_t* input, int32_t input_rows,
+                      int8_t* output) {
   const band_t band = {input, input_rows, row * op->stride_height - op->pad_above};
   const int32_t channels = op->output_channels;
   if (channels < BLOCK) {
@@ -182,24 +183,14 @@ static void depthwise_row(const nn_convolution_t* op, int32_t row, const int8_t*
   }
 }
 
-void nn_depthwise(const nn_convolution_t* op, const int8_t* input, int8_t* output) {
-  const int32_t channels = op->output_channels;
-  for (int32_t batch = 0; batch < op->batches; ++batch) {
-    for (int32_t row = 0; row < op->output_height; ++row) {
-      depthwise_row(op, row, input, op->input_height, output);
-      output += op->output_width * channels;
-    }
-    input += op->input_height * op->input_width * channels;
-  }
-}
-
 #else
 
-// The part of the window that lies inside the image, never empty; a gap leads from the end of a row to the next.
+// The part of the window that lies inside the image, never empty. Behind `rows` the ring of the input ends, and
+// `rows_left` follow from its beginning on, which is `ring_bytes` back. A gap leads from the end of a row to the next.
 typedef struct {
   const int8_t* input;
   const int8_t* filter;
-  int32_t rows, columns, input_gap, filter_gap;
+  int32_t rows, rows_left, columns, input_gap, filter_row_bytes, ring_bytes;
 } window_t;
 
 // Apart from the outputs, as the compiler would run out of registers in the innermost loop.
@@ -207,14 +198,24 @@ static NN_APART void four_sums(const nn_convolution_t* op, const window_t* windo
   const int32_t channels = op->output_channels, offset = op->input_offset;
   nn_sums_t summed = *sums;
   const int8_t* values = window->input + channel;
-  const int8_t* weights = window->filter + channel;
-  for (int32_t row = window->rows; row > 0; --row) {
-    int32_t columns = window->columns;
+  const int8_t* filter = window->filter + channel;
+  int32_t rows = window->rows, rows_left = window->rows_left;
+  for (;;) {
     do {
-      summed = nn_four_channels(summed, &values, offset, &weights, channels);
-    } while (--columns > 0);
-    values += window->input_gap;
-    weights += window->filter_gap;
+      const int8_t* weights = filter;
+      int32_t columns = window->columns;
+      do {
+        summed = nn_four_channels(summed, &values, offset, &weights, channels);
+      } while (--columns > 0);
+      values += window->input_gap;
+      filter += window->filter_row_bytes;
+    } while (--rows > 0);
+    if (rows_left == 0) {
+      break;
+    }
+    values -= window->ring_bytes;
+    rows = rows_left;
+    rows_left = 0;
   }
   *sums = summed;
 }
@@ -229,51 +230,63 @@ static NN_APART void four_outputs(const nn_convolution_t* op, int32_t channel, c
 }
 
 static void one_output(const nn_convolution_t* op, const window_t* window, int32_t channel, int8_t* output) {
+  const int32_t channels = op->output_channels;
   const int8_t* values = window->input + channel;
-  const int8_t* weights = window->filter + channel;
+  const int8_t* filter = window->filter + channel;
   int32_t sum = op->bias[channel];
-  for (int32_t row = window->rows; row > 0; --row) {
-    for (int32_t column = window->columns; column > 0; --column) {
-      sum += (*values + op->input_offset) * *weights;
-      values += op->output_channels;
-      weights += op->output_channels;
+  for (int32_t row = window->rows; row > -window->rows_left; --row) {
+    values -= row == 0 ? window->ring_bytes : 0;
+    for (int32_t at = 0; at < window->columns * channels; at += channels, values += channels) {
+      sum += (*values + op->input_offset) * filter[at];
     }
     values += window->input_gap;
-    weights += window->filter_gap;
+    filter += window->filter_row_bytes;
   }
   nn_store_one(nn_output(sum, op->multiplier[channel], op->shift[channel], op->output_offset), nn_range(op), output);
 }
 
-void nn_depthwise(const nn_convolution_t* op, const int8_t* input, int8_t* output) {
-  const int32_t channels = op->output_channels;
-  for (int32_t row = 0; row < op->batches * op->output_height; ++row) {
-    const int32_t y = row % op->output_height * op->stride_height - op->pad_above;
-    const int32_t first_row = nn_larger(0, -y);
-    const int8_t* image = input + row / op->output_height * op->input_height * op->input_width * channels;
-    for (int32_t column = 0; column < op->output_width; ++column, output += channels) {
-      const int32_t x = column * op->stride_width - op->pad_left;
-      const int32_t first_column = nn_larger(0, -x);
-      const int32_t columns = nn_smaller(op->filter_width, op->input_width - x) - first_column;
-      const window_t window = {
-          .input = image + ((y + first_row) * op->input_width + x + first_column) * channels,
-          .filter = op->filter + (first_row * op->filter_width + first_column) * channels,
-          .rows = nn_smaller(op->filter_height, op->input_height - y) - first_row,
-          .columns = columns,
-          .input_gap = (op->input_width - columns) * channels,
-          .filter_gap = (op->filter_width - columns) * channels,
-      };
-      int32_t channel = 0;
-      for (; channel + 4 <= channels; channel += 4) {
-        const int32_t* bias = op->bias + channel;
-        nn_sums_t sums = {bias[0], bias[1], bias[2], bias[3]};
-        four_sums(op, &window, channel, &sums);
-        four_outputs(op, channel, &sums, output + channel);
-      }
-      for (; channel < channels; ++channel) {
-        one_output(op, &window, channel, output + channel);
-      }
+void nn_depthwise_row(const nn_convolution_t* op, int32_t row, const int8_t* input, int32_t input_rows,
+                      int8_t* output) {
+  const int32_t channels = op->output_channels, row_bytes = op->input_width * channels;
+  const nn_rows_t seen = nn_rows(input, input_rows, row_bytes, op->input_height,
+                                 row * op->stride_height - op->pad_above, op->filter_height, 1);
+  const int32_t rows = seen.end - seen.first, rows_before_end = nn_smaller(rows, input_rows - seen.place);
+  const int32_t filter_row_bytes = op->filter_width * channels;
+  const int8_t* filter = op->filter + seen.first * filter_row_bytes;
+  window_t window = {
+      .rows = rows_before_end,
+      .rows_left = rows - rows_before_end,
+      .filter_row_bytes = filter_row_bytes,
+      .ring_bytes = seen.ring_bytes,
+  };
+  for (int32_t column = 0; column < op->output_width; ++column, output += channels) {
+    const int32_t x = column * op->stride_width - op->pad_left;
+    const int32_t first_column = nn_larger(0, -x);
+    window.input = seen.row + (x + first_column) * channels;
+    window.filter = filter + first_column * channels;
+    window.columns = nn_smaller(op->filter_width, op->input_width - x) - first_column;
+    window.input_gap = row_bytes - window.columns * channels;
+    int32_t channel = 0;
+    for (; channel + 4 <= channels; channel += 4) {
+      const int32_t* bias = op->bias + channel;
+      nn_sums_t sums = {bias[0], bias[1], bias[2], bias[3]};
+      four_sums(op, &window, channel, &sums);
+      four_outputs(op, channel, &sums, output + channel);
+    }
+    for (; channel < channels; ++channel) {
+      one_output(op, &window, channel, output + channel);
     }
   }
 }
 
 #endif
+
+void nn_depthwise(const nn_convolution_t* op, const int8_t* input, int8_t* output) {
+  for (int32_t batch = 0; batch < op->batches; ++batch) {
+    for (int32_t row = 0; row < op->output_height; ++row) {
+      nn_depthwise_row(op, row, input, op->input_height, output);
+      output += op->output_width * op->output_channels;
+    }
+    input += op->input_height * op->input_width * op->output_channels;
+  }
+}
