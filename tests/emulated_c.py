@@ -1,4 +1,4 @@
-"""Running generated C of many models in one program on an emulated Cortex-M55, against LiteRT."""
+"""Running generated C of many models in one program on an emulated board, against LiteRT."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from export.aot.render import generate
 from mcofa.boards import load_board
 from mcofa.engines.tflm.targets import board_target
 
-# Itcm and dtcm as in boards/mps3-an547.yaml. Behind the arena there is no memory, so that reading on faults.
+# Itcm and dtcm as in boards/mps3-an547.yaml, where there is no memory behind the arena, so that reading on
+# faults. The boards mps2 have memory there too, and more of it.
 _LINKER = """
 MEMORY {
   itcm (rx) : ORIGIN = 0x00000000, LENGTH = 512K
@@ -77,14 +78,22 @@ __attribute__((section(".vectors"), used)) static const void* const vectors[] = 
 """
 
 
-def run_on_m55(models: Mapping[str, bytes], folder: Path, optimization: str = "-O2") -> dict[str, str]:
+def run_emulated(
+    models: Mapping[str, bytes],
+    folder: Path,
+    optimization: str = "-O2",
+    board_name: str = "mps3-an547",
+    runner: str = "",
+) -> dict[str, str]:
     """Return "same", "differs" or "fault" for each model's output on a random image, against LiteRT's.
 
-    A model that faults ends the program: those behind it are missing.
+    A model that faults ends the program: those behind it are missing. ``runner`` is C behind each
+    ``network.c`` that defines ``run_on``; without it that is ``network_run``.
     """
     need_qemu()
     compiler = cross_tool("gcc")
-    board = load_board("mps3-an547")
+    board = load_board(board_name)
+    assert board.emulate is not None
     flags = [*board.toolchain.compiler_flags, "-std=c11", optimization, "-Wall", "-Wextra", "-Werror", "-I."]
     objects, declarations, networks, kernels = [], [], [], {}
     rng = np.random.default_rng(0)
@@ -93,12 +102,13 @@ def run_on_m55(models: Mapping[str, bytes], folder: Path, optimization: str = "-
         kernels.update({n: c for n, c in generated.files.items() if not n.startswith("network.")})
         inner = folder / str(i)
         inner.mkdir()
-        for name in ("network.c", "network.h"):
-            (inner / name).write_bytes(generated.files[name])
+        (inner / "network.h").write_bytes(generated.files["network.h"])
+        (inner / "network.c").write_bytes(generated.files["network.c"] + runner.encode())
         for name, content in kernels.items():
             (folder / name).write_bytes(content)
+        named = [f"-Dnetwork_run=whole_{i}", f"-Drun_on=run_{i}"] if runner else [f"-Dnetwork_run=run_{i}"]
         subprocess.run(
-            [compiler, *flags, f"-Dnetwork_run=run_{i}", "-c", f"{i}/network.c", "-o", f"{i}.o"],
+            [compiler, *flags, *named, "-c", f"{i}/network.c", "-o", f"{i}.o"],
             cwd=folder,
             check=True,
         )
@@ -122,7 +132,7 @@ def run_on_m55(models: Mapping[str, bytes], folder: Path, optimization: str = "-
         [compiler, *flags, *linked, *sources, *objects, "-lm", "-o", "all.elf"], cwd=folder, check=True
     )
     done = subprocess.run(
-        ["qemu-system-arm", "-machine", "mps3-an547", "-display", "none", "-monitor", "none",
+        ["qemu-system-arm", "-machine", board.emulate.machine, "-display", "none", "-monitor", "none",
          "-serial", "none", "-semihosting-config", "enable=on,target=native", "-kernel", "all.elf"],
         cwd=folder, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from emulated_c import run_on_m55
+from emulated_c import run_emulated
 from random_ops import Rng, _Model
 
 SEED = 55
@@ -124,5 +124,5 @@ def test_kernels_with_mve_equal_litert_and_read_nothing_behind_the_arena(
     optimization: str, tmp_path: Path
 ) -> None:
     every = models()
-    found = run_on_m55(every, tmp_path, optimization)
+    found = run_emulated(every, tmp_path, optimization)
     assert {name: found.get(name, "not run") for name in every} == dict.fromkeys(every, "same")

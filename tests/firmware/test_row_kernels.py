@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from emulated_c import run_emulated
 from native_kernels import NativeKernels
 from random_ops import Rng, _Model
 
@@ -20,7 +23,7 @@ from export.aot.shapes import reduced
 from mcofa.engines.aot.arena import kernel
 from mcofa.engines.tflm import target
 
-pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 ON = target("cortex-m3", "reference")
 WINDOWED = (
     *("nn_conv_2d", "nn_conv_2d_any", "nn_depthwise", "nn_depthwise_any"),
@@ -62,14 +65,16 @@ def windows(*, dilated: bool) -> Iterator[Window]:
                     yield Window(taps, height, stride, dilation, valid=False)
 
 
-def model(rng: Rng, name: str, window: Window) -> bytes:
+def model(rng: Rng, name: str, window: Window, channels: int = 0) -> bytes:
     """A model of one op whose outputs are spread over all of int8, so that each input value matters."""
     m = _Model()
     taps, columns = window.taps, 3
     dilation = window.dilation if name.endswith("any") else 1
     width_reach = (columns - 1) * dilation + 1
     sizes = window.rows(window.height, window.reach), window.rows(COLUMNS, width_reach)
-    channels = int(rng.integers(1, 4)) * 2 + (0 if name == "nn_conv_2d_any" else int(rng.integers(2)))
+    channels = channels or int(rng.integers(1, 4)) * 2 + (
+        0 if name == "nn_conv_2d_any" else int(rng.integers(2))
+    )
     strides = {"strideH": window.stride, "strideW": window.stride, "padding": int(window.valid)}
     x = m.scale(m.tensor((1, window.height, COLUMNS, channels)), 0.05, int(rng.integers(-20, 20)))
     if name.endswith("pool"):
@@ -165,6 +170,7 @@ def kernels(tmp_path_factory: pytest.TempPathFactory) -> NativeKernels:
     return NativeKernels((*WINDOWED, *GLOBAL), tmp_path_factory.mktemp("kernels"))
 
 
+@needs_gcc
 @pytest.mark.parametrize("name", WINDOWED)
 def test_rows_from_a_ring_equal_the_whole_tensor_and_litert(name: str, kernels: NativeKernels) -> None:
     rng, run, differed = np.random.default_rng(21), 0, 0
@@ -203,6 +209,7 @@ def reduction(rng: Rng, kind: str, shape: tuple[int, ...], axes: list[int]) -> b
     return m.build([x], [y])
 
 
+@needs_gcc
 @pytest.mark.parametrize("axes", [[1, 2], [1], [1, 2, 3], [1, 3]], ids=str)
 @pytest.mark.parametrize("kind", ["MEAN", "REDUCE_MAX"])
 def test_a_reduction_takes_rows_in_any_order(kind: str, axes: list[int], kernels: NativeKernels) -> None:
@@ -228,6 +235,7 @@ def test_a_reduction_takes_rows_in_any_order(kind: str, axes: list[int], kernels
         np.testing.assert_array_equal(output, expected, f"{height} x {width} x {channels}")
 
 
+@needs_gcc
 def test_an_average_over_all_rows_takes_them_in_any_order(kernels: NativeKernels) -> None:
     rng = np.random.default_rng(23)
     for height, width, columns, valid in [
@@ -253,3 +261,55 @@ def test_an_average_over_all_rows_takes_them_in_any_order(kernels: NativeKernels
             kernels.call("nn_average_pool_add", call.struct, call.fields, image[0, row], sums)
         kernels.call("nn_average_pool_finish", call.struct, call.fields, sums, output)
         np.testing.assert_array_equal(output, expected, f"{height} x {width}")
+
+
+# As in Rows, on the device, from a ring of as many rows as the window has, less those MISSING.
+RUNNER = """
+#include <string.h>
+static int8_t ring[2048], window_scratch[256];
+void run_on(uint8_t* arena);
+void run_on(uint8_t* arena) {
+  const int8_t* image = (const int8_t*)arena + NETWORK_INPUT_OFFSET;
+  int8_t* output = (int8_t*)arena + NETWORK_OUTPUT_OFFSET;
+  const int32_t row_bytes = NETWORK_INPUT_BYTES / op_0.input_height;
+  const int32_t taps = op_0.filter_height, height = op_0.input_height;
+  const int32_t rows = (taps < height ? taps : height) - (MISSING);
+  int32_t made = 0;
+  for (int32_t row = 0; row < op_0.output_height; ++row) {
+    const int32_t first = row * op_0.stride_height - op_0.pad_above;
+    for (; made < height && made < first + taps; ++made) {
+      memcpy(ring + made % rows * row_bytes, image + made * row_bytes, (size_t)row_bytes);
+    }
+    for (int32_t place = 0; place < rows; ++place) {
+      int alive = 0;
+      for (int32_t r = first < 0 ? 0 : first; r < made; ++r) alive |= r % rows == place;
+      if (!alive) memset(ring + place * row_bytes, 0x5A, (size_t)row_bytes);
+    }
+    int8_t* to = output + NETWORK_OUTPUT_BYTES / op_0.output_height * row;
+    CALL;
+  }
+  (void)window_scratch;
+}
+"""
+CALLS = {
+    "nn_conv_2d": "nn_conv_2d_row(&op_0, row, ring, rows, to, window_scratch)",
+    "nn_depthwise": "nn_depthwise_row(&op_0, row, ring, rows, to)",
+}
+
+
+@pytest.mark.emulator
+@pytest.mark.parametrize("missing", [0, 1])
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("board", ["mps2-an385", "mps2-an500", "mps3-an547"])
+def test_rows_on_a_core_need_as_many_as_the_window_has(
+    board: str, name: str, missing: int, tmp_path: Path
+) -> None:
+    rng, every = np.random.default_rng(24), {}
+    channels = itertools.cycle((1, 6, 16, 19, 33) if name == "nn_depthwise" else (3, 8))
+    for taps, stride, valid, _ in itertools.product((2, 3, 5, 7), (1, 2, 3), (False, True), range(2)):
+        window, depth = Window(taps, 2 * taps + 5, stride, 1, valid), next(channels)
+        every[f"{window} {depth}"] = model(rng, name, window, depth)
+    runner = RUNNER.replace("MISSING", str(missing)).replace("CALL", CALLS[name])
+    found = run_emulated(every, tmp_path, board_name=board, runner=runner)
+    expected = "differs" if missing else "same"
+    assert {name: found.get(name, "not run") for name in every} == dict.fromkeys(every, expected)
