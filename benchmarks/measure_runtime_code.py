@@ -7,7 +7,9 @@ For each kind of op a probe program is linked that registers only this op. The l
 what can be reached, and what a set of ops reaches is the union of what each op reaches; so
 the sections of the probes, grouped by the ops that keep them, give the size of any
 set. The table is then checked against programs linked for random op sets. LIBRARY.a is
-libtensorflow-microlite.a for that core and kernel set.
+libtensorflow-microlite.a for that core and kernel set, with its objects in the order of their
+paths: which copy of a function that several objects define is linked depends on the order,
+and with it up to 100 bytes of the table.
 """
 
 from __future__ import annotations

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcofa.boards import Kernels
+from mcofa.boards import Kernels, core_names
 from mcofa.engines.tflm.runtime_code import always_linked_bytes, code_parts, runtime_code_bytes
 from mcofa.graph import OpKind
+from mcofa.ops import OPERATORS
 
 EIGHT_OPS = (
     *(OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D, OpKind.HARD_SWISH, OpKind.MUL),
@@ -43,9 +44,10 @@ def test_a_set_takes_at_most_what_its_parts_take(some: set[OpKind], others: set[
     assert max(alone) <= both <= sum(alone) - always
 
 
-@pytest.mark.parametrize("kind", OpKind)
-def test_every_op_takes_some_code(kind: OpKind) -> None:
-    assert sum(code_parts(kind, "cortex-m4", "cmsis-nn").values()) > 500
-    assert runtime_code_bytes([kind, kind], "cortex-m4", "cmsis-nn") == runtime_code_bytes(
-        [kind], "cortex-m4", "cmsis-nn"
-    )
+@pytest.mark.parametrize("kernels", ["cmsis-nn", "reference"])
+@pytest.mark.parametrize("core", core_names())
+def test_every_op_takes_some_code(core: str, kernels: Kernels) -> None:
+    for kind in OPERATORS:
+        assert sum(code_parts(kind, core, kernels).values()) > 500
+        once = runtime_code_bytes([kind], core, kernels)
+        assert runtime_code_bytes([kind, kind], core, kernels) == once > always_linked_bytes(core, kernels)
