@@ -108,21 +108,18 @@ class PopulationPlanner:
             return np.zeros(0, np.int64)
         following = self._following[buffers]
         following[:-1] += self._input_following[buffers[1:]]
-        buffers, following = buffers.ravel(), following.ravel()
-        lanes = np.arange(archs, dtype=np.int32)
+        order = self._in_order(buffers) * archs + np.arange(archs)
+        buffer, following = buffers.ravel()[order], following.ravel()[order]
+        # A missing neighbour stands for the buffer itself, which is not placed yet.
         ahead = np.arange(1, following.max() + 1, dtype=np.int32)[:, None]
+        steps = [-self._preceding[:, buffer].swapaxes(0, 1), np.minimum(ahead, following[:, None])]
+        to_neighbours = np.concatenate(steps, axis=1) * np.int32(archs)
         start = np.full(positions * archs, _UNPLACED, np.int32)
         end = np.zeros(positions * archs, np.int32)
-        for position in self._in_order(buffers.reshape(positions, archs)):
-            at = position * archs + lanes
-            buffer = buffers[at]
-            # A missing neighbour stands for the buffer itself, which is not placed yet.
-            neighbours = np.concatenate(
-                [at - self._preceding[:, buffer] * archs, at + np.minimum(ahead, following[at]) * archs]
-            )
-            units = self._units[buffer]
-            candidate = _lowest_fit(units, start[neighbours], end[neighbours])
-            start[at], end[at] = candidate, candidate + units
+        for at, to_neighbour, units in zip(order, to_neighbours, self._units[buffer], strict=True):
+            neighbours = at + to_neighbour
+            start[at] = lowest = _lowest_fit(units, start.take(neighbours), end.take(neighbours))
+            end[at] = lowest + units
         heads: Integers = end.reshape(positions, archs).max(0).astype(np.int64)
         return heads * HEAD_ALIGNMENT_BYTES
 
@@ -156,13 +153,12 @@ def _lowest_fit(
     units: npt.NDArray[np.int32], start: npt.NDArray[np.int32], end: npt.NDArray[np.int32]
 ) -> npt.NDArray[np.int32]:
     """The lowest offset, (archs,), where ``units`` fit between neighbours, (neighbours, archs)."""
-    candidate: npt.NDArray[np.int32] = np.zeros_like(units)
+    candidate: npt.NDArray[np.int32] = np.zeros(units.shape, np.int32)
     while True:
         in_the_way = (start < candidate + units) & (end > candidate)
-        blocked_up_to = np.where(in_the_way, end, 0).max(0, initial=0)
-        if not blocked_up_to.any():
+        if not np.count_nonzero(in_the_way):
             return candidate
-        candidate = np.maximum(candidate, blocked_up_to)
+        candidate = np.maximum(candidate, np.maximum.reduce(end * in_the_way))
 
 
 def _flat(rows: Sequence[Sequence[int]]) -> npt.NDArray[np.int32]:
