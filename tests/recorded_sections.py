@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mcofa.runs.checked_manifest import typed_manifest
 from mcofa.runs.manifest import Manifest
-from mcofa.runs.read_manifest import typed_manifest
 from mcofa.runs.run import artefact
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from mcofa.boards.profile import NEXT_STEP, Board
@@ -29,7 +30,12 @@ def load_board(name_or_path: str) -> Board:
     names = board_names()
     if name_or_path not in names:
         raise UnknownNameError("board", name_or_path, names, "mcofa boards")
-    return _read_board(data_folder("boards") / f"{name_or_path}.yaml")
+    return _shipped(name_or_path)
+
+
+@functools.cache
+def _shipped(name: str) -> Board:
+    return _read_board(data_folder("boards") / f"{name}.yaml")
 
 
 def _read_board(path: Path) -> Board:

@@ -1,20 +1,14 @@
-"""Reading ``manifest.json`` without trust: whatever it holds, it is taken or refused in one sentence."""
+"""Reading ``manifest.json`` without trust: it holds what JSON can say of a run, or is refused."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import pydantic
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from mcofa.errors import FileFormatError, MissingFileError
-from mcofa.files.yaml_file import describe, unknown_keys_first
-from mcofa.runs.manifest import SECTIONS, Manifest, Part, Section
-
-_Part = TypeVar("_Part", bound=Part)
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -42,36 +36,6 @@ def read_manifest(path: Path) -> dict[str, Any]:
     if not _finite(manifest):
         raise FileFormatError(path, "not a manifest: holds a number that is too large", step)
     return manifest
-
-
-def typed_section(name: str, document: object, path: Path) -> Section:
-    """Return the section ``name`` of the manifest ``path``, checked.
-
-    Raises:
-        FileFormatError: a key is missing, or has a value that it cannot have.
-    """
-    return _typed(SECTIONS[name], document, path, name)
-
-
-def typed_manifest(document: Mapping[str, Any], path: Path) -> Manifest:
-    """Return the manifest ``path``, every section checked.
-
-    Raises:
-        FileFormatError: a key is missing, or has a value that it cannot have.
-    """
-    return _typed(Manifest, document, path)
-
-
-def _typed(model: type[_Part], document: object, path: Path, *place: str) -> _Part:
-    try:
-        # As JSON, so that lists are told from tuples strictly.
-        return model.model_validate_json(to_json(document))
-    except pydantic.ValidationError as error:
-        problem = unknown_keys_first(error.errors())[0]
-        keys = [*place, *map(str, problem["loc"])]
-        command = keys[0].replace("_", "-") if keys and keys[0] in SECTIONS else "search"
-        words = describe(problem, ".".join(keys), list(model.model_fields))
-        raise FileFormatError(path, words, f"run `mcofa {command}` again") from error
 
 
 def _finite(value: object) -> bool:

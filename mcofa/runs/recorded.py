@@ -5,10 +5,14 @@ Earlier manifests name them only: then they must be among those that come with m
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mcofa.boards import Board, board_names, load_board
 from mcofa.errors import FileFormatError
-from mcofa.runs.manifest import SearchSection
 from mcofa.space.search_space import SearchSpace, load_space, space_names
+
+if TYPE_CHECKING:
+    from mcofa.runs.manifest import SearchSection
 
 
 def recorded_space(searched: SearchSection, source: str) -> SearchSpace:

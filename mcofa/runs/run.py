@@ -13,7 +13,7 @@ import os
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from mcofa import __version__
 from mcofa.boards import Board, load_board
@@ -21,18 +21,13 @@ from mcofa.engines.engine import DEFAULT_ENGINE
 from mcofa.errors import FileFormatError, InvalidArchError, MissingFileError, RunError
 from mcofa.files.atomic import write_atomic
 from mcofa.runs.hold import held
-from mcofa.runs.manifest import (
-    Artefact,
-    ExportSection,
-    FinetuneSection,
-    Manifest,
-    SearchSection,
-    Section,
-)
-from mcofa.runs.read_manifest import read_manifest, typed_manifest, typed_section
+from mcofa.runs.read_manifest import read_manifest
 from mcofa.runs.recorded import recorded_board, recorded_space
 from mcofa.space.arch import Arch, arch_from_json
 from mcofa.space.search_space import SearchSpace
+
+if TYPE_CHECKING:
+    from mcofa.runs.manifest import Artefact, ExportSection, FinetuneSection, Manifest, SearchSection
 
 _OF_THE_MODEL = frozenset({"evaluate", "verify", "arena_check", "firmware"})
 _OUTDATED_BY = {
@@ -42,7 +37,6 @@ _OUTDATED_BY = {
 }
 _MANIFEST = "manifest.json"
 DEFAULT_FOLDER = Path("runs")
-_Section = TypeVar("_Section", bound=Section)
 
 
 class Run:
@@ -79,6 +73,8 @@ class Run:
             RunError: there was no search.
             FileFormatError: the manifest, or a section of it, is damaged.
         """
+        from mcofa.runs.checked_manifest import typed_manifest
+
         self.section("search")
         return typed_manifest(self.manifest, self.folder / _MANIFEST)
 
@@ -111,7 +107,8 @@ class Run:
             RunError: there was none.
             FileFormatError: it is damaged.
         """
-        return self._typed(SearchSection, "search")
+        searched: SearchSection = self._checked("search")
+        return searched
 
     @property
     def export(self) -> ExportSection:
@@ -121,7 +118,8 @@ class Run:
             RunError: there was none.
             FileFormatError: it is damaged.
         """
-        return self._typed(ExportSection, "export")
+        exported: ExportSection = self._checked("export")
+        return exported
 
     @property
     def finetune(self) -> FinetuneSection | None:
@@ -130,12 +128,16 @@ class Run:
         Raises:
             FileFormatError: it is damaged.
         """
-        return self._typed(FinetuneSection, "finetune") if self._section("finetune") is not None else None
+        finetuned: FinetuneSection | None = (
+            self._checked("finetune") if self._section("finetune") is not None else None
+        )
+        return finetuned
 
-    def _typed(self, kind: type[_Section], name: str) -> _Section:
-        section = typed_section(name, self.section(name), self.folder / _MANIFEST)
-        assert isinstance(section, kind)
-        return section
+    def _checked(self, name: str) -> Any:
+        # Building the models takes longer than reading a manifest, and a search only writes one.
+        from mcofa.runs.checked_manifest import typed_section
+
+        return typed_section(name, self.section(name), self.folder / _MANIFEST)
 
     @property
     def board(self) -> Board:

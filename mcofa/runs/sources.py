@@ -10,10 +10,13 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mcofa.errors import FileFormatError, MissingFileError
 from mcofa.files.resources import data_folder
-from mcofa.runs.manifest import Source
+
+if TYPE_CHECKING:
+    from mcofa.runs.manifest import Source
 
 _ZOO = "zoo"
 

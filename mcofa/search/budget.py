@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
 
 from mcofa.boards import Board
 from mcofa.cost.arch_cost import Cost
 from mcofa.cost.measures import MEASURES, ON_BOARD
-from mcofa.runs.manifest import Limits
+
+if TYPE_CHECKING:
+    from mcofa.runs.manifest import Limits
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from mcofa.search.evolve import Generation, search
 from mcofa.search.fleet import BoardAnswer, fleet_boards, search_boards, smallest_board
 from mcofa.search.found import Found
 from mcofa.search.front import search_front
-from mcofa.search.front_files import as_csv, as_svg
 from mcofa.search.progress import Show, unseen
 from mcofa.search.reach import refuse_out_of_reach
 from mcofa.search.request import SearchRequest
@@ -201,6 +200,8 @@ def _front(
     request: SearchRequest, board: Board | None, found: Found, show: Show
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Return what the manifest says of the front, and its files."""
+    from mcofa.search.front_files import as_csv, as_svg
+
     with show("front") as update:
         front = search_front(
             request.space,

@@ -319,6 +319,17 @@ def test_loads_from_a_path(tmp_path: Path) -> None:
     assert load_board(str(path)) == dataclasses.replace(load_board("nrf52840"), name="mine")
 
 
+def test_only_shipped_boards_are_kept(tmp_path: Path) -> None:
+    shipped = load_board("stm32f746")
+    assert load_board("stm32f746") is shipped
+    own = tmp_path / "stm32f746.yaml"
+    for clock_hz in (216_000_000, 100_000_000):
+        document = {**shipped.to_json(), "clock_hz": clock_hz}
+        own.write_text(json.dumps(document))
+        assert load_board(str(own)).clock_hz == clock_hz
+    assert load_board("stm32f746") is shipped
+
+
 def test_every_invalid_file_has_an_expectation() -> None:
     assert [path.stem.removeprefix("invalid_") for path in INVALID_FILES] == sorted(INVALID)
 

@@ -21,8 +21,8 @@ from mcofa.boards import Board
 from mcofa.cli import main
 from mcofa.errors import FileFormatError, McofaError, MissingFileError
 from mcofa.files.resources import data_folder
+from mcofa.runs.checked_manifest import typed_section
 from mcofa.runs.manifest import SECTIONS
-from mcofa.runs.read_manifest import typed_section
 from mcofa.runs.run import Run
 from mcofa.space.arch import Arch
 from mcofa.space.search_space import SearchSpace

@@ -14,8 +14,8 @@ from board_files import own_board
 from mcofa.boards import Board, load_board
 from mcofa.cli import main
 from mcofa.errors import FileFormatError, RunError, UnknownNameError
+from mcofa.runs.checked_manifest import typed_section
 from mcofa.runs.manifest import SearchSection
-from mcofa.runs.read_manifest import typed_section
 from mcofa.runs.recorded import differing_keys
 from mcofa.runs.run import Run
 
