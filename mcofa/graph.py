@@ -59,7 +59,8 @@ class Tensor:
     """One tensor of the graph: NHWC shape, element type, and how it is quantized.
 
     ``scales`` is the number of quantization scales: 0 when not quantized, 1 per
-    tensor, the channel count when quantized per channel.
+    tensor, the channel count when quantized per channel. ``values`` are those of a constant that
+    says what an op does, such as the axes of a MEAN; they are left out elsewhere.
     """
 
     shape: tuple[int, ...]
@@ -67,6 +68,7 @@ class Tensor:
     constant: bool = False
     variable: bool = False
     scales: int = 1
+    values: tuple[int, ...] = ()
 
     @property
     def items(self) -> int:
@@ -79,7 +81,7 @@ class Tensor:
         return self.items * self.dtype.item_bytes
 
 
-MEAN_AXES = Tensor((2,), DType.INT32, constant=True, scales=0)
+MEAN_AXES = Tensor((2,), DType.INT32, constant=True, scales=0, values=(1, 2))
 """The constant [1, 2] that a global MEAN reads: it averages over rows and columns."""
 
 

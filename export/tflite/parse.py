@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
@@ -26,6 +27,7 @@ _NEXT_STEP = "check that the file is whole and is an int8 .tflite; mcofa export 
 _SMALLEST_FILE_BYTES = 16
 _SMALLEST_TABLE_BYTES = 4
 _INT32_BYTES = 4
+_MOST_VALUES = 16
 _HIGHEST_RANK = 6
 _LARGEST_DIMENSION = 1 << 24
 _LARGEST_TENSOR_BYTES = 1 << 30
@@ -74,7 +76,7 @@ def parse_tflite(data: bytes, name: str) -> Graph:
         subgraph = _only_subgraph(model)
         kinds = _op_kinds(model, subgraph, len(data))
         tensors = _tensors(model, subgraph, len(data))
-        tensors, ops = _ops(subgraph, kinds, tensors)
+        tensors, ops = _ops(model, subgraph, kinds, tensors)
         inputs = _indices(subgraph.Inputs, subgraph.InputsLength(), len(tensors), "graph inputs")
         outputs = _indices(subgraph.Outputs, subgraph.OutputsLength(), len(tensors), "graph outputs")
         offsets = (
@@ -263,7 +265,7 @@ def _indices(item: Callable[[int], int], length: int, tensors: int, what: str) -
 
 
 def _ops(
-    subgraph: Any, kinds: list[OpKind], tensors: tuple[Tensor, ...]
+    model: Any, subgraph: Any, kinds: list[OpKind], tensors: tuple[Tensor, ...]
 ) -> tuple[tuple[Tensor, ...], tuple[Op, ...]]:
     """Return the tensors with every −1 resolved, and the ops."""
     resolved = list(tensors)
@@ -274,6 +276,8 @@ def _ops(
             op = Op(kind, op.inputs, op.outputs, output_wildcard=True)
             resolved[op.outputs[0]] = _resolve(resolved[op.inputs[0]], resolved[op.outputs[0]], position)
         _check_ranks(op, resolved, position)
+        for index in (op.inputs[at] for at in OPERATORS[kind].valued):
+            resolved[index] = _with_values(model, subgraph, index, resolved[index])
         ops.append(op)
     for index, tensor in enumerate(resolved):
         if -1 in tensor.shape:
@@ -281,6 +285,15 @@ def _ops(
                 f"tensor {index} has the dynamic shape {tensor.shape}; TFLM needs static shapes"
             )
     return tuple(resolved), tuple(ops)
+
+
+def _with_values(model: Any, subgraph: Any, index: int, tensor: Tensor) -> Tensor:
+    """Return ``tensor`` with its values, if it is a short constant list of integers."""
+    words = {DType.INT32: "<i4", DType.INT64: "<i8"}.get(tensor.dtype)
+    if words is None or not tensor.constant or tensor.items > _MOST_VALUES:
+        return tensor
+    data = model.Buffers(subgraph.Tensors(index).Buffer()).DataAsNumpy()[: tensor.bytes]
+    return replace(tensor, values=tuple(data.view(words).tolist()))
 
 
 def _op(table: Any, kind: OpKind, position: int, tensors: int) -> Op:

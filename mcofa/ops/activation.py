@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from mcofa.graph import Graph, Op, OpKind
 from mcofa.ops.constraints import int8_to_int8
 from mcofa.ops.record import OUTPUT, Aot, BuiltinData, Kernel, OpData, Operator, Registration, Tflm
+from mcofa.ops.rows import same_row
 
-_TABLE = Aot(table=True, in_place=True)
+_TABLE = Aot(table=True, rows=same_row, in_place=True)
 
 
 def _hard_swish_work(graph: Graph, op: Op) -> Mapping[str, int]:
@@ -88,5 +89,5 @@ SOFTMAX = Operator(
         op_data=OpData(arm32=56, arm32_cmsis_nn=64, x86_64=80),
         temporaries=(0, OUTPUT),
     ),
-    aot=Aot(kernels=(Kernel(name="nn_softmax"),), struct="nn_softmax_t", in_place=True),
+    aot=Aot(kernels=(Kernel(name="nn_softmax"),), struct="nn_softmax_t", rows=same_row, in_place=True),
 )

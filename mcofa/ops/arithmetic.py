@@ -8,9 +8,10 @@ from mcofa.graph import Graph, Op, OpKind
 from mcofa.ops import options
 from mcofa.ops.constraints import int8_to_int8
 from mcofa.ops.record import OUTPUT, Aot, BuiltinData, Kernel, OpData, Operator, Registration, Tflm
+from mcofa.ops.rows import same_row
 
 _TEMPORARIES = (0, 1, OUTPUT)
-_ADD_AOT = Aot(kernels=(Kernel(name="nn_add"),), struct="nn_add_t", operands=2, in_place=True)
+_ADD_AOT = Aot(kernels=(Kernel(name="nn_add"),), struct="nn_add_t", operands=2, rows=same_row, in_place=True)
 
 
 def _added(graph: Graph, op: Op) -> Mapping[str, int]:
@@ -71,5 +72,5 @@ MUL = Operator(
         op_data=OpData(arm32=36, arm32_cmsis_nn=36, x86_64=36),
         temporaries=_TEMPORARIES,
     ),
-    aot=Aot(kernels=(Kernel(name="nn_mul"),), struct="nn_mul_t", operands=2, in_place=True),
+    aot=Aot(kernels=(Kernel(name="nn_mul"),), struct="nn_mul_t", operands=2, rows=same_row, in_place=True),
 )

@@ -21,6 +21,7 @@ from mcofa.ops.record import (
     Tflm,
     requested,
 )
+from mcofa.ops.rows import filter_window
 from mcofa.ops.target import Extension, Target
 from mcofa.ops.windows import window_padding
 
@@ -150,6 +151,7 @@ CONV_2D = Operator(
         kernels=(_IM2COL, _POINTWISE, _ANY),
         choose=_kernel,
         struct="nn_convolution_t",
+        rows=filter_window,
         stored=(1,),
         scales_bytes=scales_bytes,
         scratch_bytes=_scratch_bytes,

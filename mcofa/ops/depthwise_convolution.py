@@ -16,6 +16,7 @@ from mcofa.ops.convolution import (
     scales_bytes,
 )
 from mcofa.ops.record import Aot, Kernel, Operator, Registration, Tflm, requested
+from mcofa.ops.rows import filter_window
 from mcofa.ops.target import Extension, Target
 from mcofa.ops.windows import window_padding
 
@@ -117,6 +118,7 @@ DEPTHWISE_CONV_2D = Operator(
         kernels=(_OWN, _ANY),
         choose=_kernel,
         struct="nn_convolution_t",
+        rows=filter_window,
         stored=(1,),
         scales_bytes=scales_bytes,
         constraints=(constant_parameters,),

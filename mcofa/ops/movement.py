@@ -15,6 +15,7 @@ from mcofa.ops.record import (
     Registration,
     Tflm,
 )
+from mcofa.ops.rows import RowWindow
 from mcofa.ops.target import Target
 
 _COPY = Kernel(name="nn_copy")
@@ -47,18 +48,28 @@ RESHAPE = Operator(
     ),
 )
 
+
+def _padded_row(graph: Graph, op: Op) -> RowWindow | None:
+    """A row of the output is one of the input, or none."""
+    source, amounts = (graph.tensors[index] for index in op.inputs)
+    if len(source.shape) != 4 or source.shape[0] != 1 or len(amounts.values) != 8 or any(amounts.values[:2]):
+        return None
+    return RowWindow(above=amounts.values[2])
+
+
 PAD = Operator(
     kind=OpKind.PAD,
     code=34,
     version=2,
     inputs=(2, 2),
+    valued=(1,),
     constraints=(int8_to_int8,),
     tflm=Tflm(
         registration=Registration("AddPad", "Register_PAD_INT8", "tensorflow/lite/micro/kernels/pad.h"),
         op_data=OpData(arm32=56, arm32_cmsis_nn=56, x86_64=56),
         temporaries=(0, 1, 2, OUTPUT),
     ),
-    aot=Aot(kernels=(_COPY,), struct="nn_copy_t", constraints=(constant_parameters,)),
+    aot=Aot(kernels=(_COPY,), struct="nn_copy_t", rows=_padded_row, constraints=(constant_parameters,)),
 )
 
 TRANSPOSE = Operator(

@@ -19,6 +19,7 @@ from mcofa.ops.record import (
     Tflm,
     requested,
 )
+from mcofa.ops.rows import height, pool_window
 from mcofa.ops.target import Extension, Target
 
 _BUILTIN_DATA = BuiltinData(arm32=(40, 4), x86_64=(40, 4), riscv32=(40, 4))
@@ -34,6 +35,13 @@ def _average_scratch(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
     if not on.has_cmsis_nn or on.extension is not Extension.DSP:
         return ()
     return requested(INT32_BYTES * graph.tensors[op.inputs[0]].shape[3])
+
+
+def _sums(graph: Graph, op: Op) -> int | None:
+    """Sums of int32 where the one row of the output averages over all rows."""
+    source, output = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
+    covers = height(source) > 1 and height(output) == output.shape[0] == 1 and op.window[0] >= height(source)
+    return INT32_BYTES * output.items if covers else None
 
 
 AVERAGE_POOL_2D = Operator(
@@ -52,7 +60,7 @@ AVERAGE_POOL_2D = Operator(
         cmsis_nn_temporaries=(0, OUTPUT, 0, OUTPUT),
         scratch=_average_scratch,
     ),
-    aot=Aot(kernels=(Kernel(name="nn_average_pool"),), struct="nn_pool_t"),
+    aot=Aot(kernels=(Kernel(name="nn_average_pool"),), struct="nn_pool_t", rows=pool_window, sums=_sums),
 )
 
 MAX_POOL_2D = Operator(
@@ -68,5 +76,5 @@ MAX_POOL_2D = Operator(
         op_data=_OP_DATA,
         temporaries=(0, OUTPUT),
     ),
-    aot=Aot(kernels=(Kernel(name="nn_max_pool"),), struct="nn_pool_t"),
+    aot=Aot(kernels=(Kernel(name="nn_max_pool"),), struct="nn_pool_t", rows=pool_window),
 )

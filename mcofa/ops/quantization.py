@@ -5,6 +5,7 @@ from __future__ import annotations
 from mcofa.graph import OpKind
 from mcofa.ops.constraints import int8_or_float_to_int8, int8_to_float
 from mcofa.ops.record import OUTPUT, Aot, Kernel, OpData, Operator, Registration, Tflm
+from mcofa.ops.rows import same_row
 
 _OP_DATA = OpData(arm32=32, arm32_cmsis_nn=32, x86_64=32)
 
@@ -21,6 +22,7 @@ QUANTIZE = Operator(
         kernels=(Kernel(name="nn_quantize"),),
         struct="nn_quantize_t",
         table=True,
+        rows=same_row,
         in_place=True,
         constraints=(int8_or_float_to_int8,),
     ),
@@ -35,5 +37,10 @@ DEQUANTIZE = Operator(
         op_data=_OP_DATA,
         temporaries=(0, OUTPUT),
     ),
-    aot=Aot(kernels=(Kernel(name="nn_dequantize"),), struct="nn_quantize_t", constraints=(int8_to_float,)),
+    aot=Aot(
+        kernels=(Kernel(name="nn_dequantize"),),
+        struct="nn_quantize_t",
+        rows=same_row,
+        constraints=(int8_to_float,),
+    ),
 )

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from mcofa.files.flatbuffer import Table
 from mcofa.graph import Graph, Op, OpKind
+from mcofa.ops.rows import RowWindow, at_once
 from mcofa.ops.target import Target
 
 INT32_BYTES = 4
@@ -21,6 +22,9 @@ Constraint = Callable[[Graph, Op], str]
 """Returns what an op does not keep to, or "". The docstring is the rule, as documents print it."""
 
 Count = Callable[[Graph, Op], int]
+Rows = Callable[[Graph, Op], RowWindow | None]
+"""Which rows of its inputs an op needs for one row of its output; None where it needs all for any."""
+
 Work = Callable[[Graph, Op], Mapping[str, int]]
 """How much an op does of what latency is estimated from, by ``mcofa.engines.latency.FEATURES``."""
 
@@ -139,7 +143,8 @@ class Aot:
     input is int8: the output depends on one value. ``operands`` inputs are read in the arena or as
     constants; ``stored`` are the positions of other constants that the kernel reads as they are, and
     ``scales_bytes`` what it keeps besides. With ``in_place`` the output may lie where an input does,
-    and with ``in_place_is_nothing`` there is nothing left to do then.
+    and with ``in_place_is_nothing`` there is nothing left to do then. ``rows`` says how it runs row by row;
+    where that is not possible, it may still take its input row by row into ``sums`` of so many bytes.
     """
 
     kernels: tuple[Kernel, ...] = ()
@@ -150,6 +155,8 @@ class Aot:
     stored: tuple[int, ...] = ()
     scales_bytes: Count = none
     scratch_bytes: Callable[[Graph, Op, Target], int] = lambda graph, op, on: 0
+    rows: Rows = at_once
+    sums: Callable[[Graph, Op], int | None] = lambda graph, op: None
     in_place: bool = False
     in_place_is_nothing: bool = False
     constraints: tuple[Constraint, ...] = ()
@@ -163,7 +170,8 @@ class Operator:
     first inputs, then of the output, where TFLM demands them (None: 1 or more). ``options`` is the
     table that a .tflite file holds for the op, with what ``mcofa.ops.options`` reads of it; ``code``
     its number in the TensorFlow Lite schema, and ``version`` the first version of the op that takes int8
-    (None: the exporter writes no such op). ``constraints`` hold for every engine.
+    (None: the exporter writes no such op). ``valued`` are the positions of inputs whose values say what
+    the op does. ``constraints`` hold for every engine.
     """
 
     kind: OpKind
@@ -174,6 +182,7 @@ class Operator:
     version: int | None = None
     inputs: tuple[int, int] = (1, 1)
     ranks: tuple[int | None, ...] = ()
+    valued: tuple[int, ...] = ()
     options: Table | None = None
     macs: Count = none
     work: Work = other_elements

@@ -19,7 +19,24 @@ from mcofa.ops.record import (
     Registration,
     Tflm,
 )
+from mcofa.ops.rows import height
 from mcofa.ops.target import Target
+
+
+def _sums(graph: Graph, op: Op) -> int | None:
+    """Sums of int32 over the rows and columns of an image."""
+    return INT32_BYTES * graph.tensors[op.outputs[0]].items if _is_over_image(graph, op) else None
+
+
+def _is_over_image(graph: Graph, op: Op) -> bool:
+    source, axes = (graph.tensors[index] for index in op.inputs)
+    rank = len(source.shape)
+    return height(source) > 1 and sorted(axis % rank for axis in axes.values) == [1, 2]
+
+
+def _maxima(graph: Graph, op: Op) -> int | None:
+    """The output holds the largest values so far."""
+    return 0 if _is_over_image(graph, op) else None
 
 
 def _work(graph: Graph, op: Op) -> Mapping[str, int]:
@@ -50,6 +67,7 @@ def _reduction(
         code=code,
         version=version,
         inputs=(2, 2),
+        valued=(1,),
         options=options.REDUCER,
         constraints=(int8_to_int8,),
         work=_work,
@@ -64,9 +82,17 @@ def _reduction(
     )
 
 
-_SUMS = Aot(kernels=(Kernel(name="nn_reduce"),), struct="nn_reduce_t", constraints=(constant_parameters,))
+_SUMS = Aot(
+    kernels=(Kernel(name="nn_reduce"),),
+    struct="nn_reduce_t",
+    sums=_sums,
+    constraints=(constant_parameters,),
+)
 _MAXIMUM = Aot(
-    kernels=(Kernel(name="nn_reduce_max"),), struct="nn_reduce_max_t", constraints=(constant_parameters,)
+    kernels=(Kernel(name="nn_reduce_max"),),
+    struct="nn_reduce_max_t",
+    sums=_maxima,
+    constraints=(constant_parameters,),
 )
 
 MEAN = _reduction(OpKind.MEAN, 40, Registration("AddMean", "Register_MEAN"), _sum_scratch, _SUMS, version=2)

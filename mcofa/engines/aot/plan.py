@@ -1,0 +1,213 @@
+"""Where engine ``aot`` keeps what: the spans of a network, and the buffers of its arena."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mcofa.engines.aot.arena import check_supported
+from mcofa.engines.aot.flow import flow_of
+from mcofa.engines.aot.placement import place_stacks
+from mcofa.engines.aot.rings import ring_rows
+from mcofa.engines.aot.sharing import Takeovers, heir
+from mcofa.engines.aot.spans import Integers, StepBytes, best_cut, span_bytes
+from mcofa.graph import Graph
+from mcofa.memory.plan import Buffer, aligned
+from mcofa.ops import OPERATORS, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Memory that begins at one offset, while its size changes: ``buffers`` follow one another in time.
+
+    Tensors lie in it one in another's place, the first one first. Without tensors it is scratch of a span's
+    ops, or with ``sums_of`` the sums into which that op takes rows.
+    """
+
+    buffers: tuple[Buffer, ...]
+    tensors: tuple[int, ...] = ()
+    sums_of: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AotPlan:
+    """How a network runs: its spans, each a range of ops, and what lies where in the arena.
+
+    Span i is step i + 1 of the buffers; in step 0 there are only the inputs. ``rows`` says of each tensor
+    how many of its rows are kept: fewer than it has where it is inside a span. With ``streams_input`` the
+    image is inside the first one.
+    """
+
+    spans: tuple[range, ...]
+    storages: tuple[Storage, ...]
+    offsets: tuple[int, ...]
+    rows: Mapping[int, int]
+    arena_bytes: int
+    streams_input: bool
+
+
+def plan_aot(graph: Graph, on: Target, streams_input: bool = False) -> AotPlan:
+    """Return how ``graph`` runs on ``on`` with the smallest arena.
+
+    Raises:
+        UnsupportedOpError: names all the ops without a kernel.
+    """
+    check_supported(graph)
+    rules = StreamingRules(graph, on, streams_input)
+    inputs = rules.flow.inputs
+    cut = [span for span in best_cut(rules.span_bytes()) if span.stop > inputs]
+    storages, rows = _storages(rules, cut)
+    plan = place_stacks([storage.buffers for storage in storages])
+    return AotPlan(
+        spans=tuple(range(max(span.start - inputs, 0), span.stop - inputs) for span in cut),
+        storages=tuple(storages),
+        offsets=plan.offsets,
+        rows=rows,
+        arena_bytes=plan.total_bytes,
+        streams_input=streams_input,
+    )
+
+
+class StreamingRules:
+    """What a network keeps in which span: one statement for the bytes of spans and for their buffers."""
+
+    def __init__(self, graph: Graph, on: Target, streams_input: bool) -> None:
+        self.flow = flow_of(graph)
+        self.streams_input = streams_input
+        self.takeovers = Takeovers(self.flow)
+        self.scratch = [0] * self.flow.inputs + [
+            OPERATORS[op.kind].aot.scratch_bytes(graph, op, on) for op in graph.ops
+        ]
+
+    def span_bytes(self) -> list[Integers]:
+        """Return what each span keeps, as ``spans.span_bytes`` does."""
+        return span_bytes(self.step_bytes(), self._saved)
+
+    def step_bytes(self) -> StepBytes:
+        """Return what each step keeps; inputs that are not streamed are spans of their own."""
+        flow = self.flow
+        steps = range(len(flow.steps))
+        rings = self.kept_rows(steps)
+        first_reader = [min(flow.readers[step], default=len(steps)) for step in steps]
+        may_start = np.ones(len(steps), np.bool_)
+        if self.streams_input:
+            may_start[1] = False
+        else:
+            first_reader[: flow.inputs] = [len(steps)] * flow.inputs
+        return StepBytes(
+            whole=_column([aligned(step.bytes) for step in flow.steps]),
+            inside=_column(
+                [
+                    self._inside_bytes(step, rings[step])
+                    if step in rings
+                    else aligned(flow.steps[step].bytes)
+                    for step in steps
+                ]
+            ),
+            scratch=_column([aligned(size) for size in self.scratch]),
+            first_reader=_column(first_reader),
+            last_reader=_column([flow.last_reader(step) for step in steps]),
+            may_start=may_start,
+        )
+
+    def kept_rows(self, span: range) -> Mapping[int, int]:
+        """Return how many rows of each step inside ``span`` are kept: all, where sums would take as much."""
+        kept = {}
+        for step, rows in ring_rows(self.flow, span).items():
+            made = self.flow.steps[step]
+            sums = [aligned(size) for size in self._possible_sums(step).values()]
+            keeps_all = sums and rows * made.row_bytes + sum(sums) >= made.bytes
+            kept[step] = made.rows if keeps_all else rows
+        return kept
+
+    def sums(self, step: int, rows: int) -> Mapping[int, int]:
+        """Return the ops that take the tensor of ``step`` row by row into sums, with their bytes."""
+        return self._possible_sums(step) if rows < self.flow.steps[step].rows else {}
+
+    def _possible_sums(self, step: int) -> Mapping[int, int]:
+        return {
+            self.flow.steps[reader].op: read.sums_bytes
+            for reader in self.flow.readers[step]
+            for read in self.flow.steps[reader].reads
+            if read.source == step and read.sums_bytes is not None
+        }
+
+    def _inside_bytes(self, step: int, rows: int) -> int:
+        """What a ring takes, none in the rows of another, with the sums it is taken into."""
+        if heir(self.flow, step) is not None:
+            return 0
+        return aligned(rows * self.flow.steps[step].row_bytes) + sum(
+            map(aligned, self.sums(step, rows).values())
+        )
+
+    def _saved(self, end: int) -> Integers:
+        return _column([self._saved_bytes(range(first, end)) for first in range(end)])
+
+    def _saved_bytes(self, span: range) -> int:
+        found = self.takeovers.of(span)
+        if found is None:
+            return 0
+        apart = 0 if found.apart is None else aligned(self.flow.steps[found.apart].row_bytes)
+        shared = min(self.flow.steps[span[-1]].bytes, self.flow.steps[found.source].bytes)
+        return aligned(shared) - apart
+
+
+def _storages(rules: StreamingRules, cut: Sequence[range]) -> tuple[list[Storage], dict[int, int]]:
+    """The storages of tensors by their first step, then what spans need besides; and the rows of tensors."""
+    flow = rules.flow
+    number = dict.fromkeys(range(flow.inputs), 0)
+    number.update((step, at) for at, span in enumerate(cut, start=1) for step in span)
+    rows = {step: made.rows for step, made in enumerate(flow.steps)}
+    host = {step: step for step in rows}
+    besides: list[Storage] = []
+    for at, span in enumerate(cut, start=1):
+        found = rules.takeovers.of(span)
+        if found:
+            host[span[-1]] = host[found.source]
+        rings = rules.kept_rows(span)
+        for step in reversed(rings):
+            shared = heir(flow, step)
+            if shared is None or (found and found.apart == step):
+                host[step], rows[step] = step, rings[step]
+            else:
+                host[step], rows[step] = host[shared], rows[shared]
+            besides += [
+                Storage((Buffer(size, at, at),), sums_of=op)
+                for op, size in rules.sums(step, rings[step]).items()
+            ]
+        if scratch := max(rules.scratch[step] for step in span):
+            besides.append(Storage((Buffer(scratch, at, at),)))
+    groups: dict[int, list[int]] = {}
+    for step in sorted(rows):
+        groups.setdefault(host[step], []).append(step)
+    storages = []
+    for group in groups.values():
+        live = [
+            Buffer(
+                rows[step] * flow.steps[step].row_bytes,
+                number[step],
+                number.get(flow.last_reader(step), len(cut) + 1),
+            )
+            for step in group
+        ]
+        storages.append(Storage(_in_turn(live), tuple(flow.steps[step].tensor for step in group)))
+    return [*storages, *besides], {flow.steps[step].tensor: kept for step, kept in rows.items()}
+
+
+def _in_turn(live: Sequence[Buffer]) -> tuple[Buffer, ...]:
+    """What tensors that lie at one offset take in each step, as buffers that follow one another."""
+    steps = range(min(b.first_step for b in live), max(b.last_step for b in live) + 1)
+    sizes = [max(b.bytes for b in live if b.first_step <= step <= b.last_step) for step in steps]
+    turns: list[Buffer] = []
+    for step, size in zip(steps, sizes, strict=True):
+        if turns and turns[-1].bytes == size:
+            turns[-1] = Buffer(size, turns[-1].first_step, step)
+        else:
+            turns.append(Buffer(size, step, step))
+    return tuple(turns)
+
+
+def _column(values: Sequence[int]) -> Integers:
+    return np.array(values, np.int64)[:, None]
