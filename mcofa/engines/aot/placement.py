@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from mcofa.memory.plan import Buffer, Plan, aligned, lower_bound
 
 Stack = Sequence[Buffer]
-_MOST_TRIES = 4_000
+_MOST_TRIES = 20_000
 
 
 def place_stacks(stacks: Sequence[Stack]) -> Plan:
@@ -101,11 +101,7 @@ class _UnderBound:
         if lowest + max(size for _, size in _sizes(stack)) > self._bound:
             return
         yield lowest
-        if (
-            at
-            and len(_steps(stack)) > 1
-            and (highest := self._occupied.highest(stack, self._bound)) != lowest
-        ):
+        if len(_steps(stack)) > 1 and (highest := self._occupied.highest(stack, self._bound)) != lowest:
             yield highest
 
 
