@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from export.aot.constants import Array, Constants
 from export.aot.lowering import Call, lower_op
+from export.aot.makers import Maker, Makers
+from export.aot.memory import Memory
 from export.aot.network import Network, read_network
-from export.aot.packing import Value
-from export.templates.c_numbers import c_float
+from export.aot.rows import lower_row, lower_sums
 from export.templates.render import render_template
-from mcofa.engines.aot.arena import Storage, kernel, solved_plan, storages
+from mcofa.engines.aot.arena import kernel
+from mcofa.engines.aot.flow import flow_of
+from mcofa.engines.aot.plan import AotPlan, plan_aot
 from mcofa.files.resources import data_folder
-from mcofa.graph import DType
-from mcofa.memory.plan import Plan
 from mcofa.ops import KERNELS, OPERATORS, Extension, Target
-
-_ITEMS_PER_LINE = 16
-
-_C_TYPES = {DType.INT8: "int8_t", DType.FLOAT32: "float"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,77 +34,66 @@ class GeneratedNetwork:
 
 
 @dataclass(frozen=True, slots=True)
-class _Array:
-    """A constant: its C type, name and initialiser lines."""
-
-    type: str
-    name: str
-    items: int
-    lines: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """One op as the template writes it; ``dead`` are (offset, bytes) not read again."""
+class _Struct:
+    """The parameters of one op as the template writes them."""
 
     position: int
     kind: str
-    struct: str
+    type: str
     fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """One span as the template writes it: makers, or without any the ``statement`` of its one op.
+
+    ``asked`` are the makers that are asked for all their rows, in turn. ``dead`` are (offset, bytes) not
+    read again.
+    """
+
+    number: int
+    makers: tuple[Maker, ...]
+    asked: tuple[tuple[int, int], ...]
     statement: str
+    op: int
     output: str
     output_bytes: int
     dead: tuple[tuple[int, int], ...]
 
 
-class _Constants:
-    """The constant arrays of a network; equal ones are stored once."""
-
-    def __init__(self) -> None:
-        self.arrays: dict[tuple[str, bytes], _Array] = {}
-        self.shared_bytes = 0
-
-    def name(self, values: npt.NDArray[Any], label: str) -> str:
-        """Return the name of a constant with these values, which are int8, int32, int64 or float."""
-        c_type = "float" if values.dtype == np.float32 else f"{values.dtype.name}_t"
-        key = c_type, values.tobytes()
-        if key in self.arrays:
-            self.shared_bytes += values.nbytes
-        else:
-            self.arrays[key] = _Array(c_type, label, values.size, tuple(_lines(values.ravel())))
-        return self.arrays[key].name
-
-
-def generate(data: bytes, name: str, on: Target) -> GeneratedNetwork:
+def generate(data: bytes, name: str, on: Target, streams_input: bool = False) -> GeneratedNetwork:
     """Return the C of the .tflite file ``data`` for the target ``on``; messages call it ``name``.
+
+    With ``streams_input`` the program is given the image row by row.
 
     Raises:
         FileFormatError: not a .tflite that can be read.
         UnsupportedOpError: names the ops that no kernel runs.
+        McofaError: the input has no rows to be given one by one.
     """
     network = read_network(data, name)
-    planned = storages(network.graph, on)
-    plan = solved_plan(planned)
-    memory = _Memory(network, planned, plan)
-    constants = _Constants()
-    steps, kernels = [], []
-    for position, op in enumerate(network.graph.ops):
-        if OPERATORS[op.kind].aot.in_place_is_nothing and memory.in_place(position):
-            continue
-        call = lower_op(network, position, kernel(network.graph, op, on), on)
-        kernels.append(call.kernel)
-        steps.append(_step(network, memory, constants, call, position))
+    plan = plan_aot(network.graph, on, streams_input)
+    writer = _Writer(network, plan, on)
+    spans = [writer.span(number, ops) for number, ops in enumerate(plan.spans, start=1)]
+    graph = network.graph
+    image = graph.tensors[graph.inputs[0]]
     values = {
-        "arrays": list(constants.arrays.values()),
-        "steps": steps,
-        "arena_bytes": plan.total_bytes,
+        "arrays": writer.arrays,
+        "structs": writer.structs,
+        "spans": spans,
+        "arena_bytes": plan.arena_bytes,
         "mve": on.extension is Extension.MVE,
-        "inputs": [memory.place(index) for index in network.graph.inputs],
-        "outputs": [memory.place(index) for index in network.graph.outputs],
+        "streams_input": streams_input,
+        "image": {"rows": image.shape[1], "row_bytes": image.bytes // image.shape[1]}
+        if streams_input
+        else None,
+        "inputs": [] if streams_input else [writer.memory.place(index) for index in graph.inputs],
+        "outputs": [writer.memory.place(index) for index in graph.outputs],
     }
-    used = tuple(sorted(set(kernels)))
+    used = tuple(sorted(writer.kernels))
     files = {f"network.{ending}": render_template(f"aot/network.{ending}.jinja", **values) for ending in "hc"}
-    return GeneratedNetwork({**files, **kernel_sources(used)}, used, plan.total_bytes, constants.shared_bytes)
+    shared_bytes = writer.constants.shared_bytes
+    return GeneratedNetwork({**files, **kernel_sources(used)}, used, plan.arena_bytes, shared_bytes)
 
 
 def kernel_sources(kernels: tuple[str, ...]) -> dict[str, bytes]:
@@ -122,95 +105,90 @@ def kernel_sources(kernels: tuple[str, ...]) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in sorted(names)}
 
 
-class _Memory:
-    """Where every tensor and every op's scratch lies."""
+class _Writer:
+    """Collects what a network's C consists of, span by span."""
 
-    def __init__(self, network: Network, planned: tuple[Storage, ...], plan: Plan) -> None:
-        self.network = network
-        self.offsets: dict[int, int] = {}
-        self.scratch: dict[int, int] = {}
-        self.dead: dict[int, list[tuple[int, int]]] = {}
-        for storage, offset in zip(planned, plan.offsets, strict=True):
-            self.offsets.update(dict.fromkeys(storage.tensors, offset))
-            if not storage.tensors:
-                self.scratch[storage.buffer.first_step] = offset
-            self.dead.setdefault(storage.buffer.last_step, []).append((offset, storage.buffer.bytes))
+    def __init__(self, network: Network, plan: AotPlan, on: Target) -> None:
+        self.constants = Constants()
+        self.structs: list[_Struct] = []
+        self.kernels: set[str] = set()
+        self.memory = Memory(network.graph, plan)
+        self._network = network
+        self._plan = plan
+        self._on = on
+        self._flow = flow_of(network.graph)
+        self._makers = Makers(network.graph, self._flow, self.memory)
 
-    def place(self, index: int) -> dict[str, object]:
-        """Offset and size of a tensor, for the template."""
-        tensor = self.network.graph.tensors[index]
+    @property
+    def arrays(self) -> list[Array]:
+        """All constant arrays."""
+        return list(self.constants.arrays.values())
+
+    def span(self, number: int, ops: range) -> _Span:
+        inputs = self._flow.inputs
+        first = 0 if number == 1 and self._plan.streams_input else ops.start + inputs
+        steps = range(first, ops.stop + inputs)
+        dead = tuple(self.memory.dead_after(number))
+        if len(steps) == 1:
+            statement, op = self._whole(ops.start, number), self._network.graph.ops[ops.start]
+            output = op.outputs[0]
+            size = self._network.graph.tensors[output].bytes if statement else 0
+            return _Span(number, (), (), statement, ops.start, self.memory.pointer(output), size, dead)
+        makers = tuple(self._maker(step, steps, number) for step in steps)
+        left = [step for step in steps[:-1] if self._flow.last_reader(step) >= steps.stop]
+        asked = [(self._flow.steps[step].tensor, self._flow.steps[step].rows) for step in (steps[-1], *left)]
+        return _Span(number, makers, tuple(asked), "", 0, "", 0, dead)
+
+    def _whole(self, position: int, number: int) -> str:
+        """The call that runs an op on whole tensors, nothing if there is nothing to do."""
+        op = self._network.graph.ops[position]
+        if OPERATORS[op.kind].aot.in_place_is_nothing and self.memory.is_renamed(position):
+            return ""
+        call = lower_op(self._network, position, self._kernel(position), self._on)
+        constants = self._operands(position)
+        operands = [
+            constants.get(index) or self.memory.pointer(index)
+            for index in op.inputs[: OPERATORS[op.kind].aot.operands]
+        ]
+        operands.append(self.memory.pointer(op.outputs[0]))
+        if KERNELS[call.kernel].takes_scratch:
+            operands.append(self.memory.scratch(number))
+        return f"{call.kernel}({', '.join([self._leading(call, position), *operands])});"
+
+    def _maker(self, step: int, span: range, number: int) -> Maker:
+        position = self._flow.steps[step].op
+        if position < 0:
+            return self._makers.input(step)
+        if position in self.memory.sums:
+            lower = lower_sums
+        else:
+            lower = lower_op if self._flow.steps[step].at_once else lower_row
+        call = lower(self._network, position, self._kernel(position), self._on)
+        leading = self._leading(call, position)
+        return self._makers.op(step, span, number, call.kernel, leading, self._operands(position))
+
+    def _kernel(self, position: int) -> str:
+        chosen = kernel(self._network.graph, self._network.graph.ops[position], self._on)
+        self.kernels.add(chosen)
+        return chosen
+
+    def _operands(self, position: int) -> Mapping[int, str]:
+        """The names of the operands of an op that are constant."""
+        op = self._network.graph.ops[position]
         return {
-            "offset": self.offsets[index],
-            "bytes": tensor.bytes,
-            "items": tensor.items,
-            "type": _C_TYPES.get(tensor.dtype, "int8_t"),
+            index: self.constants.name(self._network.constants[index], f"tensor_{index}")
+            for index in op.inputs[: OPERATORS[op.kind].aot.operands]
+            if self._network.graph.tensors[index].constant
         }
 
-    def in_place(self, position: int) -> bool:
-        """Whether the op's output lies where its input does."""
-        op = self.network.graph.ops[position]
-        return self.offsets.get(op.inputs[0]) == self.offsets[op.outputs[0]]
-
-    def pointer(self, index: int) -> str:
-        """The C expression of a tensor's address in the arena."""
-        place = f"memory + {self.offsets[index]}"
-        c_type = self.network.graph.tensors[index].dtype
-        return place if c_type is DType.INT8 else f"({_C_TYPES.get(c_type, 'void')}*)(void*)({place})"
-
-
-def _step(network: Network, memory: _Memory, constants: _Constants, call: Call, position: int) -> _Step:
-    graph = network.graph
-    op = graph.ops[position]
-    operands = [
-        constants.name(network.constants[index], f"tensor_{index}")
-        if graph.tensors[index].constant
-        else memory.pointer(index)
-        for index in op.inputs[: OPERATORS[op.kind].aot.operands]
-    ]
-    operands.append(memory.pointer(op.outputs[0]))
-    if KERNELS[call.kernel].takes_scratch:
-        scratch = memory.scratch.get(position + 1)
-        operands.append("NULL" if scratch is None else f"memory + {scratch}")
-    if call.table is not None:
-        leading = [constants.name(call.table, f"table_{position}"), str(call.fields["items"])]
-    else:
-        leading = [f"&op_{position}"]
-    return _Step(
-        position=position,
-        kind=str(op.kind),
-        struct=call.struct,
-        fields=tuple(_fields(call, constants, position)) if call.struct else (),
-        statement=f"{call.kernel}({', '.join(leading + operands)});",
-        output=memory.pointer(op.outputs[0]),
-        output_bytes=graph.tensors[op.outputs[0]].bytes,
-        dead=tuple(memory.dead.get(position + 1, ())),
-    )
-
-
-def _fields(call: Call, constants: _Constants, position: int) -> Iterator[str]:
-    for field, value in call.fields.items():
-        yield f".{field} = {_initialiser(value, constants, f'{field}_{position}')},"
-
-
-def _initialiser(value: Value, constants: _Constants, label: str) -> str:
-    if isinstance(value, np.ndarray):
-        return constants.name(value, label)
-    if isinstance(value, float):
-        return c_float(value)
-    if isinstance(value, int):
-        return str(value)
-    return "{" + ", ".join(map(str, value)) + "}"
-
-
-def _lines(values: npt.NDArray[Any]) -> Iterator[str]:
-    for start in range(0, values.size, _ITEMS_PER_LINE):
-        yield " ".join(f"{_literal(value)}," for value in values[start : start + _ITEMS_PER_LINE])
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, np.floating):
-        return c_float(float(value))
-    number = int(value)
-    if number == -(1 << 31):
-        return "INT32_MIN"
-    return f"INT64_C({number})" if isinstance(value, np.int64) else str(number)
+    def _leading(self, call: Call, position: int) -> str:
+        """The first arguments of a call, whose struct or table is added."""
+        if call.table is not None:
+            return f"{self.constants.name(call.table, f'table_{position}')}, {call.fields['items']}"
+        fields = tuple(
+            f".{field} = {self.constants.initialiser(value, f'{field}_{position}')},"
+            for field, value in call.fields.items()
+        )
+        kind = str(self._network.graph.ops[position].kind)
+        self.structs.append(_Struct(position, kind, call.struct, fields))
+        return f"&op_{position}"

@@ -100,9 +100,9 @@ def _truncated(numerator: int, denominator: int) -> int:
     return quotient if numerator >= 0 else -quotient
 
 
-_IM2COL = Kernel(name="nn_conv_2d", four_channels=True, takes_scratch=True)
+_IM2COL = Kernel(name="nn_conv_2d", four_channels=True, takes_scratch=True, by_row=True)
 _POINTWISE = Kernel(name="nn_conv_2d_1x1", four_channels=True)
-_ANY = Kernel(name="nn_conv_2d_any")
+_ANY = Kernel(name="nn_conv_2d_any", by_row=True)
 
 
 def _kernel(graph: Graph, op: Op, _on: Target) -> Kernel:

@@ -86,8 +86,8 @@ def _reads_unset_stride(graph: Graph, op: Op, on: Target) -> str:
     return ""
 
 
-_OWN = Kernel(name="nn_depthwise", four_channels=True)
-_ANY = Kernel(name="nn_depthwise_any")
+_OWN = Kernel(name="nn_depthwise", four_channels=True, by_row=True)
+_ANY = Kernel(name="nn_depthwise_any", by_row=True)
 
 
 def _kernel(graph: Graph, op: Op, _on: Target) -> Kernel:

@@ -60,7 +60,12 @@ AVERAGE_POOL_2D = Operator(
         cmsis_nn_temporaries=(0, OUTPUT, 0, OUTPUT),
         scratch=_average_scratch,
     ),
-    aot=Aot(kernels=(Kernel(name="nn_average_pool"),), struct="nn_pool_t", rows=pool_window, sums=_sums),
+    aot=Aot(
+        kernels=(Kernel(name="nn_average_pool", by_row=True),),
+        struct="nn_pool_t",
+        rows=pool_window,
+        sums=_sums,
+    ),
 )
 
 MAX_POOL_2D = Operator(
@@ -76,5 +81,5 @@ MAX_POOL_2D = Operator(
         op_data=_OP_DATA,
         temporaries=(0, OUTPUT),
     ),
-    aot=Aot(kernels=(Kernel(name="nn_max_pool"),), struct="nn_pool_t", rows=pool_window),
+    aot=Aot(kernels=(Kernel(name="nn_max_pool", by_row=True),), struct="nn_pool_t", rows=pool_window),
 )

@@ -123,11 +123,14 @@ class Kernel:
     """One C function of engine ``aot``, in ``firmware_templates/aot/nn/NAME.c``.
 
     ``four_channels`` says that it uses ``nn_four.h``; ``takes_scratch`` that it has a scratch argument.
+    With ``by_row`` there is a function ``NAME_row`` that makes one row from a ring of rows; elsewhere a
+    row is an image of one row.
     """
 
     name: str
     four_channels: bool = False
     takes_scratch: bool = False
+    by_row: bool = False
 
 
 LOOKUP = Kernel(name="nn_lookup")

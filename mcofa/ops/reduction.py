@@ -35,8 +35,8 @@ def _is_over_image(graph: Graph, op: Op) -> bool:
 
 
 def _maxima(graph: Graph, op: Op) -> int | None:
-    """The output holds the largest values so far."""
-    return 0 if _is_over_image(graph, op) else None
+    """The largest values so far."""
+    return graph.tensors[op.outputs[0]].bytes if _is_over_image(graph, op) else None
 
 
 def _work(graph: Graph, op: Op) -> Mapping[str, int]:
