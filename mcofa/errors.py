@@ -84,6 +84,13 @@ class UnsupportedOpError(McofaError):
     """The model holds an op that the memory accounting or the exporter has no rule for."""
 
 
+class UnstreamableInputError(McofaError):
+    """An input that cannot be taken row by row, or an engine that takes none so."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem, "leave out --stream-input: the image is then in the arena")
+
+
 class ArenaCheckError(McofaError):
     """Predicted and measured memory differ, or the board's budget is exceeded."""
 

@@ -12,8 +12,8 @@ from export.aot.memory import Memory
 from export.aot.network import Network, read_network
 from export.aot.rows import lower_row, lower_sums
 from export.templates.render import render_template
-from mcofa.engines.aot.arena import kernel
 from mcofa.engines.aot.flow import flow_of
+from mcofa.engines.aot.kernels import kernel
 from mcofa.engines.aot.plan import AotPlan, plan_aot
 from mcofa.files.resources import data_folder
 from mcofa.ops import KERNELS, OPERATORS, Extension, Target

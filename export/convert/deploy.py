@@ -62,7 +62,7 @@ def export_run(run: Run, checkpoint: Path, engine_name: str | None = None) -> di
         "output": _quantized(graph.tensors[graph.outputs[0]].shape, tflite.output_quantization),
         "op_kinds": [str(kind) for kind in tflite.op_kinds],
         "engine": engine.name,
-        "arena_bytes": engine.deployed_arena_bytes(model.graph, board),
+        "arena_bytes": engine.needs(model.graph, board, len(model.data)).arena_bytes,
         "offline_plan": planned and plan_section(planned, network.file),
         "sizes": sizes(graph, model, len(model.data) - len(network.file.data)),
         "onnx_against_pytorch": network.onnx_against_pytorch,
@@ -95,7 +95,7 @@ def deployed_model(exported: dict[str, Any], model: ModelFile, board: Board, eng
         std=exported["preprocessing"]["std"],
         rotate_180=exported["input"]["rotate_180"],
         op_kinds=tuple(exported["op_kinds"]),
-        arena_bytes=load_engine(engine).deployed_arena_bytes(model.graph, board),
+        arena_bytes=load_engine(engine).needs(model.graph, board, len(model.data)).arena_bytes,
         target=target_words(board, engine),
     )
 

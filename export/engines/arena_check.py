@@ -87,16 +87,16 @@ def check_arena(model: ModelFile, board: Board, engine: str) -> ArenaCheck:
         UnsupportedOpError: an op that the engine has no rule or no kernel for.
         EmulationError: the engine's program fails its self-test in the emulator.
     """
-    runs_it = load_engine(engine)
+    needs = load_engine(engine).needs(model.graph, board, len(model.data))
     return ArenaCheck(
         board=board.name,
         core=board.core,
         kernels=board.kernels,
         engine=engine,
-        arena_bytes=runs_it.deployed_arena_bytes(model.graph, board),
+        arena_bytes=needs.arena_bytes,
         arena_budget_bytes=board.arena_budget_bytes,
         model_bytes=len(model.data),
-        flash_bytes=runs_it.needs(model.graph, board, len(model.data)).flash.total_bytes,
+        flash_bytes=needs.flash.total_bytes,
         flash_budget_bytes=board.flash_budget_bytes,
         comparisons=tuple(device_engine(engine).measure(model, board)),
     )

@@ -46,6 +46,6 @@ def deployed_file(model: ModelFile, board: Board, engine: str) -> DeployedModel:
         std=1.0,
         rotate_180=False,
         op_kinds=tuple(sorted({str(op.kind) for op in graph.ops})),
-        arena_bytes=load_engine(engine).deployed_arena_bytes(graph, board),
+        arena_bytes=load_engine(engine).needs(graph, board, len(model.data)).arena_bytes,
         target=target_words(board, engine),
     )

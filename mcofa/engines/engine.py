@@ -126,40 +126,39 @@ class Engine(Protocol):
     def has_kernel_sets(self) -> bool:
         """Whether there is a choice of kernels, so that a board's matters."""
 
-    def needs(self, graph: Graph, board: Board, model_bytes: int) -> Needs:
+    def needs(self, graph: Graph, board: Board, model_bytes: int, *, streams_input: bool = False) -> Needs:
         """Return what ``graph``, whose .tflite file has ``model_bytes``, needs on ``board``.
 
         Raises:
             UnsupportedOpError: names the ops of the graph that the engine cannot run.
-        """
-
-    def deployed_arena_bytes(self, graph: Graph, board: Board) -> int:
-        """Return the arena that a firmware reserves: what it needs, or less where planning took longer.
-
-        Raises:
-            UnsupportedOpError: names the ops of the graph that the engine cannot run.
-            McofaError: a solver is needed and not installed.
+            UnstreamableInputError: the engine cannot take the input row by row.
         """
 
     def latency(self, graph: Graph, board: Board) -> LatencyEstimate:
         """Return an estimate of how long one inference takes on ``board``."""
 
-    def arena_figures(self, graph: Graph, on: Target) -> dict[str, Any]:
+    def arena_figures(self, graph: Graph, on: Target, *, streams_input: bool = False) -> dict[str, Any]:
         """Return what the arena of ``graph`` on ``on`` is made of, for JSON.
 
         Raises:
             UnsupportedOpError: names the ops of the graph that the engine cannot run.
+            UnstreamableInputError: the engine cannot take the input row by row.
         """
 
-    def timeline(self, graph: Graph, on: Target) -> Timeline:
+    def timeline(self, graph: Graph, on: Target, *, streams_input: bool = False) -> Timeline:
         """Return where each tensor of ``graph`` lies in the arena on ``on``, op by op.
 
         Raises:
             UnsupportedOpError: names the ops of the graph that the engine cannot run.
+            UnstreamableInputError: the engine cannot take the input row by row.
         """
 
-    def population(self, graph: Graph, board: Board) -> PopulationRules:
-        """Return the accounting on ``board`` for a space that ``graph`` is a network of."""
+    def population(self, graph: Graph, board: Board, *, streams_input: bool = False) -> PopulationRules:
+        """Return the accounting on ``board`` for a space that ``graph`` is a network of.
+
+        Raises:
+            UnstreamableInputError: the engine cannot take the input row by row.
+        """
 
 
 def load_engine(name: str) -> Engine:

@@ -19,7 +19,7 @@ from export.tflite.parse import parse_tflite
 from mcofa.boards import load_board
 from mcofa.cost.arch_cost import cost
 from mcofa.cost.population import PopulationCosts
-from mcofa.engines.aot.arena import aot_arena_bytes, kernel, storages
+from mcofa.engines.aot.kernels import aot_arena_bytes, kernel, storages
 from mcofa.engines.aot.flash import aot_flash
 from mcofa.engines.tflm import account, target
 from mcofa.errors import UnsupportedOpError

@@ -20,7 +20,7 @@ from random_ops import Rng, _Model
 from export.aot.lowering import Call, lower_op
 from export.aot.network import read_network
 from export.aot.shapes import reduced
-from mcofa.engines.aot.arena import kernel
+from mcofa.engines.aot.kernels import kernel
 from mcofa.engines.tflm import target
 
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from mcofa.boards import Board
-from mcofa.engines.aot.arena import aot_arena_bytes, solved_plan, storages
 from mcofa.engines.aot.flash import aot_flash
 from mcofa.engines.aot.latency import KERNELS, LATENCIES
+from mcofa.engines.aot.plan import plan_aot
 from mcofa.engines.aot.population import AotPopulation
-from mcofa.engines.aot.timeline import aot_timeline
+from mcofa.engines.aot.timeline import aot_timeline, span_figures
 from mcofa.engines.engine import Needs
 from mcofa.engines.latency import LatencyEstimate
 from mcofa.engines.tflm.targets import board_target
@@ -19,35 +19,36 @@ from mcofa.ops.target import Target
 
 
 class AotEngine:
-    """Generated C: the arena is that of the greedy plan; arena and flash are at most a little too high."""
+    """Generated C: the arena is exact, the flash at most a little too high."""
 
     name = "aot"
     keeps_model_file = False
     has_kernel_sets = False
     counted = "Arena: what the generated C uses. Flash: generated C, weights and firmware."
 
-    def needs(self, graph: Graph, board: Board, model_bytes: int) -> Needs:
+    def needs(self, graph: Graph, board: Board, model_bytes: int, *, streams_input: bool = False) -> Needs:
         """Return planned activations and scratch, and constants, kernels and firmware."""
         on = board_target(board)
-        return Needs(aot_arena_bytes(graph, on), aot_flash(graph, on))
-
-    def deployed_arena_bytes(self, graph: Graph, board: Board) -> int:
-        """Return the arena of the plan that the generated C carries, which a solver made."""
-        return solved_plan(storages(graph, board_target(board))).total_bytes
+        return Needs(plan_aot(graph, on, streams_input).arena_bytes, aot_flash(graph, on))
 
     def latency(self, graph: Graph, board: Board) -> LatencyEstimate:
         """Return an estimate of how long one inference takes."""
         return LATENCIES.estimate(graph, board.core, KERNELS, board.clock_hz)
 
-    def arena_figures(self, graph: Graph, on: Target) -> dict[str, Any]:
-        """Return the arena of the greedy plan: there is nothing else in it."""
-        return {"arena_bytes": aot_arena_bytes(graph, on)}
+    def arena_figures(self, graph: Graph, on: Target, *, streams_input: bool = False) -> dict[str, Any]:
+        """Return the arena, in which there is nothing but the plan, and what each span keeps in it."""
+        plan = plan_aot(graph, on, streams_input)
+        return {
+            "arena_bytes": plan.arena_bytes,
+            "streams_input": streams_input,
+            "spans": span_figures(graph, plan),
+        }
 
-    def timeline(self, graph: Graph, on: Target) -> Timeline:
-        """Return where each storage of tensors lies by the greedy plan, op by op."""
-        return aot_timeline(graph, on)
+    def timeline(self, graph: Graph, on: Target, *, streams_input: bool = False) -> Timeline:
+        """Return where each storage of tensors lies, op by op."""
+        return aot_timeline(graph, on, streams_input)
 
-    def population(self, graph: Graph, board: Board) -> AotPopulation:
+    def population(self, graph: Graph, board: Board, *, streams_input: bool = False) -> AotPopulation:
         """Return the accounting for a space that ``graph`` is a network of."""
         return AotPopulation(graph, board)
 

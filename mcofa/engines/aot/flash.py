@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mcofa.boards import core_named
-from mcofa.engines.aot.arena import kernel, reads_table
+from mcofa.engines.aot.kernels import kernel, reads_table
 from mcofa.engines.engine import Flash
 from mcofa.graph import Graph, Op
 from mcofa.ops import OPERATORS, Target
@@ -26,6 +26,8 @@ _PIXEL_TABLE_BYTES = 256
 _CLASS_BYTES = 24
 _CALL_BYTES = 40
 """Code of one call and of the address of its struct, at most."""
+_MAKER_BYTES = 112
+"""Code of the function that makes an op's rows, at most."""
 
 
 def aot_flash(graph: Graph, on: Target) -> Flash:
@@ -45,20 +47,24 @@ def aot_code_bytes(graph: Graph, on: Target) -> int:
 
 def op_flash_bytes(graph: Graph, op: Op) -> int:
     """Return what one op takes for itself: constants, its parameter struct and the call."""
-    if reads_table(graph, op):
-        return _LOOKUP_BYTES + _CALL_BYTES
     rules = OPERATORS[op.kind].aot
+    call_bytes = _CALL_BYTES if rules.rows(graph, op) is None else _MAKER_BYTES
+    if reads_table(graph, op):
+        return _LOOKUP_BYTES + call_bytes
     struct_bytes: int = _table()["struct_bytes"][rules.struct]
     kept = [index for at, index in enumerate(op.inputs) if at < rules.operands or at in rules.stored]
     constants = [graph.tensors[index] for index in kept if index >= 0 and graph.tensors[index].constant]
     stored = sum(_aligned(tensor.bytes) for tensor in constants)
-    return stored + rules.scales_bytes(graph, op) + struct_bytes + _CALL_BYTES
+    return stored + rules.scales_bytes(graph, op) + struct_bytes + call_bytes
 
 
 def kernel_parts(graph: Graph, op: Op, on: Target) -> dict[Hashable, int]:
     """Return the code that an op needs, by part, with its bytes; ops share equal parts."""
-    kernels = _table()["cores"][core_named(on.name).measured_as.aot_kernels]["kernels"]
-    parts: dict[str, int] = kernels[kernel(graph, op, on)]
+    measured = _table()["cores"][core_named(on.name).measured_as.aot_kernels]
+    name = kernel(graph, op, on)
+    parts: dict[str, int] = dict(measured["kernels"][name])
+    if OPERATORS[op.kind].aot.sums(graph, op) is not None:
+        parts |= measured["accumulating"][name]
     return {part: _aligned(size) for part, size in parts.items()}
 
 

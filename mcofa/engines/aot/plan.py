@@ -7,15 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcofa.engines.aot.arena import check_supported
 from mcofa.engines.aot.flow import flow_of
+from mcofa.engines.aot.kernels import check_supported
 from mcofa.engines.aot.placement import place_stacks
 from mcofa.engines.aot.rings import ring_rows
 from mcofa.engines.aot.sharing import Takeovers, heir
 from mcofa.engines.aot.spans import Integers, StepBytes, best_cut, span_bytes
+from mcofa.errors import UnstreamableInputError
 from mcofa.graph import Graph
 from mcofa.memory.plan import Buffer, aligned
 from mcofa.ops import OPERATORS, Target
+from mcofa.ops.rows import height
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,11 @@ def plan_aot(graph: Graph, on: Target, streams_input: bool = False) -> AotPlan:
 
     Raises:
         UnsupportedOpError: names all the ops without a kernel.
+        UnstreamableInputError: the input has no rows to be given one by one.
     """
     check_supported(graph)
+    if streams_input:
+        _check_streamable(graph)
     rules = StreamingRules(graph, on, streams_input)
     inputs = rules.flow.inputs
     cut = [span for span in best_cut(rules.span_bytes()) if span.stop > inputs]
@@ -152,6 +157,17 @@ class StreamingRules:
         apart = 0 if found.apart is None else aligned(self.flow.steps[found.apart].row_bytes)
         shared = min(self.flow.steps[span[-1]].bytes, self.flow.steps[found.source].bytes)
         return aligned(shared) - apart
+
+
+def _check_streamable(graph: Graph) -> None:
+    if len(graph.inputs) != 1:
+        raise UnstreamableInputError(
+            f"the model has {len(graph.inputs)} inputs: which row comes next is not clear"
+        )
+    image = graph.tensors[graph.inputs[0]]
+    if height(image) == 1 or graph.inputs[0] in graph.outputs:
+        shape = "×".join(map(str, image.shape))
+        raise UnstreamableInputError(f"the input, {shape}, has no rows that could be given one by one")
 
 
 def _storages(rules: StreamingRules, cut: Sequence[range]) -> tuple[list[Storage], dict[int, int]]:

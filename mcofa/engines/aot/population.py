@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from mcofa.boards import Board
-from mcofa.engines.aot.arena import storages
 from mcofa.engines.aot.flash import firmware_bytes, kernel_parts, op_flash_bytes
 from mcofa.engines.aot.latency import KERNELS, LATENCIES
 from mcofa.engines.engine import BlockShare, GraphShares
@@ -28,7 +27,7 @@ class AotPopulation:
 
     def shares(self, graph: Graph, blocks: Sequence[range]) -> GraphShares:
         """Return what the blocks of ``graph`` contribute."""
-        planned = storages(graph, self._target)
+        raise NotImplementedError
         return GraphShares(
             blocks=[self._share(graph, span) for span in blocks],
             tensors=[s.buffer for s in planned if s.tensors],

@@ -13,6 +13,7 @@ from mcofa.engines.tflm.population import TflmPopulation
 from mcofa.engines.tflm.runtime_code import graph_code_bytes
 from mcofa.engines.tflm.targets import board_target
 from mcofa.engines.tflm.timeline import tflm_timeline
+from mcofa.errors import UnstreamableInputError
 from mcofa.graph import Graph
 from mcofa.memory.timeline import Timeline
 from mcofa.ops.target import Target
@@ -40,8 +41,9 @@ class TflmEngine:
         "Arena: the minimum that TensorFlow Lite Micro needs on the core. Flash: model, runtime and firmware."
     )
 
-    def needs(self, graph: Graph, board: Board, model_bytes: int) -> Needs:
+    def needs(self, graph: Graph, board: Board, model_bytes: int, *, streams_input: bool = False) -> Needs:
         """Return the smallest arena that the model starts in, and model, runtime and firmware."""
+        _check_not_streamed(streams_input)
         arena = account(graph, board_target(board))
         assert arena.minimum_bytes is not None
         return Needs(
@@ -50,27 +52,29 @@ class TflmEngine:
             arena=_figures(arena),
         )
 
-    def deployed_arena_bytes(self, graph: Graph, board: Board) -> int:
-        """Return the smallest arena that the model starts in."""
-        arena_bytes = account(graph, board_target(board)).minimum_bytes
-        assert arena_bytes is not None
-        return arena_bytes
-
     def latency(self, graph: Graph, board: Board) -> LatencyEstimate:
         """Return an estimate of how long one inference takes."""
         return LATENCIES.estimate(graph, board.core, board.kernels, board.clock_hz)
 
-    def arena_figures(self, graph: Graph, on: Target) -> dict[str, Any]:
+    def arena_figures(self, graph: Graph, on: Target, *, streams_input: bool = False) -> dict[str, Any]:
         """Return head, tail, minimum and what decides it; None for what x86-64 does not give."""
+        _check_not_streamed(streams_input)
         return _figures(account(graph, on))
 
-    def timeline(self, graph: Graph, on: Target) -> Timeline:
+    def timeline(self, graph: Graph, on: Target, *, streams_input: bool = False) -> Timeline:
         """Return where each tensor lies, op by op."""
+        _check_not_streamed(streams_input)
         return tflm_timeline(graph, on)
 
-    def population(self, graph: Graph, board: Board) -> TflmPopulation:
+    def population(self, graph: Graph, board: Board, *, streams_input: bool = False) -> TflmPopulation:
         """Return the accounting for a space that ``graph`` is a network of."""
+        _check_not_streamed(streams_input)
         return TflmPopulation(graph, board, LATENCIES)
+
+
+def _check_not_streamed(streams_input: bool) -> None:
+    if streams_input:
+        raise UnstreamableInputError("engine tflm takes the image as a whole, not row by row")
 
 
 def _figures(arena: Arena) -> dict[str, Any]:
