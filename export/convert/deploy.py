@@ -76,7 +76,9 @@ def export_run(run: Run, checkpoint: Path, engine_name: str | None = None) -> di
     return section
 
 
-def deployed_model(exported: dict[str, Any], model: ModelFile, board: Board, engine: str) -> DeployedModel:
+def deployed_model(
+    exported: dict[str, Any], model: ModelFile, board: Board, engine: str, streams_input: bool = False
+) -> DeployedModel:
     """Return what a firmware with ``engine`` must know, with the arena that it needs on ``board``.
 
     ``exported`` is the manifest's export section of ``model``.
@@ -95,8 +97,11 @@ def deployed_model(exported: dict[str, Any], model: ModelFile, board: Board, eng
         std=exported["preprocessing"]["std"],
         rotate_180=exported["input"]["rotate_180"],
         op_kinds=tuple(exported["op_kinds"]),
-        arena_bytes=load_engine(engine).needs(model.graph, board, len(model.data)).arena_bytes,
+        arena_bytes=load_engine(engine)
+        .needs(model.graph, board, len(model.data), streams_input=streams_input)
+        .arena_bytes,
         target=target_words(board, engine),
+        streams_input=streams_input,
     )
 
 

@@ -20,7 +20,7 @@ class DeployedModel:
     standard deviation serve every channel); with ``rotate_180`` the image is fed
     rotated by 180 degrees. ``op_kinds`` are TFLite builtin names, sorted and unique.
     ``arena_bytes`` is the arena to reserve on ``target``, which names board, core, kernels and engine:
-    each of them changes it.
+    each of them changes it. With ``streams_input`` the program is given the image row by row.
 
     Raises:
         McofaError: a value that the C compiler or the firmware could not use.
@@ -41,6 +41,7 @@ class DeployedModel:
     op_kinds: tuple[str, ...]
     arena_bytes: int
     target: str
+    streams_input: bool = False
 
     @property
     def data(self) -> bytes:

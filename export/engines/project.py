@@ -38,6 +38,7 @@ class FirmwareProject:
         return {
             "board": self.board.name,
             "engine": self.engine.name,
+            "streams_input": self.engine.model.streams_input,
             "folder": str(self.folder),
             "arena_bytes": self.engine.model.arena_bytes,
             "test_images": self.test_images,
@@ -74,7 +75,9 @@ class FirmwareProject:
         return emulate(self.folder, self.board)
 
 
-def project_of_run(run: Run, board: Board, engine: str, folder: Path | None = None) -> FirmwareProject:
+def project_of_run(
+    run: Run, board: Board, engine: str, folder: Path | None = None, *, streams_input: bool = False
+) -> FirmwareProject:
     """Write a project with the network that ``run`` exported, by default into the run.
 
     Warns where the run's data set is not at hand, so that the test images are random.
@@ -83,11 +86,12 @@ def project_of_run(run: Run, board: Board, engine: str, folder: Path | None = No
         RunError: the run holds no export.
         BudgetError: the network does not fit the board.
         UnsupportedOpError: the engine has no kernel for an op.
+        UnstreamableInputError: the engine cannot take the input row by row.
         DiskWriteError: the project could not be written.
     """
     exported = run.section("export")
     file = ModelFile(run.read(run.export.tflite))
-    model = deployed_model(exported, file, board, engine)
+    model = deployed_model(exported, file, board, engine, streams_input)
     return _write(
         model,
         board,
@@ -97,16 +101,19 @@ def project_of_run(run: Run, board: Board, engine: str, folder: Path | None = No
     )
 
 
-def project_of_file(file: ModelFile, board: Board, engine: str, folder: Path) -> FirmwareProject:
+def project_of_file(
+    file: ModelFile, board: Board, engine: str, folder: Path, *, streams_input: bool = False
+) -> FirmwareProject:
     """Write a project with any int8 model; its test images are random.
 
     Raises:
         FileFormatError: not a .tflite file with one int8 input and one int8 output.
         BudgetError: the network does not fit the board.
         UnsupportedOpError: the engine has no kernel for an op.
+        UnstreamableInputError: the engine cannot take the input row by row.
         DiskWriteError: the project could not be written.
     """
-    return _write(deployed_file(file, board, engine), board, engine, folder, None)
+    return _write(deployed_file(file, board, engine, streams_input), board, engine, folder, None)
 
 
 def _write(

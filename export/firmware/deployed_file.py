@@ -11,7 +11,7 @@ from mcofa.errors import FileFormatError
 from mcofa.graph import DType
 
 
-def deployed_file(model: ModelFile, board: Board, engine: str) -> DeployedModel:
+def deployed_file(model: ModelFile, board: Board, engine: str, streams_input: bool = False) -> DeployedModel:
     """Return what a firmware with ``engine`` must know of ``model``.
 
     Classes are named by their numbers, pixels are taken as pixel / 255.
@@ -19,6 +19,7 @@ def deployed_file(model: ModelFile, board: Board, engine: str) -> DeployedModel:
     Raises:
         FileFormatError: not a .tflite file with one int8 input and one int8 output.
         UnsupportedOpError: an op that the engine cannot run.
+        UnstreamableInputError: the engine cannot take the input row by row.
     """
     graph = model.graph
     ends = [graph.tensors[index] for index in (*graph.inputs, *graph.outputs)]
@@ -46,6 +47,9 @@ def deployed_file(model: ModelFile, board: Board, engine: str) -> DeployedModel:
         std=1.0,
         rotate_180=False,
         op_kinds=tuple(sorted({str(op.kind) for op in graph.ops})),
-        arena_bytes=load_engine(engine).needs(graph, board, len(model.data)).arena_bytes,
+        arena_bytes=load_engine(engine)
+        .needs(graph, board, len(model.data), streams_input=streams_input)
+        .arena_bytes,
         target=target_words(board, engine),
+        streams_input=streams_input,
     )

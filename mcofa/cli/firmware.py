@@ -10,7 +10,7 @@ import click
 from mcofa.cli.options import json_option, names_file, open_run, with_kernels
 from mcofa.cli.output import in_bytes, print_json, read_bytes
 from mcofa.cli.run_board import board_of_file, board_of_run, board_option
-from mcofa.cli.run_engine import engine_of, engine_option
+from mcofa.cli.run_engine import engine_of, engine_option, stream_option
 
 if TYPE_CHECKING:
     from export.engines.project import FirmwareProject
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--kernels", type=click.Choice(["reference", "cmsis-nn"]), help="Default: what the board's profile says."
 )
+@stream_option
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Project folder; default RUN/firmware/BOARD-ENGINE."
 )
@@ -37,6 +38,7 @@ def firmware(
     board_name: str | None,
     engine_name: str | None,
     kernels: Kernels | None,
+    streams_input: bool,
     out: Path | None,
     built: bool,
     emulated: bool,
@@ -65,11 +67,12 @@ def firmware(
     from export.tflite.model_file import ModelFile
 
     if run is not None:
-        project = project_of_run(run, board, engine, out)
+        project = project_of_run(run, board, engine, out, streams_input=streams_input)
     else:
         assert subject is not None
         assert out is not None
-        project = project_of_file(ModelFile(read_bytes(subject), str(subject)), board, engine, out)
+        file = ModelFile(read_bytes(subject), str(subject))
+        project = project_of_file(file, board, engine, out, streams_input=streams_input)
     section = project.to_json()
     if not as_json:
         _show_project(project)

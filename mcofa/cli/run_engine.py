@@ -18,6 +18,13 @@ engine_option = click.option(
     help=f"What runs the network.  [default: what the run was searched for; {DEFAULT_ENGINE} for a file]",
 )
 
+stream_option = click.option(
+    "--stream-input",
+    "streams_input",
+    is_flag=True,
+    help="The image arrives row by row and is never in the arena as a whole (engine aot).",
+)
+
 
 def engine_of(run: Run | None, name: str | None) -> str:
     """Return the engine asked for, or the run's own; say so where they differ."""

@@ -24,7 +24,7 @@ def aot_part(board: Board, model: DeployedModel) -> EnginePart:
         FileFormatError: ``model.data`` is not a .tflite file.
     """
     on = board_target(board)
-    generated = generate(model.data, model.name, on)
+    generated = generate(model.data, model.name, on, model.streams_input)
     model = dataclasses.replace(model, arena_bytes=generated.arena_bytes)
     values: dict[str, object] = {"model": model, "optimization": OPTIMIZATION}
     return EnginePart(
