@@ -34,6 +34,7 @@ from export.tflite.model_file import ModelFile
 from export.tflite.parse import parse_tflite
 from mcofa.boards import Family, board_names, core_named, core_names, families, load_board
 from mcofa.engines.aot import flash as aot_flash
+from mcofa.engines.aot.plan import plan_aot
 from mcofa.engines.tflm.targets import board_target
 from mcofa.errors import BudgetError
 from mcofa.files.atomic import write_atomic
@@ -85,6 +86,11 @@ def core_kernels(core: str) -> dict[str, Any]:
     """Return the parts of each kernel, with their bytes; kernels may share parts."""
     return {
         "kernels": {kernel: kernel_parts(kernel, (kernel,), core) for kernel in sorted(KERNELS)},
+        "by_row": {
+            name: kernel_parts(name, (f"{name}_row",), core)
+            for name, kernel in sorted(KERNELS.items())
+            if kernel.by_row
+        },
         "accumulating": {kernel: kernel_parts(kernel, used, core) for kernel, used in ACCUMULATING.items()},
     }
 
@@ -171,7 +177,8 @@ def firmware_bytes(model: bytes) -> dict[str, int]:
             project = Path(folder) / "project"
             render_firmware(board, engine, device_images(engine, board), project)
             rest = build(project).flash_bytes - object_bytes(project / "build" / "aot" / "network.c.o")
-        rest -= aot_flash.aot_code_bytes(graph, on) + aot_flash.firmware_bytes(graph, on)
+        needed = aot_flash.aot_flash(graph, on, plan_aot(graph, on))
+        rest -= needed.code_bytes + needed.firmware_bytes
         print(f"{name}: {rest:,} B besides the network", file=sys.stderr)
         largest[board.core] = max(largest[board.core], rest)
     return {

@@ -108,7 +108,7 @@ class GeneratedC:
             dtype = self.graph.tensors[self.graph.ops[op].outputs[0]].dtype.value
             written[op] = np.frombuffer(ctypes.string_at(trace + self.first[op], size), dtype)
         output = self._read(self._library.arena_at(self.offsets["OUTPUT"]), self.graph.outputs[0])
-        guard = ctypes.string_at(self._library.arena_at(self.generated.arena_bytes), 16)
+        guard = ctypes.string_at(self._library.arena_at(self.generated.plan.arena_bytes), 16)
         assert set(guard) == {GUARD}, "written behind the arena"
         return written, output
 

@@ -27,9 +27,9 @@ class GeneratedNetwork:
     equal constants, which are stored once.
     """
 
+    plan: AotPlan
     files: Mapping[str, bytes]
     kernels: tuple[str, ...]
-    arena_bytes: int
     shared_bytes: int
 
 
@@ -93,7 +93,7 @@ def generate(data: bytes, name: str, on: Target, streams_input: bool = False) ->
     used = tuple(sorted(writer.kernels))
     files = {f"network.{ending}": render_template(f"aot/network.{ending}.jinja", **values) for ending in "hc"}
     shared_bytes = writer.constants.shared_bytes
-    return GeneratedNetwork({**files, **kernel_sources(used)}, used, plan.arena_bytes, shared_bytes)
+    return GeneratedNetwork(plan, {**files, **kernel_sources(used)}, used, shared_bytes)
 
 
 def kernel_sources(kernels: tuple[str, ...]) -> dict[str, bytes]:

@@ -12,7 +12,7 @@ from test_cli import mcofa, refused
 from tiny_models import ModelBuilder, small_network
 
 from export.tflite.parse import parse_tflite
-from mcofa.engines.aot.arena import aot_arena_bytes
+from mcofa.engines.aot.plan import plan_aot
 from mcofa.engines.tflm import account, default_kernels, kernel_sets, target, target_names
 
 SETS = [("x86-64", "reference")]
@@ -67,7 +67,7 @@ def test_generated_code_has_no_tail(model: Path, core: str) -> None:
     found = arena_json(model, "--target", core, "--engine", "aot")
     on = target(core, default_kernels(core))
     assert (found["engine"], found["target"], found["kernels"]) == ("aot", core, on.kernels)
-    assert found["arena_bytes"] == aot_arena_bytes(parse_tflite(small_network(), "small"), on)
+    assert found["arena_bytes"] == plan_aot(parse_tflite(small_network(), "small"), on).arena_bytes
     done = mcofa("arena", model, "--target", core, "--engine", "aot", cwd=model.parent)
     assert f"{found['arena_bytes']:,} B" in done.stdout
     assert "tail" not in done.stdout

@@ -25,15 +25,15 @@ def aot_part(board: Board, model: DeployedModel) -> EnginePart:
     """
     on = board_target(board)
     generated = generate(model.data, model.name, on, model.streams_input)
-    model = dataclasses.replace(model, arena_bytes=generated.arena_bytes)
+    model = dataclasses.replace(model, arena_bytes=generated.plan.arena_bytes)
     values: dict[str, object] = {"model": model, "optimization": OPTIMIZATION}
     return EnginePart(
         name="aot",
         model=model,
-        arena_used_bytes=generated.arena_bytes,
+        arena_used_bytes=generated.plan.arena_bytes,
         # Buffers are aligned, and what lies between two of them stays untouched.
         fills_arena=False,
-        flash_bytes=aot_flash(model.file.graph, on).total_bytes - generated.shared_bytes,
+        flash_bytes=aot_flash(model.file.graph, on, generated.plan).total_bytes - generated.shared_bytes,
         flash_basis="constants of every op, code as measured with arm-none-eabi-gcc 12.2.1",
         files={
             "engine.mk": render_template("aot/engine.mk.jinja", **values),

@@ -9,46 +9,79 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
 from mcofa.boards import core_named
 from mcofa.engines.aot.kernels import kernel, reads_table
+from mcofa.engines.aot.plan import AotPlan
 from mcofa.engines.engine import Flash
 from mcofa.graph import Graph, Op
-from mcofa.ops import OPERATORS, Target
+from mcofa.ops import KERNELS, OPERATORS, Target
+from mcofa.ops.rows import SAME_ROW
 
 CONSTANTS_FILE = Path(__file__).with_name("aot_constants.json")
 _WORD_BYTES = 4
 _LOOKUP_BYTES = 256
 _PIXEL_TABLE_BYTES = 256
 _CLASS_BYTES = 24
-_CALL_BYTES = 40
+_ROW = "_row"
+_CALL_BYTES = 24
 """Code of one call and of the address of its struct, at most."""
-_MAKER_BYTES = 112
-"""Code of the function that makes an op's rows, at most."""
+_MAKER_BYTES = 80
+_WINDOWED_MAKER_BYTES = 112
+"""Code of the function that makes an op's rows, at most: of one that reads a row, of one that reads more."""
 
 
-def aot_flash(graph: Graph, on: Target) -> Flash:
-    """Return the flash of a whole program that runs ``graph`` on the core of ``on``, test images apart."""
+def aot_flash(graph: Graph, on: Target, plan: AotPlan | None = None) -> Flash:
+    """Return the flash of a whole program that runs ``graph`` on the core of ``on``, test images apart.
+
+    Without ``plan`` every op may run row by row or not, which takes more code.
+    """
+    runs = [Runs.EITHER] * len(graph.ops) if plan is None else _as_planned(plan)
+    parts: dict[Hashable, int] = {}
+    for op, how in zip(graph.ops, runs, strict=True):
+        parts |= kernel_parts(graph, op, on, how)
     return Flash(
-        data_bytes=sum(op_flash_bytes(graph, op) for op in graph.ops),
-        code_bytes=aot_code_bytes(graph, on),
+        data_bytes=sum(op_flash_bytes(graph, op, how) for op, how in zip(graph.ops, runs, strict=True)),
+        code_bytes=sum(size for part, size in parts.items() if not _is_within(part, parts)),
         firmware_bytes=firmware_bytes(graph, on),
     )
 
 
-def aot_code_bytes(graph: Graph, on: Target) -> int:
-    """Return the code of all the kernels that ``graph`` needs on the core of ``on``."""
-    parts = {part: size for op in graph.ops for part, size in kernel_parts(graph, op, on).items()}
-    return sum(parts.values())
+def _is_within(part: Hashable, parts: Mapping[Hashable, int]) -> bool:
+    """Whether a kernel for rows is part of one for whole tensors."""
+    return str(part).endswith(_ROW) and str(part).removesuffix(_ROW) in parts
 
 
-def op_flash_bytes(graph: Graph, op: Op) -> int:
-    """Return what one op takes for itself: constants, its parameter struct and the call."""
+class Runs(Enum):
+    """How an op runs, as far as that is known."""
+
+    WHOLE = auto()
+    BY_ROWS = auto()
+    INTO_SUMS = auto()
+    EITHER = auto()
+
+
+def _as_planned(plan: AotPlan) -> list[Runs]:
+    sums = {storage.sums_of for storage in plan.storages}
+    return [
+        Runs.INTO_SUMS
+        if op in sums
+        else Runs.BY_ROWS
+        if len(ops) > 1 or (plan.streams_input and not op)
+        else Runs.WHOLE
+        for ops in plan.spans
+        for op in ops
+    ]
+
+
+def op_flash_bytes(graph: Graph, op: Op, how: Runs = Runs.EITHER) -> int:
+    """Return what one op takes for itself: constants, its parameter struct, and the call or the maker."""
     rules = OPERATORS[op.kind].aot
-    call_bytes = _CALL_BYTES if rules.rows(graph, op) is None else _MAKER_BYTES
+    call_bytes = _CALL_BYTES if how is Runs.WHOLE else _maker_bytes(graph, op)
     if reads_table(graph, op):
         return _LOOKUP_BYTES + call_bytes
     struct_bytes: int = _table()["struct_bytes"][rules.struct]
@@ -58,13 +91,27 @@ def op_flash_bytes(graph: Graph, op: Op) -> int:
     return stored + rules.scales_bytes(graph, op) + struct_bytes + call_bytes
 
 
-def kernel_parts(graph: Graph, op: Op, on: Target) -> dict[Hashable, int]:
+def _maker_bytes(graph: Graph, op: Op) -> int:
+    rules = OPERATORS[op.kind].aot
+    window = rules.rows(graph, op)
+    if window is None and rules.sums(graph, op) is None:
+        return _CALL_BYTES
+    read = [index for index in op.inputs if index >= 0 and not graph.tensors[index].constant]
+    one_row = window == SAME_ROW and len(read) == 1
+    return _MAKER_BYTES if one_row else _WINDOWED_MAKER_BYTES
+
+
+def kernel_parts(graph: Graph, op: Op, on: Target, how: Runs = Runs.EITHER) -> dict[Hashable, int]:
     """Return the code that an op needs, by part, with its bytes; ops share equal parts."""
     measured = _table()["cores"][core_named(on.name).measured_as.aot_kernels]
     name = kernel(graph, op, on)
-    parts: dict[str, int] = dict(measured["kernels"][name])
-    if OPERATORS[op.kind].aot.sums(graph, op) is not None:
+    parts: dict[str, int] = {}
+    if how in (Runs.INTO_SUMS, Runs.EITHER) and OPERATORS[op.kind].aot.sums(graph, op) is not None:
         parts |= measured["accumulating"][name]
+    if how is Runs.BY_ROWS and KERNELS[name].by_row and OPERATORS[op.kind].aot.rows(graph, op) is not None:
+        parts |= measured["by_row"][name]
+    elif how is not Runs.INTO_SUMS:
+        parts |= measured["kernels"][name]
     return {part: _aligned(size) for part, size in parts.items()}
 
 

@@ -65,21 +65,18 @@ class KeepAll:
     has_kernel_sets = False
     counted = "Arena: each tensor. Flash: model and a little more."
 
-    def needs(self, graph: Graph, board: Board, model_bytes: int) -> Needs:
+    def needs(self, graph: Graph, board: Board, model_bytes: int, *, streams_input: bool = False) -> Needs:
         arena_bytes = sum(aligned(buffer.bytes) for _, buffer in _stored(graph))
         return Needs(arena_bytes, Flash(model_bytes, 0, _INTERPRETER_BYTES))
-
-    def deployed_arena_bytes(self, graph: Graph, board: Board) -> int:
-        return self.needs(graph, board, 0).arena_bytes
 
     def latency(self, graph: Graph, board: Board) -> LatencyEstimate:
         instructions = _instructions(graph, range(len(graph.ops)))
         return LatencyEstimate(instructions, 1_000 * instructions / board.clock_hz, relative_error=1.0)
 
-    def arena_figures(self, graph: Graph, on: Target) -> dict[str, int]:
+    def arena_figures(self, graph: Graph, on: Target, *, streams_input: bool = False) -> dict[str, int]:
         return {"arena_bytes": sum(aligned(buffer.bytes) for _, buffer in _stored(graph))}
 
-    def timeline(self, graph: Graph, on: Target) -> Timeline:
+    def timeline(self, graph: Graph, on: Target, *, streams_input: bool = False) -> Timeline:
         stored = _stored(graph)
         buffers = [buffer for _, buffer in stored]
         sizes = [aligned(buffer.bytes) for buffer in buffers]
@@ -89,7 +86,7 @@ class KeepAll:
         total_bytes = plan.total_bytes
         return Timeline(f"{on.name}, keepall", rows, placed, total_bytes, peak(buffers), total_bytes)
 
-    def population(self, graph: Graph, board: Board) -> _Population:
+    def population(self, graph: Graph, board: Board, *, streams_input: bool = False) -> _Population:
         return _Population(graph)
 
 
