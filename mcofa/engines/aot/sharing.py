@@ -133,6 +133,7 @@ def _have_equal_rows(flow: Flow, one: int, other: int) -> bool:
 
 def _needed(window: RowWindow | None, rows: int, made: Counts) -> Counts:
     """How many of a tensor's rows there must be to make so many rows of what reads it with ``window``."""
-    if window is None:
-        return np.full_like(made, rows)
-    return np.clip((made - 1) * window.stride - window.above + window.rows, 0, rows)
+    needed: int | Counts = rows
+    if window is not None:
+        needed = np.clip((made - 1) * window.stride - window.above + window.rows, 0, rows)
+    return np.where(made > 0, needed, 0)
