@@ -3,9 +3,9 @@
 In a search space every block contributes to the arena and the model file on its
 own, whatever its neighbours are, so tables with one row per (resolution, stage,
 block, kernel size, expand ratio), filled from a few graphs, hold everything. The
-results equal ``mcofa.cost.arch_cost.cost``. There are two arenas: a lower bound, which takes
-for the head the most bytes that are live at one step and is met whenever TFLM's plan
-is optimal, and the exact one, which makes TFLM's plan and takes ten times as long.
+results equal ``mcofa.cost.arch_cost.cost``. There are two arenas: a lower bound, which is a
+maximum of one number a block, and the exact one, which makes the engine's plan and takes ten
+times as long.
 """
 
 from __future__ import annotations
@@ -22,12 +22,10 @@ import numpy.typing as npt
 
 from mcofa.boards import Board
 from mcofa.cost.arch_cost import op_macs
-from mcofa.engines.engine import DEFAULT_ENGINE, GraphShares, load_engine
+from mcofa.engines.engine import DEFAULT_ENGINE, BlockShare, load_engine
 from mcofa.engines.tflm.model_file import file_bytes, op_bytes
 from mcofa.graph import Graph
 from mcofa.lowering import lower_with_blocks
-from mcofa.memory.plan import Buffer, aligned
-from mcofa.memory.population import BlockBuffers, PopulationPlanner, block_buffers
 from mcofa.space.search_space import Genomes, SearchSpace
 from mcofa.space.topology import HEAD, STEM, Part
 
@@ -55,10 +53,10 @@ class PopulationCost:
 class _Block(NamedTuple):
     """What blocks contribute with any engine: numbers for one block, arrays for many.
 
-    ``live_bytes``: planned bytes live at the fullest step.
+    ``least_bytes``: what a plan of any network with the block takes at least.
     """
 
-    live_bytes: Any
+    least_bytes: Any
     file_operator_bytes: Any
     file_tensor_bytes: Any
     file_buffer_bytes: Any
@@ -96,7 +94,9 @@ class _SharedBytes:
 class PopulationCosts:
     """Evaluates populations of one search space on one board (a 32-bit Arm target) with one engine."""
 
-    def __init__(self, space: SearchSpace, board: Board, engine: str = DEFAULT_ENGINE) -> None:
+    def __init__(
+        self, space: SearchSpace, board: Board, engine: str = DEFAULT_ENGINE, streams_input: bool = False
+    ) -> None:
         self._space = space
         self._board = board
         self._elastic_rows = np.zeros(
@@ -108,10 +108,10 @@ class PopulationCosts:
         )
         self._fixed_rows = {key: np.zeros(len(space.resolutions), np.intp) for key in (STEM, HEAD)}
         any_graph, _ = lower_with_blocks(space.uncoupled(), space.smallest())
-        self._rules = load_engine(engine).population(any_graph, board)
+        self._rules = load_engine(engine).population(any_graph, board, streams_input=streams_input)
         # Row 0 stands for the blocks that an arch does not have.
         contributions: list[Sequence[float]] = [()]
-        buffers = [block_buffers([], [], None)]
+        planned = []
         in_file: list[Mapping[Hashable, int]] = [{}]
         in_code: list[Mapping[Hashable, int]] = [{}]
         for (r, resolution), (k, kernel), (e, expand) in itertools.product(
@@ -120,20 +120,20 @@ class PopulationCosts:
             arch = space.uniform(resolution, space.max_depth, kernel, expand)
             graph, blocks = lower_with_blocks(space.uncoupled(), arch)
             own = self._rules.shares(graph, list(blocks.values()))
-            buffers += _block_buffers(own.tensors, own.scratch, blocks)
             for key, contribution, shared, block in zip(
-                blocks, *_contributions(graph, blocks, own), own.blocks, strict=True
+                blocks, *_contributions(graph, blocks, own), own, strict=True
             ):
                 if key in self._fixed_rows:
                     self._fixed_rows[key][r] = len(contributions)
                 else:
                     self._elastic_rows[r, *key, k, e] = len(contributions)
                 contributions.append((*contribution, *block.amounts))
+                planned.append(block.planned)
                 in_file.append(shared)
                 in_code.append(block.code)
         contributions[0] = [0] * len(contributions[1])
         self._contributions = np.array(contributions, np.int64)
-        self._planner = PopulationPlanner(buffers)
+        self._planner = self._rules.planner(planned)
         self._shared_in_file, self._shared_in_code = _SharedBytes(in_file), _SharedBytes(in_code)
         self._add_floors()
 
@@ -188,7 +188,7 @@ class PopulationCosts:
             sums.file_buffer_bytes,
         )
         return PopulationCost(
-            arena_bytes=self._arena_bytes(blocks.live_bytes.max(1), amounts, total),
+            arena_bytes=self._arena_bytes(blocks.least_bytes.max(1), amounts, total),
             model_bytes=model_bytes,
             flash_bytes=self._rules.flash_bytes(
                 total[:, _OWN:], model_bytes, self._shared_in_code.sums(rows)
@@ -210,41 +210,21 @@ def _chunks(genomes: Genomes) -> list[Genomes]:
     return [genomes[i : i + _CHUNK_ARCHS] for i in range(0, max(len(genomes), 1), _CHUNK_ARCHS)]
 
 
-def _block_buffers(
-    tensors: Sequence[Buffer], scratch: Sequence[Buffer], blocks: dict[Part, range]
-) -> list[BlockBuffers]:
-    """The planned buffers of each block, in the order of ``blocks``, which is that of the network."""
-    found = []
-    block_input = None
-    for span in blocks.values():
-        # Op i is step i + 1, and the graph's input, there from step 0, belongs to the stem.
-        steps = range(span.start + (span.start > 0), span.stop + 1)
-        own_tensors = [tensor for tensor in tensors if tensor.first_step in steps]
-        own_scratch = [buffer for buffer in scratch if buffer.first_step in steps]
-        found.append(block_buffers(own_tensors, own_scratch, block_input))
-        block_input = own_tensors[-1]
-    return found
-
-
 def _contributions(
-    graph: Graph, blocks: dict[Part, range], own: GraphShares
+    graph: Graph, blocks: dict[Part, range], own: Sequence[BlockShare]
 ) -> tuple[list[_Block], list[dict[Hashable, int]]]:
     """What each block contributes, and what its ops share with others in the model file."""
     file_ops = op_bytes(graph)
-    live = np.zeros(len(graph.ops) + 2, np.int64)
-    for buffer in (*own.tensors, *own.scratch):
-        live[buffer.first_step : buffer.last_step + 1] += aligned(buffer.bytes)
     contributed = [
         _Block(
-            # Op i is step i + 1, and the graph's input belongs to the stem.
-            live_bytes=live[span.start + 1 : span.stop + 1].max(),
+            least_bytes=block.least_bytes,
             file_operator_bytes=sum(file_ops[i].operator_bytes for i in span),
             file_tensor_bytes=sum(file_ops[i].tensor_bytes for i in span),
             file_buffer_bytes=sum(file_ops[i].buffer_bytes for i in span),
             macs=sum(op_macs(graph, graph.ops[i]) for i in span),
             instructions=block.instructions,
         )
-        for span, block in zip(blocks.values(), own.blocks, strict=True)
+        for span, block in zip(blocks.values(), own, strict=True)
     ]
     shared = [
         {key: size for i in span for key, size in file_ops[i].shared.items()} for span in blocks.values()

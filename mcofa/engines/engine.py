@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from mcofa.boards import Board
     from mcofa.engines.latency import LatencyEstimate
     from mcofa.graph import Graph
-    from mcofa.memory.plan import Buffer
     from mcofa.memory.timeline import Timeline
     from mcofa.ops.target import Target
 
@@ -71,21 +70,25 @@ class BlockShare:
     """What one block of consecutive ops contributes to the networks that have it.
 
     ``amounts`` are the engine's own and add up over the blocks of a network; ``code`` holds parts of
-    code with their bytes, which ops share; ``instructions`` are estimated.
+    code with their bytes, which ops share; ``instructions`` are estimated. A plan of any network with the
+    block takes ``least_bytes`` or more; ``planned`` is what the engine's ``HeadPlanner`` must know of it.
     """
 
     amounts: Sequence[int]
     code: Mapping[Hashable, int]
     instructions: float
+    least_bytes: int
+    planned: Any
 
 
-@dataclass(frozen=True, slots=True)
-class GraphShares:
-    """What the blocks of a graph contribute, and the planned buffers: those of tensors, then scratch."""
+class HeadPlanner(Protocol):
+    """Plans activations and scratch of many networks at once."""
 
-    blocks: Sequence[BlockShare]
-    tensors: Sequence[Buffer]
-    scratch: Sequence[Buffer]
+    def head_bytes(self, blocks: npt.NDArray[np.intp]) -> Integers:
+        """Return the bytes that each network's plan takes, (archs,).
+
+        ``blocks`` are (archs, blocks of an arch) in network order; block 0 is none.
+        """
 
 
 class PopulationRules(Protocol):
@@ -94,8 +97,11 @@ class PopulationRules(Protocol):
     The networks of a space have the same first op, input and output.
     """
 
-    def shares(self, graph: Graph, blocks: Sequence[range]) -> GraphShares:
+    def shares(self, graph: Graph, blocks: Sequence[range]) -> Sequence[BlockShare]:
         """Return what the blocks of ``graph``, each a range of its ops, contribute."""
+
+    def planner(self, planned: Sequence[Any]) -> HeadPlanner:
+        """Return the planner of networks of the blocks 1, 2, …, of which this is ``planned``."""
 
     def arena_bytes(self, head_bytes: Integers, amounts: Integers, sums: Integers) -> Integers:
         """Return the arenas around planned heads, (archs,).

@@ -77,6 +77,32 @@ def block_buffers(
     )
 
 
+def greedy_blocks(
+    tensors: Sequence[Buffer], scratch: Sequence[Buffer], blocks: Sequence[range]
+) -> list[tuple[int, BlockBuffers]]:
+    """Return for each block, a range of ops in network order, the most bytes live in it, and its buffers.
+
+    ``tensors`` and ``scratch`` are those of the whole network.
+    """
+    live = np.zeros(blocks[-1].stop + 2, np.int64)
+    for buffer in (*tensors, *scratch):
+        live[buffer.first_step : buffer.last_step + 1] += aligned(buffer.bytes)
+    found = []
+    block_input = None
+    for span in blocks:
+        # Op i is step i + 1, and the graph's input, there from step 0, belongs to the first block.
+        steps = range(span.start + (span.start > 0), span.stop + 1)
+        own_tensors = [tensor for tensor in tensors if tensor.first_step in steps]
+        own_scratch = [buffer for buffer in scratch if buffer.first_step in steps]
+        most = int(live[span.start + 1 : span.stop + 1].max())
+        found.append((most, block_buffers(own_tensors, own_scratch, block_input)))
+        block_input = own_tensors[-1]
+    return found
+
+
+NO_BLOCK = block_buffers([], [], None)
+
+
 class PopulationPlanner:
     """Plans the heads of archs, each given as a sequence of blocks."""
 

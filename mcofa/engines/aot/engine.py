@@ -50,7 +50,7 @@ class AotEngine:
 
     def population(self, graph: Graph, board: Board, *, streams_input: bool = False) -> AotPopulation:
         """Return the accounting for a space that ``graph`` is a network of."""
-        return AotPopulation(graph, board)
+        return AotPopulation(graph, board, streams_input)
 
 
 ENGINE = AotEngine()

@@ -12,7 +12,7 @@ from mcofa.engines.aot.kernels import check_supported
 from mcofa.engines.aot.placement import place_stacks
 from mcofa.engines.aot.rings import ring_rows
 from mcofa.engines.aot.sharing import Takeovers, heir
-from mcofa.engines.aot.spans import Integers, StepBytes, best_cut, span_bytes
+from mcofa.engines.aot.spans import Integers, SpanBytes, StepBytes, best_cut
 from mcofa.errors import UnstreamableInputError
 from mcofa.graph import Graph
 from mcofa.memory.plan import Buffer, aligned
@@ -62,7 +62,7 @@ def plan_aot(graph: Graph, on: Target, streams_input: bool = False) -> AotPlan:
         _check_streamable(graph)
     rules = StreamingRules(graph, on, streams_input)
     inputs = rules.flow.inputs
-    cut = [span for span in best_cut(rules.span_bytes()) if span.stop > inputs]
+    cut = [span for span in best_cut(rules.span_bytes(), len(rules.flow.steps)) if span.stop > inputs]
     storages, rows = _storages(rules, cut)
     plan = place_stacks([storage.buffers for storage in storages])
     return AotPlan(
@@ -86,9 +86,9 @@ class StreamingRules:
             OPERATORS[op.kind].aot.scratch_bytes(graph, op, on) for op in graph.ops
         ]
 
-    def span_bytes(self) -> list[Integers]:
-        """Return what each span keeps, as ``spans.span_bytes`` does."""
-        return span_bytes(self.step_bytes(), self._saved)
+    def span_bytes(self) -> SpanBytes:
+        """Return what each span keeps."""
+        return SpanBytes(self.step_bytes(), self._saved)
 
     def step_bytes(self) -> StepBytes:
         """Return what each step keeps; inputs that are not streamed are spans of their own."""
@@ -147,8 +147,8 @@ class StreamingRules:
             map(aligned, self.sums(step, rows).values())
         )
 
-    def _saved(self, end: int) -> Integers:
-        return _column([self._saved_bytes(range(first, end)) for first in range(end)])
+    def _saved(self, end: int, firsts: Integers, _networks: Integers) -> Integers:
+        return np.array([self._saved_bytes(range(first, end)) for first in firsts.tolist()], np.int64)
 
     def _saved_bytes(self, span: range) -> int:
         found = self.takeovers.of(span)

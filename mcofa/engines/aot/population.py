@@ -8,9 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mcofa.boards import Board
+from mcofa.engines.aot.block_steps import StepFields, block_steps
 from mcofa.engines.aot.flash import firmware_bytes, kernel_parts, op_flash_bytes
 from mcofa.engines.aot.latency import KERNELS, LATENCIES
-from mcofa.engines.engine import BlockShare, GraphShares
+from mcofa.engines.aot.plan import StreamingRules
+from mcofa.engines.aot.population_spans import SpanPlanner
+from mcofa.engines.engine import BlockShare
 from mcofa.engines.tflm.targets import board_target
 from mcofa.graph import Graph
 
@@ -20,27 +23,34 @@ Integers = npt.NDArray[np.int64]
 class AotPopulation:
     """The accounting of ``PopulationRules`` on one board; of a block only its flash is added up."""
 
-    def __init__(self, graph: Graph, board: Board) -> None:
+    def __init__(self, graph: Graph, board: Board, streams_input: bool) -> None:
         self._board = board
+        self._streams_input = streams_input
         self._target = board_target(board)
         self._firmware_bytes = firmware_bytes(graph, self._target)
 
-    def shares(self, graph: Graph, blocks: Sequence[range]) -> GraphShares:
+    def shares(self, graph: Graph, blocks: Sequence[range]) -> list[BlockShare]:
         """Return what the blocks of ``graph`` contribute."""
-        raise NotImplementedError
-        return GraphShares(
-            blocks=[self._share(graph, span) for span in blocks],
-            tensors=[s.buffer for s in planned if s.tensors],
-            scratch=[s.buffer for s in planned if not s.tensors],
-        )
+        rules = StreamingRules(graph, self._target, self._streams_input)
+        planned = block_steps(rules, blocks)
+        return [
+            self._share(graph, ops, least_bytes, steps)
+            for ops, (least_bytes, steps) in zip(blocks, planned, strict=True)
+        ]
 
-    def _share(self, graph: Graph, span: range) -> BlockShare:
-        ops = [graph.ops[i] for i in span]
+    def _share(self, graph: Graph, block: range, least_bytes: int, steps: StepFields) -> BlockShare:
+        ops = [graph.ops[i] for i in block]
         return BlockShare(
             amounts=[sum(op_flash_bytes(graph, op) for op in ops)],
             code={part: size for op in ops for part, size in kernel_parts(graph, op, self._target).items()},
             instructions=sum(LATENCIES.op_instructions(graph, op, self._board.core, KERNELS) for op in ops),
+            least_bytes=least_bytes,
+            planned=steps,
         )
+
+    def planner(self, planned: Sequence[StepFields]) -> SpanPlanner:
+        """Return the planner that finds the best cuts into spans."""
+        return SpanPlanner(planned, self._streams_input)
 
     def arena_bytes(self, head_bytes: Integers, amounts: Integers, sums: Integers) -> Integers:
         """Return the planned activations and scratch, (archs,): there is nothing else."""

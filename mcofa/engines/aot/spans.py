@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 Integers = npt.NDArray[np.int64]
-Saved = Callable[[int], Integers]
-"""Returns what spans that end before a step save by lying over an input: (first step, networks)."""
+Saved = Callable[[int, Integers, Integers], Integers]
+"""Returns what spans that end before a step save by lying over an input: of their first steps and networks."""
 
 NEVER = np.int64(1) << 40
 """Bytes of a span that cannot be executed."""
@@ -44,49 +44,67 @@ class StepBytes:
     may_start: npt.NDArray[np.bool_]
 
 
-def span_bytes(steps: StepBytes, saved: Saved) -> list[Integers]:
-    """Return the bytes of the spans that end before step 1, 2, …, each (first steps, networks)."""
-    count = len(steps.whole)
-    made = np.cumsum(steps.whole, 0)
-    dead = _dead_before(steps)
-    less = steps.whole - steps.inside
-    found = []
-    for end in range(1, count + 1):
+class SpanBytes:
+    """What the spans of networks keep."""
+
+    def __init__(self, steps: StepBytes, saved: Saved) -> None:
+        """Take what the steps keep, and what outputs that lie over inputs save."""
+        self._steps = steps
+        self._saved = saved
+        self._made = np.cumsum(steps.whole, 0)
+        self._dead = _dead_before(steps)
+        self._less = steps.whole - steps.inside
+
+    def up_to(self, end: int) -> Integers:
+        """Return the bytes of all spans that end before step ``end``, (first steps, networks)."""
+        found = self._where_nothing_is_saved(end)
+        firsts, networks = np.indices(found.shape).reshape(2, -1)
+        found[firsts, networks] -= self._saved(end, firsts, networks)
+        return found
+
+    def least(self) -> Integers:
+        """Return the fewest bytes that any cut needs, (networks,)."""
+        count, networks = self._steps.whole.shape
+        best = np.zeros((count + 1, networks), self._made.dtype)
+        for end in range(1, count + 1):
+            found = self._where_nothing_is_saved(end)
+            least = np.maximum(best[:end], found).min(0)
+            # No span saves more than its output takes, so most cannot become the best one.
+            could_be_best = np.maximum(best[:end], found - self._steps.whole[end - 1]) < least
+            firsts, of = np.nonzero(could_be_best)
+            if len(firsts):
+                found[firsts, of] -= self._saved(end, firsts, of)
+                least = np.maximum(best[:end], found).min(0)
+            best[end] = least
+        return best[-1]
+
+    def _where_nothing_is_saved(self, end: int) -> Integers:
+        steps = self._steps
+        count, networks = steps.whole.shape
         if end < count and not steps.may_start[end]:
-            found.append(np.full((end, steps.whole.shape[1]), NEVER))
-            continue
-        is_inside = steps.last_reader[:end] < end
-        inside = np.where(is_inside, less[:end], 0)
-        bytes_ = (
-            made[end - 1]
-            - dead[:end]
+            return np.full((end, networks), NEVER)
+        inside = np.where(steps.last_reader[:end] < end, self._less[:end], 0)
+        found = (
+            self._made[end - 1]
+            - self._dead[:end]
             - _from_the_end(np.add, inside)
             + _from_the_end(np.maximum, steps.scratch[:end])
-            - saved(end)
         )
         unread = _from_the_end(np.maximum, steps.first_reader[: end - 1]) >= end
-        bytes_[: end - 1][unread] = NEVER
-        bytes_[~steps.may_start[:end]] = NEVER
-        found.append(bytes_)
-    return found
+        found[: end - 1][unread] = NEVER
+        found[~steps.may_start[:end]] = NEVER
+        return found
 
 
-def least_bytes(spans: list[Integers]) -> Integers:
-    """Return the fewest bytes that any cut into ``spans`` needs, (networks,)."""
-    best = [np.zeros(spans[0].shape[1], np.int64)]
-    for costs in spans:
-        best.append(np.maximum(np.stack(best), costs).min(0))
-    return best[-1]
+def best_cut(spans: SpanBytes, steps: int) -> list[range]:
+    """Return the spans of one network of ``steps``: of the cuts that need the fewest bytes, one that streams least.
 
-
-def best_cut(spans: list[Integers]) -> list[range]:
-    """Return the spans of the one network of ``spans``: of those with the fewest bytes, as many as can be.
-
-    So as few steps as can be run row by row.
+    As few steps as can be are in spans of several, and of those cuts it is one with the fewest spans.
     """
-    limit = least_bytes(spans)[0]
+    limit = spans.least()[0]
     streamed, came_from = [(0, 0)], [0]
-    for end, costs in enumerate(spans, start=1):
+    for end in range(1, steps + 1):
+        costs = spans.up_to(end)
         candidates = [
             (streamed[first][0] + (end - first) * (end - first > 1), streamed[first][1] + 1, first)
             for first in np.flatnonzero(costs[:, 0] <= limit).tolist()
@@ -96,7 +114,7 @@ def best_cut(spans: list[Integers]) -> list[range]:
         streamed.append((steps, count))
         came_from.append(first)
     cut = []
-    end = len(spans)
+    end = steps
     while end:
         cut.append(range(came_from[end], end))
         end = came_from[end]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mcofa.boards import Board
-from mcofa.engines.engine import BlockShare, GraphShares
+from mcofa.engines.engine import BlockShare
 from mcofa.engines.latency import Latencies
 from mcofa.engines.tflm.arena import causes_of
 from mcofa.engines.tflm.head import planned_buffers, planned_tensors
@@ -19,6 +19,7 @@ from mcofa.engines.tflm.tail import ARENA_ALIGNMENT_BYTES, Contents, TailShare, 
 from mcofa.engines.tflm.targets import board_target, structs
 from mcofa.graph import Graph
 from mcofa.memory.plan import aligned
+from mcofa.memory.population import NO_BLOCK, BlockBuffers, PopulationPlanner, greedy_blocks
 
 Integers = npt.NDArray[np.int64]
 
@@ -40,7 +41,7 @@ class TflmPopulation:
             always_linked_bytes(board.core, board.kernels) + board.reserved.firmware_flash_bytes
         )
 
-    def shares(self, graph: Graph, blocks: Sequence[range]) -> GraphShares:
+    def shares(self, graph: Graph, blocks: Sequence[range]) -> list[BlockShare]:
         """Return what the blocks of ``graph`` contribute."""
         board, on = self._board, self._target
         memories = [op_memory(graph, op, on) for op in graph.ops]
@@ -49,22 +50,25 @@ class TflmPopulation:
         ]
         buffers = planned_buffers(graph, memories)
         tensors = len(planned_tensors(graph))
-        return GraphShares(
-            blocks=[
-                BlockShare(
-                    amounts=[int(amount) for amount in tail_share(graph, memories, span, on)],
-                    code={
-                        part: size
-                        for i in span
-                        for part, size in code_parts(graph.ops[i].kind, board.core, board.kernels).items()
-                    },
-                    instructions=sum(instructions[i] for i in span),
-                )
-                for span in blocks
-            ],
-            tensors=buffers[:tensors],
-            scratch=buffers[tensors:],
-        )
+        planned = greedy_blocks(buffers[:tensors], buffers[tensors:], blocks)
+        return [
+            BlockShare(
+                amounts=[int(amount) for amount in tail_share(graph, memories, span, on)],
+                code={
+                    part: size
+                    for i in span
+                    for part, size in code_parts(graph.ops[i].kind, board.core, board.kernels).items()
+                },
+                instructions=sum(instructions[i] for i in span),
+                least_bytes=live_bytes,
+                planned=block,
+            )
+            for span, (live_bytes, block) in zip(blocks, planned, strict=True)
+        ]
+
+    def planner(self, planned: Sequence[BlockBuffers]) -> PopulationPlanner:
+        """Return the planner that makes TFLM's greedy plans."""
+        return PopulationPlanner([NO_BLOCK, *planned])
 
     def arena_bytes(self, head_bytes: Integers, amounts: Integers, sums: Integers) -> Integers:
         """Return the minimum arenas around planned heads, (archs,)."""

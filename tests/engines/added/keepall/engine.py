@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mcofa.boards import Board
-from mcofa.engines.engine import BlockShare, Flash, GraphShares, Needs
+from mcofa.engines.engine import BlockShare, Flash, Needs
 from mcofa.engines.latency import LatencyEstimate
 from mcofa.graph import Graph
 from mcofa.memory.plan import Buffer, Plan, aligned, peak
+from mcofa.memory.population import NO_BLOCK, BlockBuffers, PopulationPlanner, greedy_blocks
 from mcofa.memory.timeline import Timeline, placed_buffers, timeline_rows
 from mcofa.ops.target import Target
 
@@ -46,9 +47,15 @@ class _Population:
     def __init__(self, graph: Graph) -> None:
         self._input_bytes = sum(aligned(graph.tensors[index].bytes) for index in graph.inputs)
 
-    def shares(self, graph: Graph, blocks: Sequence[range]) -> GraphShares:
-        shares = [BlockShare([_bytes(graph, span)], {}, _instructions(graph, span)) for span in blocks]
-        return GraphShares(shares, [buffer for _, buffer in _stored(graph)], [])
+    def shares(self, graph: Graph, blocks: Sequence[range]) -> list[BlockShare]:
+        planned = greedy_blocks([buffer for _, buffer in _stored(graph)], [], blocks)
+        return [
+            BlockShare([_bytes(graph, span)], {}, _instructions(graph, span), *found)
+            for span, found in zip(blocks, planned, strict=True)
+        ]
+
+    def planner(self, planned: Sequence[BlockBuffers]) -> PopulationPlanner:
+        return PopulationPlanner([NO_BLOCK, *planned])
 
     def arena_bytes(self, head_bytes: Integers, amounts: Integers, sums: Integers) -> Integers:
         return self._input_bytes + sums[:, 0]
