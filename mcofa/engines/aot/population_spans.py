@@ -92,19 +92,19 @@ class _Networks:
             dies = (firsts >= back) & (back > 0) & (taken.last < end)
             final = np.minimum(taken.last, last)
             first = np.where(back == 1, firsts, final)
-            is_past = [
-                self._is_past(first, taken, output, last, networks, begun),
-                self._is_past(final, taken, output, last, networks, _SAME_ROW),
-            ]
+            past_final = self._is_past(final, taken, output, last, networks, _SAME_ROW)
+            past_first = np.where(
+                back == 1, self._is_past(first, taken, output, last, networks, begun), past_final
+            )
+            past_final |= final == first
             shared = np.minimum(taken.whole, output.whole)
             for writer, apart in ((head, 0), (last, row_apart)):
                 at_writer = (steps.in_place[writer, networks] == 1) & _have_equal_rows(
                     steps, writer, taken, networks
                 )
                 allowed = left & dies
-                for reader, past in zip((first, final), is_past, strict=True):
-                    same = reader == writer
-                    allowed &= np.where(same, at_writer, (reader < writer) & past)
+                for reader, past in ((first, past_first), (final, past_final)):
+                    allowed &= np.where(reader == writer, at_writer, (reader < writer) & past)
                 saved = np.where(allowed, shared - apart, saved)
                 left &= ~allowed
         # What only renames its input is nothing but its input; it is a span of its own.
