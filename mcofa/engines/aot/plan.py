@@ -62,7 +62,7 @@ def plan_aot(graph: Graph, on: Target, streams_input: bool = False) -> AotPlan:
         _check_streamable(graph)
     rules = StreamingRules(graph, on, streams_input)
     inputs = rules.flow.inputs
-    cut = [span for span in best_cut(rules.span_bytes(), len(rules.flow.steps)) if span.stop > inputs]
+    cut = [span for span in best_cut(rules.span_bytes()) if span.stop > inputs]
     storages, rows = _storages(rules, cut)
     plan = place_stacks([storage.buffers for storage in storages])
     return AotPlan(
@@ -95,26 +95,17 @@ class StreamingRules:
         flow = self.flow
         steps = range(len(flow.steps))
         rings = self.kept_rows(steps)
-        first_reader = [min(flow.readers[step], default=len(steps)) for step in steps]
-        may_start = np.ones(len(steps), np.bool_)
-        if self.streams_input:
-            may_start[1] = False
-        else:
-            first_reader[: flow.inputs] = [len(steps)] * flow.inputs
+        whole = [aligned(step.bytes) for step in flow.steps]
         return StepBytes(
-            whole=_column([aligned(step.bytes) for step in flow.steps]),
+            whole=_column(whole),
             inside=_column(
-                [
-                    self._inside_bytes(step, rings[step])
-                    if step in rings
-                    else aligned(flow.steps[step].bytes)
-                    for step in steps
-                ]
+                [self._inside_bytes(step, rings[step]) if step in rings else whole[step] for step in steps]
             ),
             scratch=_column([aligned(size) for size in self.scratch]),
-            first_reader=_column(first_reader),
             last_reader=_column([flow.last_reader(step) for step in steps]),
-            may_start=may_start,
+            alone=0 if self.streams_input else flow.inputs,
+            glued=(1,) if self.streams_input else (),
+            first_reader=_column([min(flow.readers[step], default=len(steps)) for step in steps]),
         )
 
     def kept_rows(self, span: range) -> Mapping[int, int]:

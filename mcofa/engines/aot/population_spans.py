@@ -21,7 +21,7 @@ class SpanPlanner:
         self._counts = np.array([0, *(len(block.whole) for block in blocks)], np.int32)
         self._starts = np.cumsum(self._counts, dtype=np.int32) - self._counts
         columns = zip(*blocks, absent_step(), strict=True)
-        self._table = StepFields(*(np.concatenate(column) for column in columns))
+        self._table = StepFields(*(np.concatenate(column).astype(np.int32) for column in columns))
 
     def head_bytes(self, blocks: npt.NDArray[np.intp]) -> Integers:
         """Return the arenas, (archs,), of networks of ``blocks``, (archs, blocks of an arch)."""
@@ -66,15 +66,9 @@ class _Networks:
 
     def step_bytes(self) -> StepBytes:
         """Return what the steps keep, for the cut."""
-        steps, count = self._steps, len(self._steps.whole)
-        first_reader = np.broadcast_to(np.arange(1, count + 1)[:, None], steps.whole.shape).copy()
-        may_start = np.ones(count, np.bool_)
-        inside = steps.inside
-        if self._streams_input:
-            may_start[1] = False
-        else:
-            first_reader[0] = count
-        return StepBytes(steps.whole, inside, steps.scratch, first_reader, steps.last, may_start)
+        steps = self._steps
+        alone, glued = (0, (1,)) if self._streams_input else (1, ())
+        return StepBytes(steps.whole, steps.inside, steps.scratch, steps.last, alone, glued)
 
     def saved(self, end: int, firsts: Integers, networks: Integers) -> Integers:
         """Return what spans save whose output lies over an input: as ``sharing.Takeovers`` has it, for chains."""

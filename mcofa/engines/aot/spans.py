@@ -13,7 +13,7 @@ the best cut up to i and the span from i to j.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,7 @@ Integers = npt.NDArray[np.int64]
 Saved = Callable[[int, Integers, Integers], Integers]
 """Returns what spans that end before a step save by lying over an input: of their first steps and networks."""
 
-NEVER = np.int64(1) << 40
+NEVER = 1 << 30
 """Bytes of a span that cannot be executed."""
 
 
@@ -32,16 +32,19 @@ class StepBytes:
     """What steps keep, each (steps, networks); sizes are multiples of 16.
 
     ``whole`` and ``inside``: of the step's tensor, for a whole one and for one inside a span. ``scratch``:
-    while the step runs. ``first_reader`` and ``last_reader`` are steps; of an output the number of steps, of
-    what nothing reads the step itself. ``may_start``, (steps,), says before which steps a cut may be.
+    while the step runs. ``last_reader``: of an output the number of steps, of what nothing reads the step
+    itself. The first ``alone`` steps are spans of their own; ``glued`` are further steps before which there
+    is no cut. ``first_reader``, None if it is the next step everywhere, is the number of steps for what
+    nothing reads.
     """
 
     whole: Integers
     inside: Integers
     scratch: Integers
-    first_reader: Integers
     last_reader: Integers
-    may_start: npt.NDArray[np.bool_]
+    alone: int
+    glued: tuple[int, ...] = ()
+    first_reader: Integers | None = None
 
 
 class SpanBytes:
@@ -51,60 +54,67 @@ class SpanBytes:
         """Take what the steps keep, and what outputs that lie over inputs save."""
         self._steps = steps
         self._saved = saved
-        self._made = np.cumsum(steps.whole, 0)
-        self._dead = _dead_before(steps)
-        self._less = steps.whole - steps.inside
 
-    def up_to(self, end: int) -> Integers:
-        """Return the bytes of all spans that end before step ``end``, (first steps, networks)."""
-        found = self._where_nothing_is_saved(end)
-        firsts, networks = np.indices(found.shape).reshape(2, -1)
-        found[firsts, networks] -= self._saved(end, firsts, networks)
-        return found
+    def up_to_each(self) -> Iterator[Integers]:
+        """Yield the bytes of all spans that end before step 1, 2, …, (first steps, networks)."""
+        for end, found in enumerate(self._where_nothing_is_saved(), start=1):
+            firsts, networks = (index.ravel() for index in np.indices(found.shape))
+            found[firsts, networks] -= self._saved(end, firsts, networks)
+            yield found
 
     def least(self) -> Integers:
         """Return the fewest bytes that any cut needs, (networks,)."""
         count, networks = self._steps.whole.shape
-        best = np.zeros((count + 1, networks), self._made.dtype)
-        for end in range(1, count + 1):
-            found = self._where_nothing_is_saved(end)
+        best = np.zeros((count + 1, networks), self._steps.whole.dtype)
+        for end, found in enumerate(self._where_nothing_is_saved(), start=1):
             least = np.maximum(best[:end], found).min(0)
             # No span saves more than its output takes, so most cannot become the best one.
             could_be_best = np.maximum(best[:end], found - self._steps.whole[end - 1]) < least
             firsts, of = np.nonzero(could_be_best)
             if len(firsts):
-                found[firsts, of] -= self._saved(end, firsts, of)
+                saved = found[firsts, of] - self._saved(end, firsts, of)
+                found[firsts, of] = saved
                 least = np.maximum(best[:end], found).min(0)
             best[end] = least
         return best[-1]
 
-    def _where_nothing_is_saved(self, end: int) -> Integers:
+    def _where_nothing_is_saved(self) -> Iterator[Integers]:
+        """The bytes of spans, without what is saved, by their end; sums and maxima grow with it."""
         steps = self._steps
         count, networks = steps.whole.shape
-        if end < count and not steps.may_start[end]:
-            return np.full((end, networks), NEVER)
-        inside = np.where(steps.last_reader[:end] < end, self._less[:end], 0)
-        found = (
-            self._made[end - 1]
-            - self._dead[:end]
-            - _from_the_end(np.add, inside)
-            + _from_the_end(np.maximum, steps.scratch[:end])
-        )
-        unread = _from_the_end(np.maximum, steps.first_reader[: end - 1]) >= end
-        found[: end - 1][unread] = NEVER
-        found[~steps.may_start[:end]] = NEVER
-        return found
+        made = np.cumsum(steps.whole, 0, dtype=steps.whole.dtype)
+        less = steps.whole - steps.inside
+        kept = -_dead_before(steps)
+        scratch = np.zeros_like(steps.whole)
+        first_reader = None if steps.first_reader is None else np.zeros_like(steps.whole)
+        for end in range(1, count + 1):
+            np.maximum(scratch[:end], steps.scratch[end - 1], out=scratch[:end])
+            dying = steps.last_reader[:end] == end - 1
+            for step in np.flatnonzero(dying.any(1)).tolist():
+                kept[: step + 1] -= np.where(dying[step], less[step], 0)
+            found = kept[:end] + scratch[:end]
+            found += made[end - 1]
+            if first_reader is not None and steps.first_reader is not None and end > 1:
+                np.maximum(first_reader[: end - 1], steps.first_reader[end - 2], out=first_reader[: end - 1])
+                found[: end - 1][first_reader[: end - 1] >= end] = NEVER
+            if end <= steps.alone:
+                found[: end - 1] = NEVER
+            else:
+                found[: steps.alone] = NEVER
+            found[[step for step in steps.glued if step < end]] = NEVER
+            if end in steps.glued:
+                found[:] = NEVER
+            yield found
 
 
-def best_cut(spans: SpanBytes, steps: int) -> list[range]:
-    """Return the spans of one network of ``steps``: of the cuts that need the fewest bytes, one that streams least.
+def best_cut(spans: SpanBytes) -> list[range]:
+    """Return the spans of one network: of the cuts that need the fewest bytes, one that streams least.
 
     As few steps as can be are in spans of several, and of those cuts it is one with the fewest spans.
     """
     limit = spans.least()[0]
     streamed, came_from = [(0, 0)], [0]
-    for end in range(1, steps + 1):
-        costs = spans.up_to(end)
+    for end, costs in enumerate(spans.up_to_each(), start=1):
         candidates = [
             (streamed[first][0] + (end - first) * (end - first > 1), streamed[first][1] + 1, first)
             for first in np.flatnonzero(costs[:, 0] <= limit).tolist()
@@ -114,7 +124,7 @@ def best_cut(spans: SpanBytes, steps: int) -> list[range]:
         streamed.append((steps, count))
         came_from.append(first)
     cut = []
-    end = steps
+    end = len(came_from) - 1
     while end:
         cut.append(range(came_from[end], end))
         end = came_from[end]
@@ -124,11 +134,6 @@ def best_cut(spans: SpanBytes, steps: int) -> list[range]:
 def _dead_before(steps: StepBytes) -> Integers:
     """The bytes of whole tensors that were last read before each step, (steps, networks)."""
     count, networks = steps.whole.shape
-    dead = np.zeros((count + 2, networks), np.int64)
+    dead = np.zeros((count + 2, networks), steps.whole.dtype)
     np.add.at(dead, (steps.last_reader + 1, np.arange(networks)), steps.whole)
-    return np.cumsum(dead, 0)[:count]
-
-
-def _from_the_end(accumulate: np.ufunc, values: Integers) -> Integers:
-    """Accumulate from each step to the last one."""
-    return accumulate.accumulate(values[::-1], 0)[::-1]
+    return np.cumsum(dead, 0, dtype=steps.whole.dtype)[:count]
