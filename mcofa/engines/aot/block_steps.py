@@ -65,10 +65,7 @@ def block_steps(rules: StreamingRules, blocks: Sequence[range]) -> list[tuple[in
     flow = rules.flow
     whole, inside, scratch = (column[:, 0].tolist() for column in (table.whole, table.inside, table.scratch))
     last = [flow.last_reader(step) for step in range(len(flow.steps))]
-    kept = [
-        sum(inside[made] for made in range(step) if last[made] >= step) + scratch[step]
-        for step in range(len(flow.steps))
-    ]
+    kept = [_least_kept(step, whole, inside, last) + scratch[step] for step in range(len(flow.steps))]
     found = []
     for ops in blocks:
         first, end = ops.start + flow.inputs, ops.stop + flow.inputs
@@ -81,6 +78,17 @@ def block_steps(rules: StreamingRules, blocks: Sequence[range]) -> list[tuple[in
         fields = StepFields(*(np.array(column, np.int64) for column in zip(*rows, strict=True)))
         found.append((max(kept[step] for step in steps), fields))
     return found
+
+
+def _least_kept(step: int, whole: Sequence[int], inside: Sequence[int], last: Sequence[int]) -> int:
+    """What is kept while ``step`` runs, whatever the spans: rows of all that is needed, and of its output.
+
+    Where the output lies over one of them, both take at least as much as the larger whole one.
+    """
+    needed = [made for made in range(step) if last[made] >= step]
+    rows = sum(inside[made] for made in needed)
+    over = [rows - inside[made] + max(whole[made], whole[step]) for made in needed]
+    return min(rows + inside[step], *over) if over else rows + inside[step]
 
 
 def _fields(

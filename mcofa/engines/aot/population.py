@@ -45,10 +45,10 @@ class AotPopulation:
             code={part: size for op in ops for part, size in kernel_parts(graph, op, self._target).items()},
             instructions=sum(LATENCIES.op_instructions(graph, op, self._board.core, KERNELS) for op in ops),
             least_bytes=least_bytes,
-            planned=steps,
+            planned=(least_bytes, steps),
         )
 
-    def planner(self, planned: Sequence[StepFields]) -> SpanPlanner:
+    def planner(self, planned: Sequence[tuple[int, StepFields]]) -> SpanPlanner:
         """Return the planner that finds the best cuts into spans."""
         return SpanPlanner(planned, self._streams_input)
 

@@ -16,8 +16,10 @@ from mcofa.memory.plan import aligned
 class SpanPlanner:
     """Finds the best cuts of networks, each given as a sequence of blocks."""
 
-    def __init__(self, blocks: Sequence[StepFields], streams_input: bool) -> None:
+    def __init__(self, planned: Sequence[tuple[int, StepFields]], streams_input: bool) -> None:
         self._streams_input = streams_input
+        self._least = np.array([0, *(least for least, _ in planned)], np.int32)
+        blocks = [steps for _, steps in planned]
         self._counts = np.array([0, *(len(block.whole) for block in blocks)], np.int32)
         self._starts = np.cumsum(self._counts, dtype=np.int32) - self._counts
         columns = zip(*blocks, absent_step(), strict=True)
@@ -28,7 +30,7 @@ class SpanPlanner:
         if not len(blocks):
             return np.zeros(0, np.int64)
         networks = _Networks(self._steps(blocks), self._streams_input)
-        return SpanBytes(networks.step_bytes(), networks.saved).least()
+        return SpanBytes(networks.step_bytes(), networks.saved).least(self._least[blocks].max(1))
 
     def _steps(self, blocks: npt.NDArray[np.intp]) -> StepFields:
         """The steps of each network, (steps, networks), filled up with the absent one."""
