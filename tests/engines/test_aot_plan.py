@@ -4,12 +4,15 @@ import itertools
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from row_execution import execute
 
 from export.tflite.parse import parse_tflite
+from mcofa.boards import load_board
+from mcofa.cost.population import PopulationCosts
 from mcofa.engines.aot.plan import StreamingRules, plan_aot
-from mcofa.engines.aot.spans import NEVER, best_cut, least_bytes
+from mcofa.engines.aot.spans import SpanBytes, StepBytes, best_cut
 from mcofa.engines.tflm.targets import target
 from mcofa.graph import Graph
 from mcofa.lowering import lower
@@ -52,7 +55,7 @@ def test_random_networks_of_spaces_are_placed_where_no_row_is_lost(
 
 def assert_sound(graph: Graph, streams_input: bool) -> None:
     planned = plan_aot(graph, M7, streams_input)
-    costs = StreamingRules(graph, M7, streams_input).span_bytes()
+    spans = StreamingRules(graph, M7, streams_input).span_bytes()
     buffers = [buffer for storage in planned.storages for buffer in storage.buffers]
     offsets = [
         offset
@@ -60,26 +63,51 @@ def assert_sound(graph: Graph, streams_input: bool) -> None:
         for _ in storage.buffers
     ]
     validate(buffers, PlacedPlan(tuple(offsets), planned.arena_bytes))
-    assert lower_bound(buffers) == least_bytes(costs)[0] <= planned.arena_bytes
+    assert lower_bound(buffers) == spans.least()[0] <= planned.arena_bytes
     execute(graph, planned)
 
 
 def test_no_other_cut_takes_less() -> None:
     rng = np.random.default_rng(0)
-    for _ in range(50):
-        steps = int(rng.integers(1, 9))
-        costs = [rng.integers(1, 50, (end, 1)) for end in range(1, steps + 1)]
-        for cost in costs:
-            cost[rng.random(cost.shape) < 0.1] = NEVER
+    for _ in range(200):
+        count = int(rng.integers(1, 9))
+        spans, costs = _random_spans(rng, count)
         tried = [
             max(costs[stop - 1][start, 0] for start, stop in itertools.pairwise(ends))
-            for ends in _every_cut(steps)
+            for ends in _every_cut(count)
         ]
-        assert least_bytes(costs)[0] == min(tried)
-        if min(tried) < NEVER:
-            cut = best_cut(costs)
-            assert [span.stop for span in cut[:-1]] == [span.start for span in cut[1:]]
-            assert max(costs[span.stop - 1][span.start, 0] for span in cut) == min(tried)
+        assert spans.least()[0] == min(tried)
+        cut = best_cut(spans)
+        assert [span.stop for span in cut[:-1]] == [span.start for span in cut[1:]]
+        assert max(costs[span.stop - 1][span.start, 0] for span in cut) == min(tried)
+
+
+def _random_spans(rng: np.random.Generator, count: int) -> tuple[SpanBytes, list[npt.NDArray[np.int64]]]:
+    """Spans of made-up steps, and what each of them keeps, counted tensor by tensor."""
+    whole = rng.integers(1, 20, count) * 16
+    inside = np.minimum(whole, rng.integers(0, 8, count) * 16)
+    scratch = rng.integers(0, 3, count) * 16
+    last = np.array([*(int(rng.integers(step + 1, count + 1)) for step in range(count - 1)), count])
+    saved = rng.integers(0, 3, (count + 1, count)) * 16
+    costs = [
+        np.array(
+            [
+                [
+                    sum(
+                        inside[step] if first <= step and last[step] < end else whole[step]
+                        for step in range(end)
+                        if last[step] >= first
+                    )
+                    + max(scratch[first:end])
+                    - min(saved[end, first], whole[end - 1])
+                ]
+                for first in range(end)
+            ]
+        )
+        for end in range(1, count + 1)
+    ]
+    steps = StepBytes(*(column[:, None] for column in (whole, inside, scratch, last)), alone=0)
+    return SpanBytes(steps, lambda end, firsts, _: np.minimum(saved[end, firsts], whole[end - 1])), costs
 
 
 def _every_cut(steps: int) -> list[list[int]]:
@@ -95,3 +123,27 @@ def test_buffers_are_those_of_one_op_where_nothing_is_streamed() -> None:
     planned = plan_aot(graph, M7)
     assert [op for span in planned.spans for op in span] == list(range(len(graph.ops)))
     assert all(isinstance(buffer, Buffer) for storage in planned.storages for buffer in storage.buffers)
+
+
+@pytest.mark.parametrize("streams_input", [False, True])
+@pytest.mark.parametrize("space", ["mcofa-micro", "compofa-micro", "ofa-micro"])
+def test_populations_take_what_the_graph_of_each_arch_does(space: str, streams_input: bool) -> None:
+    check_population(space, 150, streams_input)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("streams_input", [False, True])
+@pytest.mark.parametrize("space", ["ofa", "mcofa-v3"])
+def test_populations_of_large_spaces_do_too(space: str, streams_input: bool) -> None:
+    check_population(space, 15, streams_input)
+
+
+def check_population(name: str, count: int, streams_input: bool) -> None:
+    space, board = load_space(name), load_board("stm32f746")
+    genomes = space.sample(count, np.random.default_rng(4))
+    costs = PopulationCosts(space, board, "aot", streams_input)
+    exact = costs.exact_arena_bytes(genomes)
+    for genome, arena_bytes in zip(genomes, exact, strict=True):
+        graph = lower(space, space.decode(genome))
+        assert StreamingRules(graph, M7, streams_input).span_bytes().least()[0] == arena_bytes
+    assert (costs.evaluate(genomes).arena_bytes <= exact).all()

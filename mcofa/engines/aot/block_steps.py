@@ -8,16 +8,13 @@ the block that reads it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from mcofa.engines.aot.plan import StreamingRules
 from mcofa.engines.aot.sharing import heir
-from mcofa.memory.plan import aligned
 
-Integers = npt.NDArray[np.int64]
 SKIPS = 2
 """How many tensors besides that of the step before it may be needed from a step on."""
 
@@ -28,32 +25,33 @@ AT_ONCE_ROWS = 1 << 13
 class StepFields(NamedTuple):
     """One number for each step of a block, or (fields of) arrays of them.
 
-    ``whole``, ``inside``, ``scratch``: bytes, as in ``spans.StepBytes``. ``last``: how many steps later the
-    tensor is last read. ``rows``, ``row_bytes``: of the tensor. ``window_rows``, ``stride``, ``above``: of what
-    the step reads of the one before it. ``in_place``: whether it may work in place, ``takes_over``: whether
-    the rows of the step before lie in its own, ``renames``: whether it does nothing where it may. ``skip_1``,
-    ``skip_2``: how many steps earlier the tensors were made, the later first, that are needed from here on
-    besides that of the step before; 0: none. ``ends``: whether it is the block's last step; ``input_inside``
-    and ``input_last`` stand at its first step and are ``inside`` and ``last`` of the tensor that the block reads.
+    ``whole``, ``inside``, ``scratch``: bytes, as in ``spans.StepBytes``. ``last``: how many steps later
+    the tensor is last read. ``rows``, ``row_bytes``: of the tensor. ``window_rows``, ``stride``, ``above``:
+    of what the step reads of the one before it. ``in_place``: whether it may work in place, ``takes_over``:
+    whether the rows of the step before lie in its own, ``renames``: whether it does nothing where it may.
+    ``skip_1``, ``skip_2``: how many steps earlier the tensors were made, the later first, that are needed
+    from here on besides that of the step before; 0: none. ``ends``: whether it is the block's last step;
+    ``input_inside`` and ``input_last`` stand at its first step and are ``inside`` and ``last`` of the tensor
+    that the block reads.
     """
 
-    whole: Integers
-    inside: Integers
-    scratch: Integers
-    last: Integers
-    rows: Integers
-    row_bytes: Integers
-    window_rows: Integers
-    stride: Integers
-    above: Integers
-    in_place: Integers
-    takes_over: Integers
-    renames: Integers
-    skip_1: Integers
-    skip_2: Integers
-    ends: Integers
-    input_inside: Integers
-    input_last: Integers
+    whole: Any
+    inside: Any
+    scratch: Any
+    last: Any
+    rows: Any
+    row_bytes: Any
+    window_rows: Any
+    stride: Any
+    above: Any
+    in_place: Any
+    takes_over: Any
+    renames: Any
+    skip_1: Any
+    skip_2: Any
+    ends: Any
+    input_inside: Any
+    input_last: Any
 
 
 def block_steps(rules: StreamingRules, blocks: Sequence[range]) -> list[tuple[int, StepFields]]:

@@ -60,7 +60,7 @@ class _Networks:
     def __init__(self, steps: StepFields, streams_input: bool) -> None:
         self._steps = steps
         self._streams_input = streams_input
-        # Row u of a step needs rows up to (u · scale + ahead) of the image: that of all strides and windows before.
+        # Row u of a step needs the image up to its row u · scale + ahead, by all strides and windows before.
         scale = np.cumprod(steps.stride, 0)
         before = np.concatenate([np.ones_like(scale[:1]), scale[:-1]])
         self._scale = scale
@@ -73,7 +73,7 @@ class _Networks:
         return StepBytes(steps.whole, steps.inside, steps.scratch, steps.last, alone, glued)
 
     def saved(self, end: int, firsts: Integers, networks: Integers) -> Integers:
-        """Return what spans save whose output lies over an input: as ``sharing.Takeovers`` has it, for chains."""
+        """Return what spans save whose output lies over an input, as ``sharing.Takeovers`` has it."""
         steps, last = self._steps, end - 1
         output = StepFields(*(column[last, networks] for column in steps))
         within = firsts < last
@@ -121,8 +121,8 @@ class _Networks:
     ) -> npt.NDArray[np.bool_]:
         """Whether ``reader`` reads beyond what is written of ``output``, whichever row that is.
 
-        When row y is written, the reader has made scale · y + made_first rows. What it still needs and what is
-        written are linear in y up to the last row before which it is done, so both ends decide.
+        When row y is written, the reader has made scale · y + made_first rows. What it still needs and what
+        is written are linear in y up to the last row before which it is done, so both ends decide.
         """
         scale = self._scale[last, networks] // self._scale[reader, networks]
         made_first = (self._ahead[last, networks] - self._ahead[reader, networks]) // self._scale[
@@ -135,9 +135,8 @@ class _Networks:
             unread = (scale * row + made_first) * window.stride - window.above
             return np.asarray(unread * taken.row_bytes >= (row + 1) * output.row_bytes)
 
-        return (made_first >= reader_rows) | (
-            (window.window_rows < AT_ONCE_ROWS) & is_beyond(0) & is_beyond(last_open)
-        )
+        by_rows = window.window_rows < AT_ONCE_ROWS
+        return np.asarray((made_first >= reader_rows) | (by_rows & is_beyond(0) & is_beyond(last_open)))
 
 
 @dataclass(frozen=True, slots=True)

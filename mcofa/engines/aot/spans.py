@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 Integers = npt.NDArray[np.int64]
 Saved = Callable[[int, Integers, Integers], Integers]
-"""Returns what spans that end before a step save by lying over an input: of their first steps and networks."""
+"""Returns what spans that end before a step save by lying over an input, by first step and network."""
 
 NEVER = 1 << 30
 """Bytes of a span that cannot be executed."""
@@ -77,12 +77,13 @@ class SpanBytes:
                 found[firsts, of] = saved
                 least = np.maximum(best[:end], found).min(0)
             best[end] = least
-        return best[-1]
+        fewest: Integers = best[-1]
+        return fewest
 
     def _where_nothing_is_saved(self) -> Iterator[Integers]:
         """The bytes of spans, without what is saved, by their end; sums and maxima grow with it."""
         steps = self._steps
-        count, networks = steps.whole.shape
+        count = len(steps.whole)
         made = np.cumsum(steps.whole, 0, dtype=steps.whole.dtype)
         less = steps.whole - steps.inside
         kept = -_dead_before(steps)
