@@ -22,14 +22,17 @@ from mcofa.space.resolution import resolution_to_json
 MODEL_NAME = "network"
 
 
-def export_run(run: Run, checkpoint: Path, engine_name: str | None = None) -> dict[str, Any]:
+def export_run(
+    run: Run, checkpoint: Path, engine_name: str | None = None, streams_input: bool | None = None
+) -> dict[str, Any]:
     """Export the arch that the search chose; return (and record) the manifest's export section.
 
     The weights come from ``checkpoint``, batch norm recalibrated, or from fine-tuning. Activations
     are quantized by the ranges over 128 training images spread over the split, or by those that
-    quantization-aware fine-tuning trained for. The files are for the engine that was searched for, or
-    ``engine_name``; for one that keeps the model file, that carries a memory plan where a better one than
-    TFLM's own saves arena on the board.
+    quantization-aware fine-tuning trained for. The files are for the engine that was searched for, and the
+    image as it arrives there, unless ``engine_name`` or ``streams_input`` say otherwise. For an engine that
+    keeps the model file, that carries a memory plan where a better one than TFLM's own saves arena on the
+    board.
 
     Raises:
         RunError: the run holds no search result, or that of a search without a board.
@@ -40,6 +43,7 @@ def export_run(run: Run, checkpoint: Path, engine_name: str | None = None) -> di
         DiskWriteError: a file could not be written.
     """
     board, engine = run.board, load_engine(engine_name or run.engine)
+    streams_input = run.streams_input_with(engine.name) if streams_input is None else streams_input
     budget = recorded_budget(run.search.budget)
     source = load_run_subnet(run, checkpoint)
     network = convert(source)
@@ -62,13 +66,16 @@ def export_run(run: Run, checkpoint: Path, engine_name: str | None = None) -> di
         "output": _quantized(graph.tensors[graph.outputs[0]].shape, tflite.output_quantization),
         "op_kinds": [str(kind) for kind in tflite.op_kinds],
         "engine": engine.name,
-        "arena_bytes": engine.needs(model.graph, board, len(model.data)).arena_bytes,
+        "streams_input": streams_input,
+        "arena_bytes": engine.needs(
+            model.graph, board, len(model.data), streams_input=streams_input
+        ).arena_bytes,
         "offline_plan": planned and plan_section(planned, network.file),
         "sizes": sizes(graph, model, len(model.data) - len(network.file.data)),
         "onnx_against_pytorch": network.onnx_against_pytorch,
         "versions": versions(),
     }
-    sources = to_c(deployed_model(section, model, board, engine.name))
+    sources = to_c(deployed_model(section, model, board, engine.name, streams_input))
     section["onnx"] = artefact("network.onnx", network.onnx)
     section["tflite"] = artefact("network.tflite", model.data)
     section["c_arrays"] = [artefact(name, source) for name, source in sources.items()]
@@ -100,7 +107,7 @@ def deployed_model(
         arena_bytes=load_engine(engine)
         .needs(model.graph, board, len(model.data), streams_input=streams_input)
         .arena_bytes,
-        target=target_words(board, engine),
+        target=target_words(board, engine, streams_input),
         streams_input=streams_input,
     )
 

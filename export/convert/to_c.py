@@ -105,9 +105,10 @@ class DeployedModel:
         return value if isinstance(value, tuple) else (value,) * self.input_shape[-1]
 
 
-def target_words(board: Board, engine: str) -> str:
+def target_words(board: Board, engine: str, streams_input: bool = False) -> str:
     """Return what an arena is for, in words."""
-    return f"{board.name}, {board.core}, {board.kernels}, engine {engine}"
+    by_rows = ", image row by row" if streams_input else ""
+    return f"{board.name}, {board.core}, {board.kernels}, engine {engine}{by_rows}"
 
 
 def to_c(model: DeployedModel) -> dict[str, bytes]:

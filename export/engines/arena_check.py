@@ -28,6 +28,7 @@ class ArenaCheck:
     core: str
     kernels: str
     engine: str
+    streams_input: bool
     arena_bytes: int
     arena_budget_bytes: int
     model_bytes: int
@@ -79,26 +80,28 @@ class ArenaCheck:
         return {**self.figures, **told, "passed": not self.failures(), "failures": self.failures()}
 
 
-def check_arena(model: ModelFile, board: Board, engine: str) -> ArenaCheck:
+def check_arena(model: ModelFile, board: Board, engine: str, streams_input: bool = False) -> ArenaCheck:
     """Predict and, where it can be, measure what ``model`` takes with ``engine``; nothing is judged here.
 
     Raises:
         FileFormatError: not a model that the engine can load.
         UnsupportedOpError: an op that the engine has no rule or no kernel for.
+        UnstreamableInputError: the engine cannot take the input row by row.
         EmulationError: the engine's program fails its self-test in the emulator.
     """
-    needs = load_engine(engine).needs(model.graph, board, len(model.data))
+    needs = load_engine(engine).needs(model.graph, board, len(model.data), streams_input=streams_input)
     return ArenaCheck(
         board=board.name,
         core=board.core,
         kernels=board.kernels,
         engine=engine,
+        streams_input=streams_input,
         arena_bytes=needs.arena_bytes,
         arena_budget_bytes=board.arena_budget_bytes,
         model_bytes=len(model.data),
         flash_bytes=needs.flash.total_bytes,
         flash_budget_bytes=board.flash_budget_bytes,
-        comparisons=tuple(device_engine(engine).measure(model, board)),
+        comparisons=tuple(device_engine(engine).measure(model, board, streams_input=streams_input)),
     )
 
 
@@ -137,9 +140,10 @@ def enforce(check: ArenaCheck) -> None:
     if any(check.wrong.values()):
         steps.append(_REPORT)
     if any(check.over.values()):
+        how = f"--engine {check.engine}{' --stream-input' if check.streams_input else ''}"
         steps.append(
-            f"search again with `mcofa search --board {check.board} --engine {check.engine}`, or choose a "
-            "board with more memory (`mcofa boards`)"
+            f"search again with `mcofa search --board {check.board} {how}`, or choose a board with more "
+            "memory (`mcofa boards`)"
         )
     if steps:
         raise ArenaCheckError("; ".join(check.failures()), "; ".join(steps))

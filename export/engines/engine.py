@@ -29,12 +29,13 @@ class DeviceEngine(Protocol):
             FileFormatError: the model is not a .tflite file.
         """
 
-    def measure(self, model: ModelFile, board: Board) -> Sequence[Comparison]:
+    def measure(self, model: ModelFile, board: Board, *, streams_input: bool = False) -> Sequence[Comparison]:
         """Return what was predicted of ``model`` beside what is measured, where it can be.
 
         Raises:
             FileFormatError: not a model that the engine can load.
             UnsupportedOpError: the engine has no kernel for an op of the model.
+            UnstreamableInputError: the engine cannot take the input row by row.
         """
 
 

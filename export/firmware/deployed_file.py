@@ -50,6 +50,6 @@ def deployed_file(model: ModelFile, board: Board, engine: str, streams_input: bo
         arena_bytes=load_engine(engine)
         .needs(graph, board, len(model.data), streams_input=streams_input)
         .arena_bytes,
-        target=target_words(board, engine),
+        target=target_words(board, engine, streams_input),
         streams_input=streams_input,
     )

@@ -10,7 +10,7 @@ import click
 from mcofa.cli.options import check_has_kernel_sets, json_option, names_file, open_run
 from mcofa.cli.output import in_bytes, print_json, print_table, read_bytes, table_of, terminal_width
 from mcofa.cli.run_board import board_of_file, board_of_run, board_option
-from mcofa.cli.run_engine import engine_of, engine_option
+from mcofa.cli.run_engine import HowToRun, check_can_stream, how_options, stream_option
 from mcofa.engines.engine import DEFAULT_ENGINE, ENGINES, load_engine
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--kernels", type=click.Choice(["reference", "cmsis-nn"]), help="Default: what fits the target."
 )
+@stream_option
 @click.option("--measure", "measured", is_flag=True, help="Also let TFLM measure it (x86-64).")
 @click.option("--svg", type=click.Path(path_type=Path), help="Also draw the memory over time into this file.")
 @json_option
@@ -34,6 +35,7 @@ def arena(
     target_name: str,
     engine: str,
     kernels: str | None,
+    streams_input: bool,
     measured: bool,
     svg: Path | None,
     as_json: bool,
@@ -48,18 +50,19 @@ def arena(
 
     if measured and (target_name != "x86-64" or engine != "tflm"):
         raise click.UsageError("--measure works for engine tflm on x86-64 only")
+    check_can_stream(engine, streams_input)
     runs_it = load_engine(engine)
     if kernels is not None:
         check_has_kernel_sets(runs_it)
     file = ModelFile(read_bytes(model), str(model))
     on = target(target_name, kernels or default_kernels(target_name))
-    shown = runs_it.timeline(file.graph, on)
+    shown = runs_it.timeline(file.graph, on, streams_input=streams_input)
     result: dict[str, Any] = {
         "model": str(model),
         "target": target_name,
         "kernels": str(on.kernels),
         "engine": engine,
-        **runs_it.arena_figures(file.graph, on),
+        **runs_it.arena_figures(file.graph, on, streams_input=streams_input),
     }
     if measured:
         from export.engines.arena_check import enforce_measured
@@ -84,13 +87,17 @@ def arena(
 @click.command("arena-check")
 @click.argument("subject", metavar="[RUN|MODEL.tflite]", required=False, type=click.Path(path_type=Path))
 @board_option
-@engine_option
+@how_options
 @click.option(
     "--junit", type=click.Path(path_type=Path), help="Also write a JUnit XML report into this file."
 )
 @json_option
 def arena_check(
-    subject: Path | None, board_name: str | None, engine_name: str | None, junit: Path | None, as_json: bool
+    subject: Path | None,
+    board_name: str | None,
+    how: HowToRun,
+    junit: Path | None,
+    as_json: bool,
 ) -> None:
     """CI gate: fail when predicted and measured arena differ or the board's budget is exceeded.
 
@@ -108,7 +115,7 @@ def arena_check(
     from export.engines.arena_check import check_arena, enforce, junit_xml
     from export.tflite.model_file import ModelFile
 
-    check = check_arena(ModelFile(data, name), board, engine_of(run, engine_name))
+    check = check_arena(ModelFile(data, name), board, *how.with_run(run))
     if junit is not None:
         from mcofa.files.atomic import write_atomic
 

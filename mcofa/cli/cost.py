@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from mcofa.cli.options import json_option, load_board_with, refuse_typed
 from mcofa.cli.output import in_bytes, print_json, print_table, progress, read_text, table_of
+from mcofa.cli.run_engine import check_can_stream, stream_option
 from mcofa.cost.measures import MEASURES, ON_BOARD
 from mcofa.engines.engine import DEFAULT_ENGINE, ENGINES
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--archs", "archs_file", type=click.Path(path_type=Path), help="CSV of archs; prints CSV.")
 @click.option("--board", "board_name", help="Name or board file; adds arena, flash and latency.")
 @click.option("--engine", type=click.Choice(list(ENGINES)), default=DEFAULT_ENGINE, show_default=True)
+@stream_option
 @click.option("--kernels", type=click.Choice(["reference", "cmsis-nn"]), help="Default: the board's.")
 @click.option("--predictor", type=click.Path(path_type=Path), help="Default: the one in zoo/, if any.")
 @json_option
@@ -33,6 +35,7 @@ def cost(
     archs_file: Path | None,
     board_name: str | None,
     engine: str,
+    streams_input: bool,
     kernels: Literal["reference", "cmsis-nn"] | None,
     predictor: Path | None,
     as_json: bool,
@@ -44,13 +47,15 @@ def cost(
     if (arch_file is None) == (archs_file is None):
         raise click.UsageError("give either --arch or --archs")
     if board_name is None:
-        refuse_typed("needs --board", "kernels", "engine")
+        refuse_typed("needs --board", "kernels", "engine", "streams_input")
+    check_can_stream(engine, streams_input)
     from mcofa.cost.table import add_costs, arch_cost, arch_costs
     from mcofa.space.search_space import load_space
 
     space = load_space(space_name)
     board = None if board_name is None else load_board_with(board_name, kernels, engine)
-    on_board = {"board": board.name, "kernels": board.kernels, "engine": engine} if board else {}
+    how: dict[str, Any] = {"engine": engine, "streams_input": streams_input}
+    on_board = {"board": board.name, "kernels": board.kernels, **how} if board else {}
     if archs_file is not None:
         from mcofa.space.arch_table import read_archs
 
@@ -58,7 +63,7 @@ def cost(
         # Only the costs on a board take long enough to watch.
         bar = progress("costs") if board else contextlib.nullcontext(lambda done, total, text: None)
         with bar as update:
-            costs = arch_costs(space, genomes, board, lambda done: update(done, len(genomes), ""), engine)
+            costs = arch_costs(space, genomes, board, lambda done: update(done, len(genomes), ""), **how)
         costs |= _predictions(space, genomes, predictor)
         table = add_costs(rows, costs)
         for name, count in table.differing.items():
@@ -73,7 +78,7 @@ def cost(
     from mcofa.space.arch import parse_arch
 
     arch = parse_arch(read_text(arch_file, "arch"), str(arch_file))
-    found = arch_cost(space, arch, board, engine)
+    found = arch_cost(space, arch, board, **how)
     found |= {
         name: values[0] for name, values in _predictions(space, space.encode([arch]), predictor).items()
     }

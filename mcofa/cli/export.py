@@ -10,7 +10,7 @@ import click
 from mcofa.cli.options import json_option, names_file, open_run, refuse_typed, run_argument
 from mcofa.cli.output import in_bytes, print_json, print_table, table_of
 from mcofa.cli.run_board import board_of_run
-from mcofa.cli.run_engine import engine_of, engine_option, tell_what_the_host_runs
+from mcofa.cli.run_engine import HowToRun, how_options, tell_what_the_host_runs
 
 
 @click.command()
@@ -27,25 +27,29 @@ from mcofa.cli.run_engine import engine_of, engine_option, tell_what_the_host_ru
     show_default=True,
     help="tensorflow: let TensorFlow convert the network too, and compare the two files.",
 )
-@engine_option
+@how_options
 @json_option
 def export(
-    run_folder: Path | None, checkpoint: Path | None, converter: str, engine_name: str | None, as_json: bool
+    run_folder: Path | None,
+    checkpoint: Path | None,
+    converter: str,
+    how: HowToRun,
+    as_json: bool,
 ) -> None:
     """Turn the run's arch into ONNX, an int8 .tflite and C arrays."""
     run = open_run(run_folder)
     board_of_run(run, None)
-    engine = engine_of(run, engine_name)
+    engine, by_rows = how.with_run(run)
     from export.convert.deploy import export_run
     from mcofa.supernet.finetune.searched import default_checkpoint
 
     if converter == "tensorflow":
         from export.checks.second_opinion import second_opinion
 
-        export_run(run, checkpoint or default_checkpoint(run), engine)
+        export_run(run, checkpoint or default_checkpoint(run), engine, by_rows)
         section = second_opinion(run)
     else:
-        section = export_run(run, checkpoint or default_checkpoint(run), engine)
+        section = export_run(run, checkpoint or default_checkpoint(run), engine, by_rows)
     if as_json:
         print_json({"run": str(run.folder), **section})
         return

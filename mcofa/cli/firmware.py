@@ -10,7 +10,7 @@ import click
 from mcofa.cli.options import json_option, names_file, open_run, with_kernels
 from mcofa.cli.output import in_bytes, print_json, read_bytes
 from mcofa.cli.run_board import board_of_file, board_of_run, board_option
-from mcofa.cli.run_engine import engine_of, engine_option, stream_option
+from mcofa.cli.run_engine import HowToRun, how_options
 
 if TYPE_CHECKING:
     from export.engines.project import FirmwareProject
@@ -22,11 +22,10 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("subject", metavar="[RUN|MODEL.tflite]", required=False, type=click.Path(path_type=Path))
 @board_option
-@engine_option
+@how_options
 @click.option(
     "--kernels", type=click.Choice(["reference", "cmsis-nn"]), help="Default: what the board's profile says."
 )
-@stream_option
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Project folder; default RUN/firmware/BOARD-ENGINE."
 )
@@ -36,9 +35,8 @@ if TYPE_CHECKING:
 def firmware(
     subject: Path | None,
     board_name: str | None,
-    engine_name: str | None,
+    how: HowToRun,
     kernels: Kernels | None,
-    streams_input: bool,
     out: Path | None,
     built: bool,
     emulated: bool,
@@ -57,7 +55,7 @@ def firmware(
     else:
         run = open_run(subject)
         board = board_of_run(run, board_name)
-    engine = engine_of(run, engine_name)
+    engine, by_rows = how.with_run(run)
     board = with_kernels(board, kernels, engine)
     if emulated:
         from export.firmware.emulate import check_emulated, enforce_report
@@ -67,12 +65,12 @@ def firmware(
     from export.tflite.model_file import ModelFile
 
     if run is not None:
-        project = project_of_run(run, board, engine, out, streams_input=streams_input)
+        project = project_of_run(run, board, engine, out, streams_input=by_rows)
     else:
         assert subject is not None
         assert out is not None
         file = ModelFile(read_bytes(subject), str(subject))
-        project = project_of_file(file, board, engine, out, streams_input=streams_input)
+        project = project_of_file(file, board, engine, out, streams_input=by_rows)
     section = project.to_json()
     if not as_json:
         _show_project(project)

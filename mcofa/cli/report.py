@@ -49,7 +49,7 @@ def _page(run: Run, manifest: Manifest) -> str:
     # A search without a board is drawn for a core that can hold its networks.
     on = target(searched.core or "cortex-m7", searched.kernels or "cmsis-nn")
     graph = _graph(run, manifest)
-    memory = load_engine(run.engine).timeline(graph, on)
+    memory = load_engine(run.engine).timeline(graph, on, streams_input=searched.streams_input)
     return report_page(run.folder, manifest, run.arch, graph, memory, page_front(run), run.known_space)
 
 

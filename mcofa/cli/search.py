@@ -14,6 +14,7 @@ from mcofa.cli.finite import FiniteRange
 from mcofa.cli.options import json_option, load_board_with, refuse_typed, typed_command
 from mcofa.cli.output import print_json, progress
 from mcofa.cli.run_board import tell_if_unlike_shipped
+from mcofa.cli.run_engine import check_can_stream, stream_option
 from mcofa.cost.measures import MEASURES, ON_BOARD
 from mcofa.engines.engine import DEFAULT_ENGINE, ENGINES, load_engine
 
@@ -76,6 +77,7 @@ def _verify_options(body: Callable[..., None]) -> Callable[..., None]:
 @click.option("--board", "board_name", help=f"Name, board file, or all.  [default: {_DEFAULT_BOARD}]")
 @click.option("--space", "space_name", default="mcofa-micro", show_default=True, help="Name or space file.")
 @click.option("--engine", type=click.Choice(list(ENGINES)), default=DEFAULT_ENGINE, show_default=True)
+@stream_option
 @click.option("--kernels", type=click.Choice(["reference", "cmsis-nn"]), help="Default: the board's.")
 @_limit_options
 @click.option(
@@ -102,6 +104,7 @@ def search(
     board_name: str | None,
     space_name: str,
     engine: str,
+    streams_input: bool,
     kernels: Literal["reference", "cmsis-nn"] | None,
     limits: dict[str, Any],
     min_top1: float | None,
@@ -127,6 +130,7 @@ def search(
     where = _where(board_name, limits, min_top1)
     measures = _parse_measures(pareto)
     _check_words(where, engine, measures, pareto, min_top1)
+    check_can_stream(engine, streams_input)
 
     from mcofa.cli.search_output import print_answer, print_fleet
     from mcofa.search import Budget, Deadline, SearchRequest, search_each, search_one, search_smallest
@@ -139,6 +143,7 @@ def search(
         predictor=known,
         predictor_file=known_file,
         engine=engine,
+        streams_input=streams_input,
         kernels=kernels,
         limits=Budget(**limits),
         min_top1_percent=min_top1,
@@ -196,7 +201,9 @@ def _check_words(
 ) -> None:
     """Refuse what would have no effect where is searched."""
     if where == "nowhere":
-        refuse_typed("needs --board", "kernels", "engine", *(f"max_{name}" for name in ON_BOARD))
+        refuse_typed(
+            "needs --board", "kernels", "engine", "streams_input", *(f"max_{name}" for name in ON_BOARD)
+        )
         if set(ON_BOARD) & set(measures):
             raise click.UsageError(f"--pareto {pareto} needs --board")
     if measures and (where == "everywhere" or min_top1):

@@ -44,18 +44,27 @@ class Cost:
         return self.latency.latency_ms
 
 
-def cost(space: SearchSpace, arch: Arch, board: Board, engine: str = DEFAULT_ENGINE) -> Cost:
+def cost(
+    space: SearchSpace,
+    arch: Arch,
+    board: Board,
+    engine: str = DEFAULT_ENGINE,
+    streams_input: bool = False,
+) -> Cost:
     """Return what ``arch`` costs on ``board`` with ``engine``.
+
+    With ``streams_input`` the image arrives row by row, and is never in the arena as a whole.
 
     Raises:
         InvalidArchError: the arch is not in the space.
         UnknownNameError: there is no such engine.
+        UnstreamableInputError: the engine cannot take the input row by row.
     """
     graph, runs_it = lower(space, arch), load_engine(engine)
     model_bytes = model_file_bytes(graph)
     return Cost(
         model_bytes=model_bytes,
-        needs=runs_it.needs(graph, board, model_bytes),
+        needs=runs_it.needs(graph, board, model_bytes, streams_input=streams_input),
         macs=graph_macs(graph),
         latency=runs_it.latency(graph, board),
     )

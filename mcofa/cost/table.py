@@ -24,7 +24,11 @@ Columns = dict[str, list[int | float]]
 
 
 def arch_cost(
-    space: SearchSpace, arch: Arch, board: Board | None, engine: str = DEFAULT_ENGINE
+    space: SearchSpace,
+    arch: Arch,
+    board: Board | None,
+    engine: str = DEFAULT_ENGINE,
+    streams_input: bool = False,
 ) -> dict[str, Any]:
     """Return what ``arch_costs`` returns, for one arch; with a board also what its arena is made of.
 
@@ -34,7 +38,7 @@ def arch_cost(
     genomes = space.encode([arch])
     found: dict[str, Any] = {name: values[0] for name, values in _anywhere(space, genomes).items()}
     if board is not None:
-        on_board = cost(space, arch, board, engine)
+        on_board = cost(space, arch, board, engine, streams_input)
         found |= {name: _rounded(name, getattr(on_board, name)) for name in ON_BOARD}
         if on_board.needs.arena:
             found["arena"] = dict(on_board.needs.arena)
@@ -47,6 +51,7 @@ def arch_costs(
     board: Board | None,
     report: Callable[[int], None] = lambda done: None,
     engine: str = DEFAULT_ENGINE,
+    streams_input: bool = False,
 ) -> Columns:
     """Return one list a number, each (archs,): peak items, MACs and weights; more with a board.
 
@@ -57,7 +62,7 @@ def arch_costs(
     """
     columns = _anywhere(space, genomes)
     if board is not None:
-        columns |= _on_board(genomes, PopulationCosts(space, board, engine), report)
+        columns |= _on_board(genomes, PopulationCosts(space, board, engine, streams_input), report)
     return columns
 
 

@@ -132,6 +132,10 @@ class Engine(Protocol):
     def has_kernel_sets(self) -> bool:
         """Whether there is a choice of kernels, so that a board's matters."""
 
+    @property
+    def can_stream_input(self) -> bool:
+        """Whether the image may arrive row by row, so that it is never in the arena as a whole."""
+
     def needs(self, graph: Graph, board: Board, model_bytes: int, *, streams_input: bool = False) -> Needs:
         """Return what ``graph``, whose .tflite file has ``model_bytes``, needs on ``board``.
 

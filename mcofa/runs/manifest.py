@@ -144,6 +144,7 @@ class SearchSection(Section):
     core: str | None = None
     kernels: Kernels | None = None
     engine: EngineName | None = None
+    streams_input: bool = False
     budget: Limits = Limits()
     seed: Count = 0
     arch: dict[str, Any]
@@ -238,6 +239,7 @@ class ExportSection(Section):
     output: Quantized
     op_kinds: tuple[str, ...]
     engine: EngineName = DEFAULT_ENGINE
+    streams_input: bool = False
     arena_bytes: Count
     offline_plan: Plan | None = None
     onnx: Artefact
@@ -281,6 +283,7 @@ class ArenaCheckSection(Section):
     core: str
     kernels: str
     engine: EngineName = DEFAULT_ENGINE
+    streams_input: bool = False
     arena_bytes: Count
     arena_budget_bytes: Count
     comparisons: tuple[Compared, ...] | None = None
@@ -309,6 +312,7 @@ class FirmwareSection(Section):
 
     board: str
     engine: str
+    streams_input: bool = False
     folder: str
 
 

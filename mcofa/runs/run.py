@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcofa import __version__
 from mcofa.boards import Board, load_board
-from mcofa.engines.engine import DEFAULT_ENGINE
+from mcofa.engines.engine import DEFAULT_ENGINE, load_engine
 from mcofa.errors import FileFormatError, InvalidArchError, MissingFileError, RunError
 from mcofa.files.atomic import write_atomic
 from mcofa.runs.hold import held
@@ -174,6 +174,15 @@ class Run:
             FileFormatError: the manifest is damaged.
         """
         return self.search.engine or DEFAULT_ENGINE
+
+    def streams_input_with(self, engine: str) -> bool:
+        """Return whether ``engine`` takes the image row by row: where it was searched for so, and it can.
+
+        Raises:
+            RunError: there was no search.
+            FileFormatError: the manifest is damaged.
+        """
+        return self.search.streams_input and load_engine(engine).can_stream_input
 
     @property
     def space(self) -> SearchSpace:

@@ -33,10 +33,11 @@ class CandidateCosts:
         board: Board | None,
         names: Collection[str],
         engine: str = DEFAULT_ENGINE,
+        streams_input: bool = False,
     ) -> None:
         self._space = space
         self._names = names
-        self._on_board = None if board is None else PopulationCosts(space, board, engine)
+        self._on_board = None if board is None else PopulationCosts(space, board, engine, streams_input)
 
     def bounds(self, genomes: Genomes) -> Measured:
         """Return the costs of ``genomes``, (archs, genes); the arena is a lower bound, the others exact."""

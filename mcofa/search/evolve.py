@@ -61,6 +61,7 @@ def search(
     keep: int = 1,
     deadline: Deadline = NEVER,
     engine: str = DEFAULT_ENGINE,
+    streams_input: bool = False,
 ) -> Found:
     """Return the arch with the best predicted accuracy within the budget.
 
@@ -71,14 +72,15 @@ def search(
 
     Raises:
         BudgetError: no arch of the space is within the budget, or none there is that accurate.
+        UnstreamableInputError: with ``streams_input`` the engine is to take the image row by row, and cannot.
         TimeLimitError: the time limit ended the search before one was found.
     """
-    refuse_impossible(space, board, budget, engine)
+    refuse_impossible(space, board, budget, engine, streams_input)
     size = "peak_items" if board is None else "arena_bytes"
     goal: Goal = MostAccurate(size)
     if min_top1_percent is not None:
         goal = Smallest(size, min_top1_percent)
-    costs = CandidateCosts(space, board, {size, *budget.limits}, engine)
+    costs = CandidateCosts(space, board, {size, *budget.limits}, engine, streams_input)
     judge = Judge(space, budget, predictor, costs, goal)
     pool = Pool(judge, max(_PARENTS, keep))
     rng = np.random.default_rng(seed)
@@ -90,9 +92,9 @@ def search(
         if deadline.passed and not exhaustive:
             reached = pool.best_top1_percent()
             refuse_out_of_time(space, board, pool.candidates, deadline, min_top1_percent, reached)
-        refuse_nothing_found(space, board, budget, min_top1_percent, pool, exhaustive, engine)
+        refuse_nothing_found(space, board, budget, min_top1_percent, pool, exhaustive, engine, streams_input)
     return Found(
-        best=candidates(space, board, predictor, best, engine),
+        best=candidates(space, board, predictor, best, engine, streams_input),
         candidates=pool.candidates,
         exhaustive=exhaustive,
         stopped_early=deadline.passed and not exhaustive,

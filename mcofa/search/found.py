@@ -57,13 +57,14 @@ def candidates(
     predictor: Predictor,
     genomes: Genomes,
     engine: str = DEFAULT_ENGINE,
+    streams_input: bool = False,
 ) -> tuple[Candidate, ...]:
     """Return everything about ``genomes``, (archs, genes), in their order."""
     prediction = predictor.predict(space, genomes)
     found = []
     for row, genome in enumerate(genomes):
         arch = space.decode(genome)
-        on_board = None if board is None else cost(space, arch, board, engine)
+        on_board = None if board is None else cost(space, arch, board, engine, streams_input)
         found.append(
             Candidate(
                 arch=arch,
@@ -122,6 +123,7 @@ class Found:
         budget: Budget,
         seed: int,
         engine: str = DEFAULT_ENGINE,
+        streams_input: bool = False,
     ) -> dict[str, Any]:
         """Return the manifest's search section."""
         return {
@@ -133,6 +135,7 @@ class Found:
             "core": board.core if board else None,
             "kernels": board.kernels if board else None,
             "engine": engine if board else None,
+            "streams_input": streams_input,
             "budget": budget.to_json(),
             "seed": seed,
             "candidates": self.candidates,

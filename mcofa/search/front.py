@@ -83,6 +83,7 @@ def search_front(
     *,
     deadline: Deadline = NEVER,
     engine: str = DEFAULT_ENGINE,
+    streams_input: bool = False,
     known: Sequence[Arch] = (),
 ) -> Front:
     """Return the front of two or three ``measures`` (``arena_bytes``, …, ``top1_percent``).
@@ -94,9 +95,9 @@ def search_front(
         BudgetError: no arch of the space is within the budget.
         TimeLimitError: the time limit ended the search before one was found.
     """
-    refuse_impossible(space, board, budget, engine)
+    refuse_impossible(space, board, budget, engine, streams_input)
     names = {name for name in measures if name != "top1_percent"} | set(budget.limits)
-    costs = CandidateCosts(space, board, names, engine)
+    costs = CandidateCosts(space, board, names, engine, streams_input)
     judge = Judge(space, budget, predictor, costs, MostAccurate(measures[0]))
     options = budget_options(space, budget, costs)
     archive = Archive(judge, measures)
@@ -129,7 +130,7 @@ def search_front(
             f"among {archive.candidates:,} candidates",
             "raise one of the limits",
         )
-    found = candidates(space, board, predictor, archive.genomes, engine)
+    found = candidates(space, board, predictor, archive.genomes, engine, streams_input)
     order = sorted(range(len(found)), key=lambda row: (-found[row].top1_percent, row))
     reference = _reference(judge, archive, measures)
     return Front(

@@ -21,13 +21,14 @@ def recorded_front(run: Run, seconds: float) -> tuple[Front, Candidate]:
     Raises:
         McofaError: what the search used is not at hand, or is not as it was.
     """
-    searched, space, engine, arch = run.search, run.space, run.engine, run.arch
+    searched, space, arch = run.search, run.space, run.arch
+    engine, streams_input = run.engine, run.search.streams_input
     board = None if searched.board is None else run.board
     used = searched.predictor or f"zoo/{space.name}.npz"
     source = Source(file=used) if isinstance(used, str) else used
     step = "search again with `mcofa search --predictor FILE`"
     predictor = load_predictor(find_source(source, run.folder, "predictor of the search", step), space)
-    (chosen,) = candidates(space, board, predictor, space.encode([arch]), engine)
+    (chosen,) = candidates(space, board, predictor, space.encode([arch]), engine, streams_input)
     recorded = searched.predicted.model_dump(exclude_unset=True) if searched.predicted else {}
     if not recorded.items() <= chosen.predicted().items():
         raise FileFormatError(
@@ -44,6 +45,7 @@ def recorded_front(run: Run, seconds: float) -> tuple[Front, Candidate]:
         searched.seed,
         deadline=Deadline(seconds),
         engine=engine,
+        streams_input=streams_input,
         known=[arch],
     )
     return front, chosen

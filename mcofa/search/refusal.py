@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from mcofa.boards import Board, board_names, load_board
 from mcofa.cost.arch_cost import cost
@@ -20,19 +20,30 @@ from mcofa.search.smallest import Least, least
 from mcofa.space.search_space import SearchSpace
 
 
+class _How(NamedTuple):
+    """How the network is to run."""
+
+    engine: str
+    streams_input: bool
+
+
 def refuse_impossible(
-    space: SearchSpace, board: Board | None, budget: Budget, engine: str = DEFAULT_ENGINE
+    space: SearchSpace,
+    board: Board | None,
+    budget: Budget,
+    engine: str = DEFAULT_ENGINE,
+    streams_input: bool = False,
 ) -> None:
     """Refuse a budget of which a limit lies below what every arch of the space takes.
 
     Raises:
         BudgetError: names the limit, the least that the space reaches, and the boards that would do.
     """
-    smallest = space.smallest()
-    on_board = None if board is None else cost(space, smallest, board, engine)
+    smallest, how = space.smallest(), _How(engine, streams_input)
+    on_board = None if board is None else cost(space, smallest, board, *how)
     if budget.met_by(on_board, int(peak_items(space, space.encode([smallest]))[0])):
         return
-    costs = CandidateCosts(space, board, budget.limits, engine)
+    costs = CandidateCosts(space, board, budget.limits, *how)
     leasts = {name: least(space, costs, name) for name in budget.limits}
     broken = [name for name, limit in budget.limits.items() if leasts[name].value > limit]
     if not broken:
@@ -44,8 +55,8 @@ def refuse_impossible(
         for name in broken
     )
     raise BudgetError(
-        f"no arch of {space.name} {where}: {sentences}{_all_leasts(space, board, leasts, engine)}",
-        _next_step(space, board, budget, broken, leasts, engine),
+        f"no arch of {space.name} {where}: {sentences}{_all_leasts(space, board, leasts, how)}",
+        _next_step(space, board, budget, broken, leasts, how),
     )
 
 
@@ -54,10 +65,10 @@ def _least_words(name: str, found: Least) -> str:
     return f"{measure.words(found.value)} {measure.amount}{'' if found.proven else ' (of those looked at)'}"
 
 
-def _all_leasts(space: SearchSpace, board: Board | None, leasts: dict[str, Least], engine: str) -> str:
+def _all_leasts(space: SearchSpace, board: Board | None, leasts: dict[str, Least], how: _How) -> str:
     if board is None or not {"arena_bytes", "flash_bytes"} <= leasts.keys():
         return ""
-    least_flash = cost(space, leasts["flash_bytes"].arch, board, engine)
+    least_flash = cost(space, leasts["flash_bytes"].arch, board, *how)
     besides_bytes = least_flash.flash_bytes - least_flash.model_bytes
     return (
         f" (smallest arena {MEASURES['arena_bytes'].words(leasts['arena_bytes'].value)}, smallest flash "
@@ -71,7 +82,7 @@ def _next_step(
     budget: Budget,
     broken: list[str],
     leasts: dict[str, Least],
-    engine: str,
+    how: _How,
 ) -> str:
     """Say which of the user's own limits to raise, and where the board is too small which ones will do."""
     own = budget.own
@@ -86,7 +97,7 @@ def _next_step(
             f"{MEASURES[name].option} to {MEASURES[name].argument(leasts[name].value)}" for name in to_raise
         )
     for raised in ([], to_raise):
-        fitting = _boards_that_fit(space, replace(own, **dict.fromkeys(raised)), engine)
+        fitting = _boards_that_fit(space, replace(own, **dict.fromkeys(raised)), how)
         if fitting:
             first = f"raise {' and '.join(MEASURES[name].option for name in raised)}, and " if raised else ""
             return f"{first}choose a board with more memory: {space.name} fits {', '.join(fitting)}"
@@ -100,7 +111,7 @@ def _board_limit(board: Board | None, name: str) -> float:
     return math.inf if board is None else board_budget(board).limits.get(name, math.inf)
 
 
-def _boards_that_fit(space: SearchSpace, own: Budget, engine: str) -> list[str]:
+def _boards_that_fit(space: SearchSpace, own: Budget, how: _How) -> list[str]:
     """The boards that hold the smallest arch within the user's own limits."""
     smallest = space.smallest()
     items = int(peak_items(space, space.encode([smallest]))[0])
@@ -114,7 +125,7 @@ def _boards_that_fit(space: SearchSpace, own: Budget, engine: str) -> list[str]:
             own.latency_ms,
             own.peak_items,
             own.model_bytes,
-        ).met_by(cost(space, smallest, board, engine), items)
+        ).met_by(cost(space, smallest, board, *how), items)
     ]
 
 
@@ -125,7 +136,8 @@ def refuse_nothing_found(
     min_top1_percent: float | None,
     pool: Pool,
     exhaustive: bool,
-    engine: str,
+    engine: str = DEFAULT_ENGINE,
+    streams_input: bool = False,
 ) -> NoReturn:
     """Say how close the best candidate came when none met the budget and the wanted accuracy together.
 
@@ -135,7 +147,7 @@ def refuse_nothing_found(
     tried = "all archs that could be" if exhaustive else f"{pool.candidates:,} candidates"
     where = "" if board is None else f" on {board.name}"
     reachable = pool.best_top1_percent()
-    relief = _relief(space, board, budget, engine)
+    relief = _relief(space, board, budget, _How(engine, streams_input))
     if reachable is not None and min_top1_percent is not None:
         raise BudgetError(
             f"no arch of {space.name} within the budget{where} is predicted to reach {min_top1_percent:g} %, "
@@ -156,9 +168,9 @@ def refuse_nothing_found(
     )
 
 
-def _relief(space: SearchSpace, board: Board | None, budget: Budget, engine: str) -> list[str]:
+def _relief(space: SearchSpace, board: Board | None, budget: Budget, how: _How) -> list[str]:
     """What could make room: of the limits that the largest arch breaks, the user's own or the board's."""
-    costs = CandidateCosts(space, board, budget.limits, engine)
+    costs = CandidateCosts(space, board, budget.limits, *how)
     largest = space.encode([space.largest()])
     binding = [name for name, limit in budget.limits.items() if costs.exact(largest, name)[0] > limit]
     own = [MEASURES[name].option for name in binding if budget.limits[name] < _board_limit(board, name)]

@@ -18,16 +18,18 @@ from mcofa.space.search_space import SearchSpace
 class SearchRequest:
     """What is searched for; everything but the space and its predictor has a default.
 
-    ``limits`` are the user's own; a board's are added to them. With ``min_top1_percent`` the smallest
-    arch is searched for, else the most accurate one. ``measures``: also find the front of two or three
-    of them. ``keep``: how many of the best candidates are kept, to measure them. ``kernels``: others than
-    the board's. ``command`` is what the user typed, for the manifest.
+    ``limits`` are the user's own; a board's are added to them. With ``streams_input`` the image arrives row
+    by row. With ``min_top1_percent`` the smallest arch is searched for, else the most accurate one.
+    ``measures``: also find the front of two or three of them. ``keep``: how many of the best candidates are
+    kept, to measure them. ``kernels``: others than the board's. ``command`` is what the user typed, for the
+    manifest.
     """
 
     space: SearchSpace
     predictor: Predictor
     predictor_file: Path
     engine: str = DEFAULT_ENGINE
+    streams_input: bool = False
     kernels: Kernels | None = None
     limits: Budget = field(default_factory=Budget)
     min_top1_percent: float | None = None

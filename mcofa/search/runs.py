@@ -163,6 +163,7 @@ def _find(request: SearchRequest, board: Board | None, show: Show) -> Found:
             keep=request.keep,
             deadline=request.deadline,
             engine=request.engine,
+            streams_input=request.streams_input,
         )
 
 
@@ -189,7 +190,14 @@ def _record(
     if request.measures:
         extra["pareto"], files = _front(request, board, found, show)
     section = {
-        **found.to_json(request.space, board, request.budget(board), request.seed, request.engine),
+        **found.to_json(
+            request.space,
+            board,
+            request.budget(board),
+            request.seed,
+            request.engine,
+            request.streams_input,
+        ),
         **extra,
     }
     run.record("search", section, files)
@@ -213,6 +221,7 @@ def _front(
             lambda number, of, points: update(number, of, f"{points:,} points"),
             deadline=request.deadline,
             engine=request.engine,
+            streams_input=request.streams_input,
             known=[candidate.arch for candidate in found.best],
         )
     table, picture = as_csv(front).encode(), as_svg(front, found.best[0]).encode()

@@ -72,6 +72,14 @@ OPTIONS: dict[str, Sometimes | None] = {
         "cost --space ofa --arch a.json --board stm32f746 --engine tflm",
         ("cost --space ofa --arch a.json --engine tflm", f"{ARCHS} --engine aot"),
     ),
+    "cost --stream-input": Sometimes(
+        "cost --space ofa --arch a.json --board stm32f746 --engine aot --stream-input",
+        (
+            "cost --space ofa --arch a.json --stream-input",
+            "cost --space ofa --arch a.json --board stm32f746 --stream-input",
+            f"{ARCHS} --board stm32f746 --engine tflm --stream-input",
+        ),
+    ),
     "cost --kernels": Sometimes(
         "cost --space ofa --arch a.json --board stm32f746 --kernels cmsis-nn",
         (
@@ -85,6 +93,15 @@ OPTIONS: dict[str, Sometimes | None] = {
     "search --space": ALWAYS,
     "search --engine": Sometimes(
         "search --board stm32f746 --max-arena-bytes 1 --engine tflm", (f"{NOWHERE} --engine tflm",)
+    ),
+    "search --stream-input": Sometimes(
+        "search --board stm32f746 --engine aot --max-arena-bytes 1 --stream-input",
+        (
+            f"{NOWHERE} --stream-input",
+            "search --stream-input",
+            "search --board all --engine tflm --stream-input",
+            "search --min-top1 90 --stream-input",
+        ),
     ),
     "search --kernels": Sometimes(
         "search --board mps3-an547 --max-arena-bytes 1 --engine tflm --kernels reference",
@@ -132,6 +149,9 @@ OPTIONS: dict[str, Sometimes | None] = {
     "finetune --seed": ALWAYS,
     "finetune --json": ALWAYS,
     "export --engine": ALWAYS,
+    "export --stream-input": Sometimes(
+        "export run --stream-input", ("export streamed --engine tflm --stream-input",)
+    ),
     "export --checkpoint": ALWAYS,
     "export --converter": ALWAYS,
     "export --json": ALWAYS,
@@ -150,6 +170,10 @@ OPTIONS: dict[str, Sometimes | None] = {
     "verify --json": ALWAYS,
     "arena --target": ALWAYS,
     "arena --engine": ALWAYS,
+    "arena --stream-input": Sometimes(
+        "arena no.tflite --engine aot --stream-input",
+        ("arena no.tflite --stream-input", "arena m.tflite --engine tflm --stream-input"),
+    ),
     "arena --kernels": Sometimes(
         "arena no.tflite --target cortex-m4 --kernels reference",
         ("arena no.tflite --target cortex-m4 --engine aot --kernels reference",),
@@ -162,6 +186,13 @@ OPTIONS: dict[str, Sometimes | None] = {
     "arena --json": ALWAYS,
     "arena-check --board": ALWAYS,
     "arena-check --engine": ALWAYS,
+    "arena-check --stream-input": Sometimes(
+        "arena-check no.tflite --board stm32f746 --engine aot --stream-input",
+        (
+            "arena-check m.tflite --board stm32f746 --stream-input",
+            "arena-check streamed --engine tflm --stream-input",
+        ),
+    ),
     "arena-check --junit": ALWAYS,
     "arena-check --json": ALWAYS,
     "firmware --board": ALWAYS,
@@ -169,6 +200,13 @@ OPTIONS: dict[str, Sometimes | None] = {
     "firmware --kernels": Sometimes(
         "firmware no.tflite --out o --board stm32f746 --kernels cmsis-nn",
         (f"firmware m.tflite --out o {AOT_KERNELS}",),
+    ),
+    "firmware --stream-input": Sometimes(
+        "firmware no.tflite --out o --board stm32f746 --engine aot --stream-input",
+        (
+            "firmware m.tflite --out o --board stm32f746 --stream-input",
+            "firmware streamed --engine tflm --stream-input",
+        ),
     ),
     "firmware --out": ALWAYS,
     "firmware --build": ALWAYS,

@@ -36,7 +36,9 @@ class AotDeviceEngine:
         """Return the generated network and its kernels."""
         return aot_part(board, model)
 
-    def measure(self, model: ModelFile, board: Board) -> tuple[Comparison, ...]:
+    def measure(
+        self, model: ModelFile, board: Board, *, streams_input: bool = False
+    ) -> tuple[Comparison, ...]:
         """Return the arena that is touched and the flash that is linked on an emulated board of that core.
 
         Raises:
@@ -44,10 +46,10 @@ class AotDeviceEngine:
         """
         twin = emulated_twin(board)
         on = twin or board
-        needs = load_engine("aot").needs(model.graph, on, len(model.data))
+        needs = load_engine("aot").needs(model.graph, on, len(model.data), streams_input=streams_input)
         arena_bytes, flash_bytes = needs.arena_bytes, needs.flash.total_bytes
         try:
-            part = aot_part(on, deployed_file(model, on, "aot"))
+            part = aot_part(on, deployed_file(model, on, "aot", streams_input))
             arena_bytes, flash_bytes = part.model.arena_bytes, part.flash_bytes
             found = _measured(part, twin, board)
         except MissingFileError as error:

@@ -19,7 +19,9 @@ class TflmDeviceEngine:
         """Return the interpreter, from a library that the user built."""
         return tflm_part(board, model)
 
-    def measure(self, model: ModelFile, board: Board) -> tuple[Comparison, ...]:
+    def measure(
+        self, model: ModelFile, board: Board, *, streams_input: bool = False
+    ) -> tuple[Comparison, ...]:
         """Return head and tail on x86-64, where TFLM itself runs."""
         return measured_on_host(model)[1]
 

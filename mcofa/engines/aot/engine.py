@@ -24,6 +24,7 @@ class AotEngine:
     name = "aot"
     keeps_model_file = False
     has_kernel_sets = False
+    can_stream_input = True
     counted = "Arena: what the generated C uses. Flash: generated C, weights and firmware."
 
     def needs(self, graph: Graph, board: Board, model_bytes: int, *, streams_input: bool = False) -> Needs:
