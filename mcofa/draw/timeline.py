@@ -1,12 +1,14 @@
 """The memory of an inference as a picture.
 
 x: the ops in order; y: the offset in the arena, upward. Every planned buffer is one rectangle with a
-tooltip (class ``tensor`` or ``scratch``), the op at the peak is marked, and what is persistent lies
-on top, in the order in which it lies in memory.
+tooltip (class ``tensor``, ``ring`` or ``scratch``), the op at the peak is marked, and what is persistent
+lies on top, in the order in which it lies in memory. Ops that run together, row by row, have a bar (class
+``span``) above them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mcofa.draw.svg import FONT_PX, GRID, INK, PAPER, QUIET, Picture, text_width_px
@@ -20,8 +22,14 @@ _BASE_PX = _TOP_PX + _PLOT_HEIGHT_PX
 _KIND_LABEL_PX = 132
 _WARNING = "#c53030"
 _AT_PEAK, _TENSOR = "#2b6cb0", "#bcd6ee"
+_RING_AT_PEAK, _RING = "#0f766e", "#a7dcd3"
+_SPAN = "#64748b"
+_BAR_PX = 4
 _HATCH_INK, _HATCH_PAPER = "#c05621", "#fbd9b5"
 _TAIL_FILLS = ("#d5dae0", GRID)
+_FILLS = {"tensor": (_TENSOR, _AT_PEAK), "ring": (_RING, _RING_AT_PEAK)}
+"""Of each kind, elsewhere and at the peak."""
+_LINE_PX = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +55,9 @@ class _Scale:
 def timeline_svg(shown: Timeline) -> str:
     """Return the timeline as one SVG document."""
     scale = _scale(shown)
-    width = max(scale.right_px + 196, 760)
-    height = _BASE_PX + _KIND_LABEL_PX + 44
+    legend = _legend_entries(shown)
+    width = max(scale.right_px + 196, 760, _legend_width_px(legend))
+    height = _BASE_PX + _KIND_LABEL_PX + 44 + _LINE_PX * len(shown.notes)
     title = f"Tensor arena on {shown.place}: {shown.arena_bytes:,} B"
     picture = Picture(width, height, title)
     scratch_fill = picture.hatching(_HATCH_INK, _HATCH_PAPER)
@@ -57,19 +66,23 @@ def timeline_svg(shown: Timeline) -> str:
     picture.text(16, 42, subtitle, fill=QUIET)
     _y_axis(picture, scale)
     _x_axis(picture, shown, scale)
+    _spans(picture, shown, scale)
     _peak(picture, shown, scale)
     _buffers(picture, shown, scale, scratch_fill)
     _tail(picture, shown, scale)
     _right_labels(picture, shown, scale)
-    _legend(picture, shown, height - 16, scratch_fill)
+    legend_y = height - 16 - _LINE_PX * len(shown.notes)
+    _legend(picture, legend, legend_y, scratch_fill)
+    for number, (title, words) in enumerate(shown.notes, 1):
+        picture.text(_LEFT_PX, legend_y + _LINE_PX * number, f"{title}: {words}", fill=QUIET)
     return str(picture)
 
 
 def _scale(shown: Timeline) -> _Scale:
     first = min((buffer.first_step for buffer in shown.buffers), default=0)
-    columns = len(shown.rows) + 1 - min(first, 0)
+    columns = len(shown.rows) + 1 - first
     step_px = min(40.0, max(12.0, 900 / columns))
-    return _Scale(min(first, 0), step_px, columns, max(1, shown.arena_bytes))
+    return _Scale(first, step_px, columns, max(1, shown.arena_bytes))
 
 
 def _cause(shown: Timeline) -> str:
@@ -104,32 +117,71 @@ def _x_axis(picture: Picture, shown: Timeline, scale: _Scale) -> None:
     names |= {row.op_index + 1: f"{row.op_index} {row.kind}" for row in shown.rows}
     for step in range(scale.first_step, scale.first_step + scale.columns):
         x = scale.x(step) + scale.step_px / 2 + 3
-        weight = "bold" if step == shown.peak.step else "normal"
+        weight = "bold" if step in _peak_steps(shown) else "normal"
         picture.turned_text(x, _BASE_PX + 6, names[step], _SMALL_PX, text_anchor="end", font_weight=weight)
     picture.line(_LEFT_PX, _BASE_PX, scale.right_px, _BASE_PX, stroke=INK)
     picture.line(_LEFT_PX, _TOP_PX, _LEFT_PX, _BASE_PX, stroke=INK)
 
 
+def _spans(picture: Picture, shown: Timeline, scale: _Scale) -> None:
+    """A bar above the ops of each span, and lines down from its ends."""
+    group = picture.group(stroke=_SPAN, stroke_dasharray="1 3")
+    for span in shown.spans:
+        x, end = scale.x(span.start + 1), scale.x(span.stop + 1)
+        for edge in (x, end):
+            group.line(edge, _TOP_PX, edge, _BASE_PX)
+        tooltip = f"{_op_words(span)}: row by row, {shown.rows[span[0]].live_bytes:,} B"
+        bar = {"class_": "span", "fill": _SPAN}
+        picture.rect(x + 1, _TOP_PX - _BAR_PX, end - x - 2, _BAR_PX, tooltip=tooltip, **bar)
+        words = "row by row"
+        if end - x >= text_width_px(words, _SMALL_PX):
+            at = {"text_anchor": "middle", "fill": _SPAN}
+            picture.text((x + end) / 2, _TOP_PX - _BAR_PX - 3, words, _SMALL_PX, **at)
+
+
+def _op_words(span: range) -> str:
+    return f"ops {span[0]} to {span[-1]}" if len(span) > 1 else f"op {span[0]}"
+
+
+def _peak_steps(shown: Timeline) -> range:
+    """The steps at the peak: one, or all of a span."""
+    if shown.peak.step < 1:
+        return range(shown.peak.step, shown.peak.step + 1)
+    span = shown.span_of(shown.peak_op)
+    return range(span.start + 1, span.stop + 1)
+
+
 def _peak(picture: Picture, shown: Timeline, scale: _Scale) -> None:
-    """A band behind the buffers of the step at the peak, and a bar on the axis below it."""
-    x, top = scale.x(shown.peak.step), scale.y(shown.head_bytes)
-    picture.rect(x, top, scale.step_px, _BASE_PX - top, class_="peak", fill="#fbd5d5")
-    picture.rect(x, _BASE_PX, scale.step_px, 4, fill=_WARNING)
+    """A band behind the buffers of the steps at the peak, and a bar on the axis below it."""
+    steps, top = _peak_steps(shown), scale.y(shown.head_bytes)
+    x, width = scale.x(steps.start), len(steps) * scale.step_px
+    picture.rect(x, top, width, _BASE_PX - top, class_="peak", fill="#fbd5d5")
+    picture.rect(x, _BASE_PX, width, 4, fill=_WARNING)
 
 
 def _buffers(picture: Picture, shown: Timeline, scale: _Scale, scratch_fill: str) -> None:
     group = picture.group(stroke="#1a4971", stroke_width=0.5)
     at_peak = set(shown.live_at_peak)
     for buffer in shown.buffers:
-        colour = _AT_PEAK if buffer in at_peak else _TENSOR
-        kind, fill = ("scratch", scratch_fill) if buffer.is_scratch else ("tensor", colour)
+        kind = _kind(buffer)
+        fill = scratch_fill if buffer.is_scratch else _FILLS[kind][buffer in at_peak]
         x, top = scale.x(buffer.first_step), scale.y(buffer.offset_bytes + buffer.bytes)
         width, height = scale.x(buffer.last_step + 1) - x, scale.y(buffer.offset_bytes) - top
-        group.rect(x, top, width, height, tooltip=_tooltip(buffer), class_=kind, fill=fill)
+        style = {"stroke": PAPER} if kind == "ring" else {}
+        group.rect(x, top, width, height, tooltip=_tooltip(buffer), class_=kind, fill=fill, **style)
         words = "" if buffer.is_scratch else f"{buffer.bytes:,} B"
+        if buffer.ring_rows:
+            rows = "{} of {} rows".format(*buffer.ring_rows)
+            words = rows if width >= text_width_px(rows, _SMALL_PX) else "{}/{}".format(*buffer.ring_rows)
         if words and height >= FONT_PX + 3 and width >= text_width_px(words, _SMALL_PX):
             centred = {"text_anchor": "middle", "stroke": "none", "fill": PAPER if buffer in at_peak else INK}
             group.text(x + width / 2, top + height / 2 + 3, words, _SMALL_PX, **centred)
+
+
+def _kind(buffer: PlacedBuffer) -> str:
+    if buffer.is_scratch:
+        return "scratch"
+    return "ring" if buffer.ring_rows else "tensor"
 
 
 def _tooltip(buffer: PlacedBuffer) -> str:
@@ -183,14 +235,24 @@ def _heights(shown: Timeline, scale: _Scale) -> list[tuple[float, str, str]]:
     return labels
 
 
-def _legend(picture: Picture, shown: Timeline, y: float, scratch_fill: str) -> None:
+def _legend_entries(shown: Timeline) -> list[tuple[str, str]]:
+    """(Words, fill); without a fill it is that of scratch."""
     entries = [("tensor live at the peak", _AT_PEAK), ("other tensors", _TENSOR)]
+    if any(buffer.ring_rows for buffer in shown.buffers):
+        entries += [("some rows of a tensor, at the peak", _RING_AT_PEAK), ("elsewhere", _RING)]
     if any(buffer.is_scratch for buffer in shown.buffers):
-        entries.append(("scratch of one op", scratch_fill))
+        entries.append(("scratch" if shown.spans else "scratch of one op", ""))
     if shown.persistent:
         entries.append(("tail: persistent", _TAIL_FILLS[0]))
-    x = float(_LEFT_PX)
-    for words, fill in entries:
-        picture.rect(x, y - 9, 12, 10, fill=fill, stroke=QUIET, stroke_width=0.5)
+    return entries
+
+
+def _legend_width_px(entries: Sequence[tuple[str, str]]) -> float:
+    return _LEFT_PX + sum(34 + text_width_px(words) for words, _ in entries)
+
+
+def _legend(picture: Picture, entries: Sequence[tuple[str, str]], y: float, scratch_fill: str) -> None:
+    for number, (words, fill) in enumerate(entries):
+        x = _legend_width_px(entries[:number])
+        picture.rect(x, y - 9, 12, 10, fill=fill or scratch_fill, stroke=QUIET, stroke_width=0.5)
         picture.text(x + 18, y, words)
-        x += 34 + text_width_px(words)

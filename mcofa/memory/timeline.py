@@ -18,7 +18,8 @@ from mcofa.memory.plan import Buffer, Peak, Plan, aligned
 class PlacedBuffer:
     """Memory of one or more tensors, or scratch (then without tensors), and where it lies.
 
-    Live from ``first_step`` to ``last_step``, both included; ``what`` says it in words.
+    Live from ``first_step`` to ``last_step``, both included; ``what`` says it in words. Of a ring, which
+    keeps the last rows of a tensor only, ``ring_rows`` says how many, and of how many.
     """
 
     tensors: tuple[int, ...]
@@ -27,6 +28,7 @@ class PlacedBuffer:
     offset_bytes: int
     first_step: int
     last_step: int
+    ring_rows: tuple[int, int] | None = None
 
     @property
     def is_scratch(self) -> bool:
@@ -40,16 +42,22 @@ class PlacedBuffer:
 
 @dataclass(frozen=True, slots=True)
 class TimelineRow:
-    """What is live while one op runs."""
+    """What is live while one op runs, which makes the tensors ``outputs``."""
 
     op_index: int
     kind: str
+    outputs: tuple[int, ...]
     buffers: tuple[PlacedBuffer, ...]
 
     @property
     def scratch_bytes(self) -> int:
         """Bytes of the op's scratch buffers."""
         return sum(buffer.bytes for buffer in self.buffers if buffer.is_scratch)
+
+    @property
+    def ring_bytes(self) -> int:
+        """Bytes of rings."""
+        return sum(buffer.bytes for buffer in self.buffers if buffer.ring_rows)
 
     @property
     def live_bytes(self) -> int:
@@ -64,7 +72,9 @@ class Timeline:
     ``place`` says where it runs; ``buffers`` are all planned buffers, in the planner's order, and
     ``head_bytes`` is what they span. ``persistent`` is what the engine keeps besides, from the top of
     the arena downward, ``persistent_of`` whose that is. ``arena_bytes`` is to be reserved;
-    ``decided_by`` says what makes it so large, where that is known.
+    ``decided_by`` says what makes it so large, where that is known. ``spans`` are the ops that run together,
+    row by row: what one of them needs is there during all. ``notes`` are what else is to be known, each
+    with its title.
     """
 
     place: str
@@ -76,6 +86,8 @@ class Timeline:
     persistent: tuple[tuple[str, int], ...] = ()
     persistent_of: str = ""
     decided_by: str = ""
+    spans: tuple[range, ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
 
     @property
     def tail_bytes(self) -> int:
@@ -102,7 +114,13 @@ class Timeline:
         """When most is live."""
         if self.peak_op < 0:
             return "before the first op"
+        if len(span := self.span_of(self.peak_op)) > 1:
+            return f"in ops {span[0]} to {span[-1]}, row by row"
         return f"in op {self.peak_op} {self.rows[self.peak_op].kind}"
+
+    def span_of(self, op: int) -> range:
+        """Return the ops that run together with ``op``, itself among them."""
+        return next((span for span in self.spans if op in span), range(op, op + 1))
 
 
 def placed_buffers(
@@ -126,7 +144,7 @@ def timeline_rows(graph: Graph, placed: Sequence[PlacedBuffer]) -> tuple[Timelin
     """Return what is live during each op of ``graph``, tensors before scratch."""
     ordered = sorted(placed, key=lambda buffer: buffer.is_scratch)
     return tuple(
-        TimelineRow(i, str(op.kind), tuple(buffer for buffer in ordered if buffer.is_live(i + 1)))
+        TimelineRow(i, str(op.kind), op.outputs, tuple(b for b in ordered if b.is_live(i + 1)))
         for i, op in enumerate(graph.ops)
     )
 

@@ -124,7 +124,7 @@ def op_rows(graph: Graph, memory: Timeline) -> tuple[OpRow, ...]:
                 live_bytes=memory.rows[i].live_bytes,
                 macs=macs[i],
                 macs_percent=100 * macs[i] / total,
-                at_peak=i == memory.peak_op,
+                at_peak=memory.peak_op in memory.span_of(i),
             )
         )
     return tuple(rows)

@@ -37,13 +37,8 @@ class AotEngine:
         return LATENCIES.estimate(graph, board.core, KERNELS, board.clock_hz)
 
     def arena_figures(self, graph: Graph, on: Target, *, streams_input: bool = False) -> dict[str, Any]:
-        """Return the arena, in which there is nothing but the plan, and what each span keeps in it."""
-        plan = plan_aot(graph, on, streams_input)
-        return {
-            "arena_bytes": plan.arena_bytes,
-            "streams_input": streams_input,
-            "spans": span_figures(graph, plan),
-        }
+        """Return the arena, with the image in it and row by row, and what each span keeps."""
+        return span_figures(graph, on, streams_input)
 
     def timeline(self, graph: Graph, on: Target, *, streams_input: bool = False) -> Timeline:
         """Return where each storage of tensors lies, op by op."""
