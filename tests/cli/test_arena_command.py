@@ -73,6 +73,60 @@ def test_generated_code_has_no_tail(model: Path, core: str) -> None:
     assert "tail" not in done.stdout
 
 
+@pytest.mark.parametrize("options", [(), ("--stream-input",)])
+def test_spans_and_both_arenas_of_generated_code(model: Path, options: tuple[str, ...]) -> None:
+    """Counted by hand in ``tests/draw/test_timeline.py``."""
+    found = arena_json(model, "--target", "cortex-m7", "--engine", "aot", *options)
+    streams_input = bool(options)
+    image = [{"tensor": 0, "kept_rows": 3, "rows": 8}] if streams_input else []
+    arena_bytes = 384 if streams_input else 400
+    assert found == {
+        "model": str(model),
+        "target": "cortex-m7",
+        "kernels": "cmsis-nn",
+        "engine": "aot",
+        "arena_bytes": arena_bytes,
+        "streams_input": streams_input,
+        "arena_bytes_resident": 400,
+        "arena_bytes_by_rows": 384,
+        "not_by_rows": "",
+        "ops_at_once": [],
+        "spans": [
+            {
+                "first_op": 0,
+                "last_op": 3,
+                "kinds": ["CONV_2D", "DEPTHWISE_CONV_2D", "HARD_SWISH", "MEAN"],
+                "row_by_row": True,
+                "bytes": arena_bytes,
+                "rings": [
+                    *image,
+                    {"tensor": 1, "kept_rows": 5, "rows": 8},
+                    {"tensor": 2, "kept_rows": 1, "rows": 8},
+                    {"tensor": 3, "kept_rows": 1, "rows": 8},
+                ],
+            },
+            {
+                "first_op": 4,
+                "last_op": 4,
+                "kinds": ["FULLY_CONNECTED"],
+                "row_by_row": False,
+                "bytes": 32,
+                "rings": [],
+            },
+        ],
+    }
+
+
+def test_an_image_without_rows_cannot_arrive_row_by_row(tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(one_op("RELU"))
+    found = arena_json(path, "--engine", "aot")
+    assert (found["arena_bytes_resident"], found["arena_bytes_by_rows"]) == (16, None)
+    assert found["not_by_rows"] == "the input, 1×4, has no rows that could be given one by one"
+    done = mcofa("arena", path, "--engine", "aot", "--stream-input", cwd=tmp_path)
+    refused(done, found["not_by_rows"], "leave out --stream-input")
+
+
 def test_the_host_measures_what_was_predicted(model: Path) -> None:
     found = arena_json(model, "--measure")
     assert (found["target"], found["kernels"]) == ("x86-64", "reference")

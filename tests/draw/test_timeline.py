@@ -5,6 +5,7 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+from tiny_models import small_network
 
 from export.tflite.parse import parse_tflite
 from mcofa.draw.timeline import timeline_svg
@@ -97,25 +98,105 @@ def test_totals_are_those_of_account(seed: int, on: Target) -> None:
 
 
 @pytest.mark.parametrize("on", [M7, target("cortex-m55", "cmsis-nn"), target("cortex-m0plus", "reference")])
+@pytest.mark.parametrize("streams_input", [False, True])
 @pytest.mark.parametrize("seed", range(3))
-def test_the_generated_c_has_a_plan_of_its_own(seed: int, on: Target) -> None:
+def test_the_generated_c_has_a_plan_of_its_own(seed: int, streams_input: bool, on: Target) -> None:
     graph = micro(seed)
-    shown = aot_timeline(graph, on)
-    plan = plan_aot(graph, on)
-    assert shown.arena_bytes == shown.head_bytes == plan.arena_bytes
+    shown, plan = aot_timeline(graph, on, streams_input), plan_aot(graph, on, streams_input)
+    assert shown.arena_bytes == shown.head_bytes == plan.arena_bytes == shown.lower_bound_bytes
     buffers = [Buffer(b.bytes, b.first_step, b.last_step) for b in shown.buffers]
     validate(buffers, Plan(tuple(b.offset_bytes for b in shown.buffers), shown.head_bytes))
-    assert [b.tensors for b in shown.buffers] == [s.tensors for s in plan.storages for _ in s.buffers]
+    assert max(b.last_step for b in shown.buffers) == len(graph.ops)
     assert shown.tail_bytes == 0
     text, svg = timeline_text(shown), timeline_svg(shown)
     assert "tail" not in text + svg
-    assert len(rectangles(svg, "tensor") + rectangles(svg, "scratch")) == len(shown.buffers)
+    drawn = [rect for kind in ("tensor", "ring", "scratch") for rect in rectangles(svg, kind)]
+    assert len(drawn) == len(shown.buffers)
+    assert len(rectangles(svg, "ring")) == sum(b.ring_rows is not None for b in shown.buffers) > 0
+    assert len(rectangles(svg, "span")) == len(shown.spans)
 
 
 def test_what_works_in_place_is_named() -> None:
-    words = [buffer.what for buffer in aot_timeline(tiny(), M7).buffers]
-    assert words[0] == "tensor 0, 1×4×4×8 int8"
-    assert any(", then " in each and each.endswith(" in its place") for each in words)
+    """Counted by hand: HARD_SWISH and ADD read one row each, and may write where it was."""
+    shown = aot_timeline(tiny(), M7)
+    assert shown.spans == ()
+    assert [(b.tensors, b.bytes) for b in shown.buffers] == [
+        ((0,), 128),
+        ((3,), 128),
+        ((4, 5), 128),
+        ((), 80),
+    ]
+    assert [b.what for b in shown.buffers] == [
+        "tensor 0, 1×4×4×8 int8",
+        "tensor 3, 1×4×4×8 int8",
+        "tensor 4, 1×4×4×8 int8, then 5 in its place",
+        "scratch of op 0 CONV_2D",
+    ]
+
+
+SPANS = """\
+0–3 row by row         384 B  ███▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▒▒▒▒▒▒▒▒ ◄ peak
+    image               32 B  tensor 0, 1×8×8×1 int8, 3 of 8 rows
+  0 CONV_2D            240 B  tensor 1, 1×8×8×6 int8, 5 of 8 rows
+  1 DEPTHWISE_CONV_2D   48 B  tensor 2, 1×8×8×6 int8, 1 of 8 rows, then 3 in its place
+  2 HARD_SWISH                tensor 3, in the place of tensor 2
+  3 MEAN                16 B  tensor 4, 1×6 int8
+4 FULLY_CONNECTED       32 B  █████
+"""
+"""By hand: windows of 3 and of 5 rows, of 8 and 48 B; a pixel-wise op; sums of 6 channels, 24 B."""
+
+
+def test_text_of_spans() -> None:
+    shown = aot_timeline(parse_tflite(small_network(), "small"), M7, streams_input=True)
+    text = timeline_text(shown)
+    assert text.startswith(SPANS)
+    lines = text.splitlines()
+    assert "peak     384 B live in ops 0 to 3, row by row:" in lines
+    assert "           240 B at 16: tensor 1, 1×8×8×6 int8, 5 of 8 rows" in lines
+    assert lines[-1] == (
+        "arena    400 B with the image in the arena, 384 B where it arrives row by row (--stream-input)"
+    )
+
+
+def test_svg_of_spans() -> None:
+    graph = parse_tflite(small_network(), "small")
+    svg = timeline_svg(aot_timeline(graph, M7, streams_input=True))
+    rings = [rect.findtext(f"{SVG}title", "") for rect in rectangles(svg, "ring")]
+    assert [words[: words.index(":")] for words in rings] == [
+        "tensor 0, 1×8×8×1 int8, 3 of 8 rows",
+        "tensor 1, 1×8×8×6 int8, 5 of 8 rows",
+        "tensor 2, 1×8×8×6 int8, 1 of 8 rows, then 3 in its place",
+    ]
+    assert all(words.endswith("from op 0 to op 3") for words in rings)
+    (span,) = rectangles(svg, "span")
+    assert span.findtext(f"{SVG}title") == "ops 0 to 3: row by row, 384 B"
+    (peak,) = rectangles(svg, "peak")
+    assert abs(float(peak.get("width", "nan")) - float(span.get("width", "nan"))) <= 2
+    words = [text.text for text in ET.fromstring(svg).iter(f"{SVG}text")]
+    assert "input" not in words
+    assert (
+        "arena: 400 B with the image in the arena, 384 B where it arrives row by row (--stream-input)"
+        in words
+    )
+    assert "input" in timeline_svg(aot_timeline(graph, M7))
+
+
+def test_what_cannot_run_row_by_row_is_said() -> None:
+    image, turned = Tensor((1, 4, 4, 8)), Tensor((1, 8, 4, 4))
+    axes = Tensor((4,), DType.INT32, constant=True, scales=0, values=(0, 3, 1, 2))
+    graph = Graph((image, axes, turned), (Op(OpKind.TRANSPOSE, (0, 1), (2,)),), (0,), (2,))
+    assert (
+        "at once  cannot run row by row: op 0 TRANSPOSE"
+        in timeline_text(aot_timeline(graph, M7)).splitlines()
+    )
+
+
+def test_an_input_without_rows_is_said() -> None:
+    graph = Graph((Tensor((1, 16)), Tensor((1, 16))), (Op(OpKind.RELU, (0,), (1,)),), (0,), (1,))
+    *_, last = timeline_text(aot_timeline(graph, M7)).splitlines()
+    assert last.startswith(
+        "arena    16 B with the image in the arena; it cannot arrive row by row: the input, 1×16"
+    )
 
 
 @pytest.mark.parametrize("graph", [tiny(), micro(0)])
