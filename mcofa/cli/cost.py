@@ -93,6 +93,9 @@ def cost(
         measure = MEASURES[name]
         amount = in_bytes(found[name]) if measure.unit == "B" else f"{found[name]:,}"
         numbers.add_row(f"{name} ({measure.note})" if measure.note else name, amount)
+    for name in ("arena_bytes_resident", "arena_bytes_by_rows"):
+        if (arena_bytes := found.get("arena", {}).get(name)) is not None:
+            numbers.add_row(name, in_bytes(arena_bytes))
     if "predicted_top1_percent" in found:
         accuracy = f"{found['predicted_top1_percent']:.2f} ± {found['predicted_top1_std_points']:.2f}"
         accuracy += after_finetuning(int(found["predictor_finetune_epochs"]))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mcofa.accuracy.predictor import OUTSIDE, after_finetuning
-from mcofa.cli.output import of_budget, print_table, table_of
+from mcofa.cli.output import in_bytes, of_budget, print_table, table_of
 from mcofa.cost.measures import MEASURES
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def print_answer(recorded: Recorded, boards_too_small: list[str] | None = None) 
     click.echo(_arch_text(section))
     if section["board"]:
         arena = of_budget(predicted["arena_bytes"], budget["arena_bytes"])
-        click.echo(f"arena    {arena} (predicted minimum, {section['core']})")
+        click.echo(f"arena    {arena} (predicted minimum, {section['core']}{_image_words(section)})")
         flash = of_budget(predicted["flash_bytes"], budget["flash_bytes"])
         click.echo(f"flash    {flash} (model and runtime, predicted)")
     if budget["model_bytes"]:
@@ -54,6 +54,18 @@ def print_answer(recorded: Recorded, boards_too_small: list[str] | None = None) 
     command = f"finetune {folder} --epochs {epochs}" if epochs else f"export {folder}"
     next_step = f"; next: mcofa {command}" if section["board"] else ""
     click.echo(f"written to {folder}{next_step}")
+
+
+def _image_words(section: dict[str, Any]) -> str:
+    """Say how the image arrives where there is a choice, and what the arena would be otherwise."""
+    others = [one for one in section["arenas"] if one["streams_input"] != section["streams_input"]]
+    if not others:
+        return ""
+    ways = ("in the arena", "row by row")
+    way, other_way = ways if not section["streams_input"] else ways[::-1]
+    (other,) = others
+    amount = other["why_not"] or in_bytes(other["arena_bytes"])
+    return f", image {way}; {other_way}: {amount}"
 
 
 def print_fleet(rows: list[dict[str, Any]]) -> None:

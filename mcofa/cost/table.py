@@ -14,7 +14,9 @@ from mcofa.cost.arch_cost import cost
 from mcofa.cost.measures import MEASURES, ON_BOARD
 from mcofa.cost.peak_items import macs, params, peak_items
 from mcofa.cost.population import PopulationCosts
-from mcofa.engines.engine import DEFAULT_ENGINE
+from mcofa.engines.engine import DEFAULT_ENGINE, load_engine
+from mcofa.engines.tflm.targets import board_target
+from mcofa.lowering import lower
 from mcofa.space.arch import Arch
 from mcofa.space.search_space import Genomes, SearchSpace
 
@@ -40,8 +42,9 @@ def arch_cost(
     if board is not None:
         on_board = cost(space, arch, board, engine, streams_input)
         found |= {name: _rounded(name, getattr(on_board, name)) for name in ON_BOARD}
-        if on_board.needs.arena:
-            found["arena"] = dict(on_board.needs.arena)
+        found["arena"] = load_engine(engine).arena_figures(
+            lower(space, arch), board_target(board), streams_input=streams_input
+        )
     return found
 
 

@@ -13,11 +13,13 @@ from pathlib import Path
 
 from mcofa.cost.arch_cost import op_macs
 from mcofa.draw.timeline import timeline_svg
+from mcofa.engines.arenas import EngineArena
 from mcofa.engines.engine import load_engine
 from mcofa.graph import Graph
 from mcofa.memory.timeline import Timeline
 from mcofa.report.accuracy import accuracy_steps, weights_note
 from mcofa.report.front import PageFront
+from mcofa.report.rows import arena_words
 from mcofa.runs.manifest import SECTIONS, Manifest, SearchSection, Section
 from mcofa.space.arch import Arch
 from mcofa.space.search_space import SearchSpace
@@ -67,11 +69,13 @@ def report_page(
     memory: Timeline,
     front: PageFront,
     space: SearchSpace | None,
+    arenas: Sequence[EngineArena] = (),
 ) -> str:
     """Return the page for the run in ``folder``.
 
     ``graph`` is the network as exported, or as predicted before the export; ``memory`` is where the
-    run's engine keeps it; ``space`` is what was searched, None where it is not at hand any more.
+    run's engine keeps it; ``space`` is what was searched, None where it is not at hand any more;
+    ``arenas`` are those of the network with every engine, on the board that was searched for.
     """
     import jinja2
 
@@ -95,6 +99,7 @@ def report_page(
         front=front,
         memory=memory,
         timeline_svg=timeline_svg(memory),
+        arenas=[(one.title, arena_words(one, searched)) for one in arenas],
         ops=ops,
         macs=sum(op.macs for op in ops),
         sizes=_sizes(manifest),

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+from mcofa.engines.arenas import EngineArena
 from mcofa.report.accuracy import accuracy_steps, weights_note
 from mcofa.runs.manifest import ArenaCheckSection, ExportSection, Manifest, Predicted, SearchSection
 from mcofa.space.arch import Arch
 
 
-def report_rows(folder: Path, manifest: Manifest, arch: Arch) -> list[tuple[str, str]]:
-    """Return (what, value) pairs for everything that the run's commands have recorded so far."""
+def report_rows(
+    folder: Path, manifest: Manifest, arch: Arch, arenas: Sequence[EngineArena] = ()
+) -> list[tuple[str, str]]:
+    """Return (what, value) pairs for everything that the run's commands have recorded so far.
+
+    ``arenas`` are those of the network with every engine, on the board that was searched for.
+    """
     rows = _search_rows(manifest.search, arch)
     rows += [(f"accuracy, {step.name}", step.words) for step in accuracy_steps(manifest)]
     if note := weights_note(manifest, str(folder)):
         rows.append(("weights", note))
     if manifest.arena_check:
         rows += _arena_rows(manifest.arena_check)
+    rows += [(f"arena, {one.title}", arena_words(one, manifest.search)) for one in arenas]
     if manifest.export:
         rows += _file_rows(manifest.export, folder)
     if manifest.firmware:
@@ -33,12 +41,18 @@ def _search_rows(found: SearchSection, arch: Arch) -> list[tuple[str, str]]:
         return rows
     if predicted.arena_bytes is not None:
         arena = _of(predicted.arena_bytes, found.budget.arena_bytes)
-        rows.append(("minimum arena, board, predicted", arena))
+        by_rows = ", image row by row" if found.streams_input else ""
+        rows.append((f"minimum arena, board, predicted{by_rows}", arena))
     if predicted.flash_bytes is not None:
         rows.append(("flash, board, predicted", _of(predicted.flash_bytes, found.budget.flash_bytes)))
     if predicted.latency_ms_estimate is not None:
         rows.append(("latency, board, estimated", _latency(predicted)))
     return [*rows, ("MACs", f"{predicted.macs / 1e6:.2f} M")]
+
+
+def arena_words(one: EngineArena, searched: SearchSection) -> str:
+    """Write an arena beside the budget of the search, or why there is none."""
+    return one.why_not if one.arena_bytes is None else _of(one.arena_bytes, searched.budget.arena_bytes)
 
 
 def _arena_rows(check: ArenaCheckSection) -> list[tuple[str, str]]:
@@ -50,7 +64,8 @@ def _arena_rows(check: ArenaCheckSection) -> list[tuple[str, str]]:
         for one in check.compared
     ]
     of_file = _of(check.arena_bytes, check.arena_budget_bytes)
-    rows.append((f"minimum arena, {check.board}, of the file", of_file))
+    by_rows = ", image row by row" if check.streams_input else ""
+    rows.append((f"minimum arena, {check.board}, of the file{by_rows}", of_file))
     verdict = "passed" if check.passed else "; ".join(check.failures)
     return [*rows, (f"arena check, {check.board}", verdict)]
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mcofa.boards import Board
+from mcofa.engines.arenas import engine_arenas
+from mcofa.lowering import lower
 from mcofa.runs.run import DEFAULT_FOLDER, Run, artefact
 from mcofa.runs.sources import recorded_source
 from mcofa.search.evolve import Generation, search
@@ -189,6 +191,9 @@ def _record(
         found, extra["verified"] = verification(request, folder, found, show)
     if request.measures:
         extra["pareto"], files = _front(request, board, found, show)
+    if board is not None:
+        arenas = engine_arenas(lower(request.space, found.arch), board, [request.engine])
+        extra["arenas"] = [one.to_json() for one in arenas]
     section = {
         **found.to_json(
             request.space,
