@@ -140,7 +140,8 @@ def _arena_check_table(check: ArenaCheck) -> Table:
     for one in check.comparisons:
         measured = "–" if one.measured_bytes is None else in_bytes(one.measured_bytes)
         table.add_row(f"{one.place} {one.part}", in_bytes(one.predicted_bytes), measured, "")
-    target = f"{check.core}, {check.kernels}, engine {check.engine}"
+    by_rows = ", image row by row" if check.streams_input else ""
+    target = f"{check.core}, {check.kernels}, engine {check.engine}{by_rows}"
     for what, used_bytes, budget_bytes in (
         (f"minimum arena ({target})", check.arena_bytes, check.arena_budget_bytes),
         ("flash (whole program)", check.flash_bytes, check.flash_budget_bytes),

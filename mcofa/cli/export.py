@@ -50,12 +50,17 @@ def export(
         section = second_opinion(run)
     else:
         section = export_run(run, checkpoint or default_checkpoint(run), engine, by_rows)
+    if by_rows and section["input"]["rotate_180"]:
+        click.echo(
+            "note: the network reads images turned by 180 degrees: their last row comes first", err=True
+        )
     if as_json:
         print_json({"run": str(run.folder), **section})
         return
     for artefact in (section["onnx"], section["tflite"], *section["c_arrays"]):
         click.echo(f"{run.folder / artefact['file']}  {in_bytes(artefact['bytes'])}")
-    click.echo(f"minimum arena {in_bytes(section['arena_bytes'])}, engine {engine}; {_plan_words(section)}")
+    how = f"engine {engine}{', image row by row' if by_rows else ''}"
+    click.echo(f"minimum arena {in_bytes(section['arena_bytes'])}, {how}; {_plan_words(section)}")
     if "second_opinion" in section:
         click.echo(_comparison_words(section["second_opinion"]))
 

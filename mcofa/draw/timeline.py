@@ -125,6 +125,8 @@ def _x_axis(picture: Picture, shown: Timeline, scale: _Scale) -> None:
 
 def _spans(picture: Picture, shown: Timeline, scale: _Scale) -> None:
     """A bar above the ops of each span, and lines down from its ends."""
+    if not shown.spans:
+        return
     group = picture.group(stroke=_SPAN, stroke_dasharray="1 3")
     for span in shown.spans:
         x, end = scale.x(span.start + 1), scale.x(span.stop + 1)

@@ -20,14 +20,16 @@ from mcofa.boards import core_named, core_names, load_board
 from mcofa.cost.arch_cost import cost
 from mcofa.draw.timeline import timeline_svg
 from mcofa.draw.timeline_text import timeline_text
+from mcofa.engines.aot.timeline import aot_timeline
 from mcofa.engines.tflm import account, structs, target, target_names
 from mcofa.engines.tflm.engine import COEFFICIENTS_FILE
 from mcofa.engines.tflm.timeline import tflm_timeline
 from mcofa.graph import Graph, OpKind
 from mcofa.lowering import lower
 from mcofa.memory.plan import aligned
+from mcofa.memory.timeline import Timeline
 from mcofa.ops import OPERATORS
-from mcofa.ops.target import KernelSet
+from mcofa.ops.target import KernelSet, Target
 from mcofa.space.search_space import load_space
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs"
@@ -58,6 +60,10 @@ def op_counts() -> str:
 
 def command_output() -> str:
     return timeline_text(tflm_timeline(example(), M7), COLUMNS).rstrip()
+
+
+def generated_c_output() -> str:
+    return timeline_text(aot_timeline(example(), M7), COLUMNS).rstrip()
 
 
 def summary() -> str:
@@ -113,7 +119,16 @@ def supported_ops() -> str:
     )
 
 
-BLOCKS = (op_counts, command_output, summary, buffers, offline_plans, latency_errors, supported_ops)
+BLOCKS = (
+    op_counts,
+    command_output,
+    generated_c_output,
+    summary,
+    buffers,
+    offline_plans,
+    latency_errors,
+    supported_ops,
+)
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.__name__)
@@ -121,10 +136,13 @@ def test_blocks_are_what_is_computed(block: Callable[[], str]) -> None:
     assert f"\n{block()}\n" in PAGE
 
 
-def test_the_drawing_is_what_is_computed() -> None:
-    drawing = (FOLDER / "arena-timeline.svg").read_text(encoding="utf-8")
-    assert drawing == timeline_svg(tflm_timeline(example(), M7))
-    assert "](arena-timeline.svg)" in PAGE
+@pytest.mark.parametrize(
+    ("name", "timeline"), [("arena-timeline.svg", tflm_timeline), ("arena-spans.svg", aot_timeline)]
+)
+def test_the_drawings_are_what_is_computed(name: str, timeline: Callable[[Graph, Target], Timeline]) -> None:
+    drawing = (FOLDER / name).read_text(encoding="utf-8")
+    assert drawing == timeline_svg(timeline(example(), M7))
+    assert f"]({name})" in PAGE
 
 
 EQUATION = re.compile(r"`([^`=]+) = ([\d,]+)`")
