@@ -20,7 +20,9 @@ from mcofa.cli import main
 from mcofa.cli.options import open_run
 from mcofa.cli.search import search
 from mcofa.cost.arch_cost import cost, graph_macs
-from mcofa.engines.tflm import target
+from mcofa.engines.aot.plan import plan_aot
+from mcofa.engines.tflm import account, target
+from mcofa.engines.tflm.targets import board_target
 from mcofa.engines.tflm.timeline import tflm_timeline
 from mcofa.files.resources import data_folder
 from mcofa.lowering import lower
@@ -363,6 +365,31 @@ def test_an_aot_run_shows_the_memory_of_the_generated_c(tmp_path: Path) -> None:
     text = _Page((tmp_path / "report.html").read_text()).text
     assert f"Activations and scratch take {arena_bytes:,} B" in text
     assert "The generated C keeps nothing besides." in text
+
+
+@pytest.mark.parametrize("engine", ["tflm", "aot"])
+def test_the_arena_is_shown_with_every_engine(
+    engine: str, searched: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_rows = engine == "aot"
+    Run(tmp_path).record("search", {**searched, "engine": engine, "streams_input": by_rows})
+    board, graph = load_board("stm32f103"), lower(SPACE, arch_from_json(searched["arch"], ""))
+    resident_bytes, by_rows_bytes = (
+        plan_aot(graph, board_target(board), streams_input).arena_bytes for streams_input in (False, True)
+    )
+    tflm_bytes = account(graph, board_target(board)).minimum_bytes
+    assert main(["report", str(tmp_path)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    page = _Page((tmp_path / "report.html").read_text()).text
+    for shown in (printed, page):
+        assert f"engine tflm {tflm_bytes:,} of 17,408 B" in shown
+        assert f"engine aot {resident_bytes:,} of 17,408 B" in shown
+        assert f"engine aot, image row by row {by_rows_bytes:,} of 17,408 B" in shown
+    assert ("minimum arena, board, predicted, image row by row" in printed) == by_rows
+    assert ("generated C, the image row by row" in (tmp_path / "report.html").read_text()) == by_rows
+    assert main(["report", str(tmp_path), "--json"]) == 0
+    arenas = json.loads(capsys.readouterr().out)["arenas"]
+    assert [one["arena_bytes"] for one in arenas] == [tflm_bytes, resident_bytes, by_rows_bytes]
 
 
 def test_page_and_table_say_the_same_of_the_prediction_after_finetuning(
