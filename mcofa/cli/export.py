@@ -59,8 +59,8 @@ def export(
         return
     for artefact in (section["onnx"], section["tflite"], *section["c_arrays"]):
         click.echo(f"{run.folder / artefact['file']}  {in_bytes(artefact['bytes'])}")
-    how = f"engine {engine}{', image row by row' if by_rows else ''}"
-    click.echo(f"minimum arena {in_bytes(section['arena_bytes'])}, {how}; {_plan_words(section)}")
+    runs_on = f"engine {engine}{', image row by row' if by_rows else ''}"
+    click.echo(f"minimum arena {in_bytes(section['arena_bytes'])}, {runs_on}; {_plan_words(section)}")
     if "second_opinion" in section:
         click.echo(_comparison_words(section["second_opinion"]))
 

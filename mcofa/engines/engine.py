@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mcofa.errors import UnknownNameError
@@ -54,15 +54,10 @@ class Flash:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What one network needs with an engine on a board.
-
-    ``arena_bytes`` is what the firmware must reserve; ``arena`` says of what it is made, as the
-    engine has it, for JSON.
-    """
+    """What one network needs with an engine on a board; ``arena_bytes`` is what the firmware must reserve."""
 
     arena_bytes: int
     flash: Flash
-    arena: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

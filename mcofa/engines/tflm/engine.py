@@ -8,7 +8,7 @@ from typing import Any
 from mcofa.boards import Board
 from mcofa.engines.engine import Flash, Needs
 from mcofa.engines.latency import Latencies, LatencyEstimate
-from mcofa.engines.tflm.arena import Arena, account
+from mcofa.engines.tflm.arena import account
 from mcofa.engines.tflm.population import TflmPopulation
 from mcofa.engines.tflm.runtime_code import graph_code_bytes
 from mcofa.engines.tflm.targets import board_target
@@ -50,7 +50,6 @@ class TflmEngine:
         return Needs(
             arena_bytes=arena.minimum_bytes,
             flash=Flash(model_bytes, graph_code_bytes(graph, board), board.reserved.firmware_flash_bytes),
-            arena=_figures(arena),
         )
 
     def latency(self, graph: Graph, board: Board) -> LatencyEstimate:
@@ -60,7 +59,8 @@ class TflmEngine:
     def arena_figures(self, graph: Graph, on: Target, *, streams_input: bool = False) -> dict[str, Any]:
         """Return head, tail, minimum and what decides it; None for what x86-64 does not give."""
         _check_not_streamed(streams_input)
-        return _figures(account(graph, on))
+        arena = account(graph, on)
+        return {key: getattr(arena, key) for key in _ARENA_FIGURES}
 
     def timeline(self, graph: Graph, on: Target, *, streams_input: bool = False) -> Timeline:
         """Return where each tensor lies, op by op."""
@@ -76,10 +76,6 @@ class TflmEngine:
 def _check_not_streamed(streams_input: bool) -> None:
     if streams_input:
         raise UnstreamableInputError("engine tflm takes the image as a whole, not row by row")
-
-
-def _figures(arena: Arena) -> dict[str, Any]:
-    return {key: getattr(arena, key) for key in _ARENA_FIGURES}
 
 
 ENGINE = TflmEngine()
