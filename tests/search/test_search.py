@@ -15,11 +15,16 @@ from mcofa.boards import Board, load_board
 from mcofa.cost.arch_cost import Cost, cost
 from mcofa.cost.peak_items import peak_items
 from mcofa.cost.population import PopulationCosts
+from mcofa.engines.aot.plan import plan_aot
+from mcofa.engines.tflm.targets import board_target
 from mcofa.errors import BudgetError, TimeLimitError
+from mcofa.lowering import lower
 from mcofa.search import Budget, Generation, board_budget, evolve, search
 from mcofa.search.costs import CandidateCosts
 from mcofa.search.deadline import Deadline
+from mcofa.search.front import search_front
 from mcofa.search.options import Options
+from mcofa.search.pareto import nondominated
 from mcofa.search.pool import Judge, Pool
 from mcofa.search.reach import refuse_out_of_reach
 from mcofa.search.smallest import least
@@ -527,3 +532,28 @@ def test_another_engine_has_other_costs(
     assert found.cost.arena_bytes <= 9_000
     assert found.top1_percent > search(tiny_space, board, budget, synthetic_predictor, 0).top1_percent
     assert found.to_json(tiny_space, board, budget, 0, "aot")["engine"] == "aot"
+
+
+@pytest.mark.parametrize("streams_input", [False, True])
+def test_search_and_front_count_the_image_as_it_arrives(
+    tiny_space: SearchSpace, board: Board, synthetic_predictor: Predictor, streams_input: bool
+) -> None:
+    """Against all archs, each planned on its own graph."""
+    every = tiny_space.enumerate()
+    on, top1 = board_target(board), synthetic_predictor.predict(tiny_space, every).top1_percent
+    arenas = np.array(
+        [
+            plan_aot(lower(tiny_space, tiny_space.decode(genome)), on, streams_input).arena_bytes
+            for genome in every
+        ]
+    )
+    limit = int(np.median(arenas))
+    how: Any = {"engine": "aot", "streams_input": streams_input}
+    found = search(tiny_space, board, Budget(limit), synthetic_predictor, 0, **how)
+    assert found.top1_percent == top1[arenas <= limit].max()
+    assert found.cost.arena_bytes in arenas[(arenas <= limit) & (top1 == found.top1_percent)]
+    measures = ("arena_bytes", "top1_percent")
+    front = search_front(tiny_space, board, Budget(limit), synthetic_predictor, measures, 0, **how)
+    points = np.stack([arenas, -top1], axis=1)[arenas <= limit]
+    expected = {tuple(point) for point in points[nondominated(points)].round(9).tolist()}
+    assert {(arena, -accuracy) for arena, accuracy in front.values.round(9).tolist()} == expected
