@@ -21,20 +21,21 @@ _REPORT = "report this as a bug of mcofa, with the model"
 class ArenaCheck:
     """What was predicted for the board with an engine, and predictions beside measurements, in bytes.
 
-    ``flash_bytes`` is that of the whole program, test images apart.
+    ``flash_bytes`` is that of the whole program, test images apart. With ``streams_input`` the image arrives
+    row by row.
     """
 
     board: str
     core: str
     kernels: str
     engine: str
-    streams_input: bool
     arena_bytes: int
     arena_budget_bytes: int
     model_bytes: int
     flash_bytes: int
     flash_budget_bytes: int
     comparisons: tuple[Comparison, ...]
+    streams_input: bool = False
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -95,13 +96,13 @@ def check_arena(model: ModelFile, board: Board, engine: str, streams_input: bool
         core=board.core,
         kernels=board.kernels,
         engine=engine,
-        streams_input=streams_input,
         arena_bytes=needs.arena_bytes,
         arena_budget_bytes=board.arena_budget_bytes,
         model_bytes=len(model.data),
         flash_bytes=needs.flash.total_bytes,
         flash_budget_bytes=board.flash_budget_bytes,
         comparisons=tuple(device_engine(engine).measure(model, board, streams_input=streams_input)),
+        streams_input=streams_input,
     )
 
 
