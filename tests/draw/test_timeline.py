@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+from test_arena import random_network
 from tiny_models import small_network
 
 from export.tflite.parse import parse_tflite
@@ -132,6 +134,23 @@ def test_what_works_in_place_is_named() -> None:
         "tensor 4, 1×4×4×8 int8, then 5 in its place",
         "scratch of op 0 CONV_2D",
     ]
+
+
+@pytest.mark.parametrize("streams_input", [False, True])
+@pytest.mark.parametrize("seed", range(20))
+def test_any_network_with_generated_c(seed: int, streams_input: bool) -> None:
+    """Every op has its line and its column, also where the output lies in what was larger before."""
+    graph = parse_tflite(random_network(seed), "random")
+    shown = aot_timeline(graph, M7, streams_input)
+    bars, *_ = timeline_text(shown).split("\n\n")
+    for number, op in enumerate(graph.ops):
+        assert re.search(rf"^ *{number} {op.kind} ", bars, re.MULTILINE)
+    assert all(b.last_step <= len(graph.ops) for b in shown.buffers)
+    svg = timeline_svg(shown)
+    drawn = [rect for kind in ("tensor", "ring", "scratch") for rect in rectangles(svg, kind)]
+    assert len(drawn) == len(shown.buffers)
+    right = max(float(line.get("x2", "nan")) for line in ET.fromstring(svg).iter(f"{SVG}line"))
+    assert all(float(rect.get("x", "nan")) + float(rect.get("width", "nan")) <= right for rect in drawn)
 
 
 SPANS = """\

@@ -21,7 +21,7 @@ _planned = functools.lru_cache(maxsize=4)(plan_aot)
 def aot_timeline(graph: Graph, on: Target, streams_input: bool = False) -> Timeline:
     """Return the memory of ``graph`` on the target ``on``, op by op.
 
-    What a span keeps is there during all its ops.
+    What a span keeps is there during all its ops; nothing is shown of what is after the last one.
 
     Raises:
         UnsupportedOpError: names all the ops without a kernel.
@@ -40,6 +40,7 @@ def aot_timeline(graph: Graph, on: Target, streams_input: bool = False) -> Timel
         )
         for storage, offset in zip(plan.storages, plan.offsets, strict=True)
         for buffer in storage.buffers
+        if buffer.first_step <= len(plan.spans)
     )
     return Timeline(
         place=f"{on.name}, generated C{', the image row by row' if streams_input else ''}",
@@ -147,7 +148,7 @@ def _ring_rows(graph: Graph, plan: AotPlan, index: int) -> tuple[int, int] | Non
 def _ops(plan: AotPlan, buffer: Buffer) -> range:
     """The steps of ops, which count from 1, during which a buffer of steps of spans is live.
 
-    What is left after the last span is shown as long as that.
+    What outlives the last span ends with it here.
     """
     starts = [0, *(ops.start + 1 for ops in plan.spans)]
     ends = [0, *(ops.stop for ops in plan.spans)]
