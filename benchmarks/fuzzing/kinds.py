@@ -22,6 +22,7 @@ from mcofa.space.arch import Arch, arch_from_json
 from mcofa.space.search_space import SearchSpace, load_space
 
 _TAGS = ("<script", "<img", "<iframe", "<object", 'onerror="')
+_WAYS = (("--engine", "tflm"), ("--engine", "aot"), ("--engine", "aot", "--stream-input"))
 
 
 # Boards
@@ -49,15 +50,14 @@ def board_show(seeds: Seeds, rng: Random, folder: Path) -> Case:
 def board_cost(seeds: Seeds, rng: Random, folder: Path) -> Case:
     space = seeds.spaces["mcofa-micro"]
     arch = write(folder, "arch.json", json.dumps(space.smallest().to_json()).encode())
-    engine = rng.choice(("tflm", "aot"))
-    options = ("--arch", arch, "--board", _board_file(seeds, rng, folder), "--engine", engine)
+    options = ("--arch", arch, "--board", _board_file(seeds, rng, folder), *rng.choice(_WAYS))
     return Case(
         ("cost", "--space", space.name, *options, "--json"), lambda outcome: _sane_cost(outcome, space)
     )
 
 
 def board_search(seeds: Seeds, rng: Random, folder: Path) -> Case:
-    options = ("--board", _board_file(seeds, rng, folder), "--engine", rng.choice(("tflm", "aot")))
+    options = ("--board", _board_file(seeds, rng, folder), *rng.choice(_WAYS))
     arguments = ("search", *options, "--time-limit", "0.2", "--out", OUT, "--json")
     return Case(arguments, lambda _: _sane_search(folder / OUT, seeds.spaces["mcofa-micro"]))
 
@@ -72,7 +72,7 @@ def board_design(seeds: Seeds, rng: Random, folder: Path) -> Case:
 
 def board_firmware(seeds: Seeds, rng: Random, folder: Path) -> Case:
     model = write(folder, "model.tflite", seeds.model)
-    options = ("--board", _board_file(seeds, rng, folder), "--engine", rng.choice(("tflm", "aot")))
+    options = ("--board", _board_file(seeds, rng, folder), *rng.choice(_WAYS))
     return Case(("firmware", model, *options, "--out", OUT, "--json"))
 
 
@@ -281,6 +281,24 @@ def _sane_arena(outcome: Outcome) -> str:
     return "" if minimum is None or minimum >= parts else f"a minimum of {minimum:,} B for {parts:,} B"
 
 
+def model_spans(seeds: Seeds, rng: Random, folder: Path) -> Case:
+    options = (*rng.choice(_WAYS[1:]), "--svg", f"{OUT}.svg", "--json")
+    return Case(
+        ("arena", _model_file(seeds, rng, folder), *options),
+        lambda outcome: _sane_spans(outcome) or _sane_markup(folder / f"{OUT}.svg"),
+    )
+
+
+def _sane_spans(outcome: Outcome) -> str:
+    arena, ops = outcome.document, 0
+    for span in arena["spans"]:
+        if span["first_op"] != ops or not 0 <= span["bytes"] <= arena["arena_bytes"]:
+            return f"a span of {span}"
+        ops = span["last_op"] + 1
+    both = (arena["arena_bytes_resident"], arena["arena_bytes_by_rows"])
+    return "" if arena["arena_bytes"] == both[arena["streams_input"]] else "an arena that is neither"
+
+
 def model_firmware(seeds: Seeds, rng: Random, folder: Path) -> Case:
     options = ("--board", "mps2-an500", "--engine", "aot", "--out", OUT, "--json")
     return Case(("firmware", _model_file(seeds, rng, folder), *options))
@@ -337,6 +355,7 @@ KINDS: dict[Callable[[Seeds, Random, Path], Case], float] = {
     run_report: 4,
     run_command: 5,
     model_arena: 5,
+    model_spans: 2,
     model_firmware: 0.1,
     config_train: 8,
     images_train: 2,
