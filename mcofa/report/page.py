@@ -99,7 +99,7 @@ def report_page(
         front=front,
         memory=memory,
         timeline_svg=timeline_svg(memory),
-        arenas=[(one.title, arena_words(one, searched)) for one in arenas],
+        arenas=[(one.title, arena_words(one, manifest)) for one in arenas],
         ops=ops,
         macs=sum(op.macs for op in ops),
         sizes=_sizes(manifest),

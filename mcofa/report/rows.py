@@ -25,7 +25,7 @@ def report_rows(
         rows.append(("weights", note))
     if manifest.arena_check:
         rows += _arena_rows(manifest.arena_check)
-    rows += [(f"arena, {one.title}", arena_words(one, manifest.search)) for one in arenas]
+    rows += [(f"arena, {one.title}", arena_words(one, manifest)) for one in arenas]
     if manifest.export:
         rows += _file_rows(manifest.export, folder)
     if manifest.firmware:
@@ -50,9 +50,14 @@ def _search_rows(found: SearchSection, arch: Arch) -> list[tuple[str, str]]:
     return [*rows, ("MACs", f"{predicted.macs / 1e6:.2f} M")]
 
 
-def arena_words(one: EngineArena, searched: SearchSection) -> str:
-    """Write an arena beside the budget of the search, or why there is none."""
-    return one.why_not if one.arena_bytes is None else _of(one.arena_bytes, searched.budget.arena_bytes)
+def arena_words(one: EngineArena, manifest: Manifest) -> str:
+    """Write an arena beside the budget of the search, or why there is none; and which row comes first."""
+    if one.arena_bytes is None:
+        return one.why_not
+    exported = manifest.export
+    turned = one.streams_input and exported is not None and exported.input.rotate_180
+    words = _of(one.arena_bytes, manifest.search.budget.arena_bytes)
+    return f"{words}; the image's last row comes first" if turned else words
 
 
 def _arena_rows(check: ArenaCheckSection) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 import pytest
-from recorded_sections import manifest_of
+from recorded_sections import export_section, manifest_of
 
 from mcofa.boards import load_board
 from mcofa.cli import main
@@ -21,6 +21,7 @@ from mcofa.cli.options import open_run
 from mcofa.cli.search import search
 from mcofa.cost.arch_cost import cost, graph_macs
 from mcofa.engines.aot.plan import plan_aot
+from mcofa.engines.arenas import EngineArena
 from mcofa.engines.tflm import account, target
 from mcofa.engines.tflm.targets import board_target
 from mcofa.engines.tflm.timeline import tflm_timeline
@@ -28,6 +29,7 @@ from mcofa.files.resources import data_folder
 from mcofa.lowering import lower
 from mcofa.report.front import PageFront
 from mcofa.report.page import op_rows, report_page
+from mcofa.report.rows import report_rows
 from mcofa.runs.run import Run, artefact
 from mcofa.search.recorded_front import recorded_front
 from mcofa.space.arch import Arch, arch_from_json
@@ -390,6 +392,17 @@ def test_the_arena_is_shown_with_every_engine(
     assert main(["report", str(tmp_path), "--json"]) == 0
     arenas = json.loads(capsys.readouterr().out)["arenas"]
     assert [one["arena_bytes"] for one in arenas] == [tflm_bytes, resident_bytes, by_rows_bytes]
+
+
+@pytest.mark.parametrize("rotate_180", [False, True])
+def test_a_network_that_reads_turned_images_needs_the_last_row_first(rotate_180: bool) -> None:
+    export = export_section({"network.onnx": b"", "network.tflite": b""}, rotate_180=rotate_180)
+    manifest = manifest_of({"search": _searched(SPACE.smallest()), "export": export})
+    arenas = (EngineArena("aot", False, 1_000), EngineArena("aot", True, 900))
+    rows = dict(report_rows(Path("runs/x"), manifest, SPACE.smallest(), arenas))
+    assert rows["arena, engine aot"] == "1,000 of 262,144 B (0 %)"
+    turned = "; the image's last row comes first" if rotate_180 else ""
+    assert rows["arena, engine aot, image row by row"] == f"900 of 262,144 B (0 %){turned}"
 
 
 def test_page_and_table_say_the_same_of_the_prediction_after_finetuning(
