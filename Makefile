@@ -99,7 +99,7 @@ format: $(STAMP) ## rewrite the sources in the house style
 
 # Scripts that need a file, write into docs/ or train for hours, and their modules.
 NO_BENCHMARKS := $(patsubst %,benchmarks/%.py,accuracy_chart evidence inherited_against_alone \
-	aot_against_tflm aot_code_bytes count_aot_instructions compare_supernets space_designs) $(wildcard benchmarks/*_table.py benchmarks/zoo_*.py)
+	aot_against_tflm aot_code_bytes count_aot_instructions compare_supernets space_designs span_picture) $(wildcard benchmarks/*_table.py benchmarks/zoo_*.py)
 
 .PHONY: bench
 bench: setup ## every benchmark
