@@ -148,7 +148,13 @@ class PopulationCosts:
 
     def exact_arena_bytes(self, genomes: Genomes) -> Integers:
         """Return the minimum arena of ``genomes``, (archs, genes), in bytes, (archs,)."""
-        return np.concatenate([self._exact_arena_bytes(self._rows(chunk)) for chunk in _chunks(genomes)])
+        head_bytes = self._planner.head_bytes(np.concatenate([self._rows(some) for some in _chunks(genomes)]))
+        return np.concatenate(
+            [
+                self._exact_arena_bytes(self._rows(some), heads)
+                for some, heads in zip(_chunks(genomes), _chunks(head_bytes), strict=True)
+            ]
+        )
 
     def _add_floors(self) -> None:
         """Add blocks of gene −1: of every number the least that the options contribute."""
@@ -197,17 +203,17 @@ class PopulationCosts:
             latency_ms=sums.instructions / self._board.clock_hz * 1000,
         )
 
-    def _exact_arena_bytes(self, rows: Rows) -> Integers:
+    def _exact_arena_bytes(self, rows: Rows, head_bytes: Integers) -> Integers:
         amounts = self._contributions[rows]
-        return self._arena_bytes(self._planner.head_bytes(rows), amounts, amounts.sum(1))
+        return self._arena_bytes(head_bytes, amounts, amounts.sum(1))
 
     def _arena_bytes(self, head_bytes: Integers, amounts: Integers, total: Integers) -> Integers:
         return self._rules.arena_bytes(head_bytes, amounts[..., _OWN:], total[:, _OWN:])
 
 
-def _chunks(genomes: Genomes) -> list[Genomes]:
-    """Split ``genomes``; of none, one empty chunk."""
-    return [genomes[i : i + _CHUNK_ARCHS] for i in range(0, max(len(genomes), 1), _CHUNK_ARCHS)]
+def _chunks(archs: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    """Split what is known of ``archs``; of none, one empty chunk."""
+    return [archs[i : i + _CHUNK_ARCHS] for i in range(0, max(len(archs), 1), _CHUNK_ARCHS)]
 
 
 def _contributions(

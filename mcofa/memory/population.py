@@ -27,6 +27,9 @@ from mcofa.memory.plan import HEAD_ALIGNMENT_BYTES, Buffer, aligned
 
 Integers = npt.NDArray[np.int64]
 
+_CHUNK_ARCHS = 1_024
+"""Archs planned at once: their arrays stay in the processor's cache."""
+
 _UNPLACED = np.iinfo(np.int32).max
 
 
@@ -128,10 +131,14 @@ class PopulationPlanner:
 
         ``blocks`` are indices of blocks in network order, (archs, blocks of an arch).
         """
+        chunks = range(0, len(blocks), _CHUNK_ARCHS)
+        return np.concatenate(
+            [np.zeros(0, np.int64), *(self._head_bytes(blocks[i : i + _CHUNK_ARCHS]) for i in chunks)]
+        )
+
+    def _head_bytes(self, blocks: npt.NDArray[np.intp]) -> Integers:
         buffers = self._by_position(blocks)
         positions, archs = buffers.shape
-        if not archs:
-            return np.zeros(0, np.int64)
         following = self._following[buffers]
         following[:-1] += self._input_following[buffers[1:]]
         order = self._in_order(buffers) * archs + np.arange(archs)

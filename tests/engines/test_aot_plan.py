@@ -2,10 +2,12 @@
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from depthwise_separable import depthwise_separable_space
 from row_execution import execute
 
 from export.tflite.parse import parse_tflite
@@ -18,7 +20,7 @@ from mcofa.graph import Graph
 from mcofa.lowering import lower
 from mcofa.memory.plan import Buffer, lower_bound, validate
 from mcofa.memory.plan import Plan as PlacedPlan
-from mcofa.space.search_space import load_space
+from mcofa.space.search_space import SearchSpace, load_space
 
 M7 = target("cortex-m7", "cmsis-nn")
 MOST_BYTES = {
@@ -139,7 +141,43 @@ def test_populations_of_large_spaces_do_too(space: str, streams_input: bool) -> 
 
 
 def check_population(name: str, count: int, streams_input: bool) -> None:
-    space, board = load_space(name), load_board("stm32f746")
+    check_population_of(load_space(name), count, streams_input)
+
+
+@pytest.mark.parametrize("streams_input", [False, True])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"padding": "symmetric", "resolutions": (26, 27, 28, 31)},
+        {"global_average": "mean", "resolutions": (17, 28)},
+        {"resolutions": ((17, 24), (40, 24), (40, 61))},
+    ],
+    ids=["symmetric", "mean", "oblong"],
+)
+def test_populations_take_what_their_graphs_do_however_a_space_is_changed(
+    change: dict[str, Any], streams_input: bool
+) -> None:
+    check_population_of(load_space("mcofa-micro").model_copy(update=change), 80, streams_input)
+
+
+@pytest.mark.parametrize("streams_input", [False, True])
+def test_populations_of_depthwise_separable_blocks_do_too(streams_input: bool) -> None:
+    check_population_of(depthwise_separable_space(), 150, streams_input)
+
+
+def test_a_population_costs_what_each_arch_does_alone() -> None:
+    space = load_space("mcofa-micro")
+    genomes = space.sample(2_500, np.random.default_rng(6))
+    costs = PopulationCosts(space, load_board("stm32f746"), "aot")
+    exact = costs.exact_arena_bytes(genomes)
+    assert (costs.exact_arena_bytes(genomes[::-1]) == exact[::-1]).all()
+    alone = [costs.exact_arena_bytes(genomes[i : i + 1])[0] for i in range(0, 2_500, 25)]
+    assert exact[::25].tolist() == alone
+    assert costs.exact_arena_bytes(genomes[:0]).shape == (0,)
+
+
+def check_population_of(space: SearchSpace, count: int, streams_input: bool) -> None:
+    board = load_board("stm32f746")
     genomes = space.sample(count, np.random.default_rng(4))
     costs = PopulationCosts(space, board, "aot", streams_input)
     exact = costs.exact_arena_bytes(genomes)

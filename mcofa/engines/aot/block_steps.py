@@ -15,30 +15,38 @@ import numpy as np
 from mcofa.engines.aot.plan import StreamingRules
 from mcofa.engines.aot.sharing import heir
 
-SKIPS = 2
-"""How many tensors besides that of the step before it may be needed from a step on."""
+MOST_NEEDED = 3
+"""How many tensors may be needed from a step on."""
 
 AT_ONCE_ROWS = 1 << 13
 """Rows of the window of a step that needs all rows: more than there ever are."""
 
 
+class Needed(NamedTuple):
+    """A tensor that is needed from a step on, made ``back`` steps earlier; all 0: none.
+
+    ``whole``, ``inside``: bytes, as in ``spans.StepBytes``. ``last``: how many steps later it is last read.
+    ``rows``, ``row_bytes``: of the tensor.
+    """
+
+    back: Any
+    whole: Any
+    inside: Any
+    last: Any
+    rows: Any
+    row_bytes: Any
+
+
 class StepFields(NamedTuple):
     """One number for each step of a block, or (fields of) arrays of them.
 
-    ``whole``, ``inside``, ``scratch``: bytes, as in ``spans.StepBytes``. ``last``: how many steps later
-    the tensor is last read. ``rows``, ``row_bytes``: of the tensor. ``window_rows``, ``stride``, ``above``:
-    of what the step reads of the one before it. ``in_place``: whether it may work in place, ``takes_over``:
-    whether the rows of the step before lie in its own, ``renames``: whether it does nothing where it may.
-    ``skip_1``, ``skip_2``: how many steps earlier the tensors were made, the later first, that are needed
-    from here on besides that of the step before; 0: none. ``ends``: whether it is the block's last step;
-    ``input_inside`` and ``input_last`` stand at its first step and are ``inside`` and ``last`` of the tensor
-    that the block reads.
+    ``scratch``: bytes. ``rows``, ``row_bytes``: of the tensor. ``window_rows``, ``stride``, ``above``: of
+    what the step reads of the one before it. ``in_place``: whether it may work in place, ``takes_over``:
+    whether the rows of the step before lie in its own, ``begins``: whether it is the block's first step.
+    ``needed`` are the tensors that are needed from here on, the latest first.
     """
 
-    whole: Any
-    inside: Any
     scratch: Any
-    last: Any
     rows: Any
     row_bytes: Any
     window_rows: Any
@@ -46,36 +54,82 @@ class StepFields(NamedTuple):
     above: Any
     in_place: Any
     takes_over: Any
-    renames: Any
-    skip_1: Any
-    skip_2: Any
-    ends: Any
-    input_inside: Any
-    input_last: Any
+    begins: Any
+    needed: tuple[Needed, ...]
 
 
 def block_steps(rules: StreamingRules, blocks: Sequence[range]) -> list[tuple[int, StepFields]]:
     """Return for each block, a range of ops in network order, what its plans take at least, and its steps.
 
-    The image is the first step of the first block.
+    The image is the first step of the first block; behind the last one, the caller reads the output.
     """
     table = rules.step_bytes()
     flow = rules.flow
     whole, inside, scratch = (column[:, 0].tolist() for column in (table.whole, table.inside, table.scratch))
-    last = [flow.last_reader(step) for step in range(len(flow.steps))]
-    kept = [_least_kept(step, whole, inside, last) + scratch[step] for step in range(len(flow.steps))]
-    found = []
-    for ops in blocks:
-        first, end = ops.start + flow.inputs, ops.stop + flow.inputs
-        steps = range(0 if ops.start == 0 else first, end)
-        rows = [_fields(rules, step, steps, whole[step], inside[step], scratch[step], last) for step in steps]
-        if steps.start:
-            rows[0] = rows[0]._replace(
-                input_inside=inside[steps.start - 1], input_last=last[steps.start - 1] - steps.start + 1
+    count = len(flow.steps)
+    last = [flow.last_reader(step) for step in range(count)]
+    kept = [_least_kept(step, whole, inside, last) + scratch[step] for step in range(count)]
+
+    def needed_from(step: int) -> tuple[Needed, ...]:
+        found = [
+            Needed(
+                *(step - made, whole[made], inside[made], last[made] - step),
+                *(flow.steps[made].rows, flow.steps[made].row_bytes),
             )
-        fields = StepFields(*(np.array(column, np.int64) for column in zip(*rows, strict=True)))
-        found.append((max(kept[step] for step in steps), fields))
-    return found
+            for made in range(step - 1, -1, -1)
+            if last[made] >= step
+        ]
+        assert len(found) <= MOST_NEEDED, "more tensors are needed than there is room for"
+        assert step == 0 or found[0].back == 1, "the steps of a block are a chain"
+        return (*found, *[_NOTHING] * (MOST_NEEDED - len(found)))
+
+    shares = []
+    for ops in blocks:
+        steps = range(0 if ops.start == 0 else ops.start + flow.inputs, ops.stop + flow.inputs)
+        rows = [_fields(rules, step, scratch[step], needed_from(step)) for step in steps]
+        rows[0] = rows[0]._replace(begins=1)
+        if steps.stop == count:
+            rows.append(_CALLER._replace(needed=needed_from(count)))
+        shares.append((max(kept[step] for step in steps), joined(rows)))
+    return shares
+
+
+def joined(steps: Sequence[StepFields]) -> StepFields:
+    """Return steps, or arrays of them, one after the other."""
+    needed = tuple(
+        Needed(*map(_array, zip(*tensors, strict=True)))
+        for tensors in zip(*(step.needed for step in steps), strict=True)
+    )
+    numbers = {
+        name: _array([getattr(step, name) for step in steps])
+        for name in StepFields._fields
+        if name != "needed"
+    }
+    return StepFields(**numbers, needed=needed)
+
+
+def absent_step() -> StepFields:
+    """Return the step that fills up networks which have fewer than others: it makes and needs nothing."""
+    return joined([_CALLER])
+
+
+_NOTHING = Needed(0, 0, 0, 0, 0, 0)
+_CALLER = StepFields(
+    scratch=0,
+    rows=1,
+    row_bytes=0,
+    window_rows=1,
+    stride=1,
+    above=0,
+    in_place=0,
+    takes_over=0,
+    begins=0,
+    needed=(_NOTHING,) * MOST_NEEDED,
+)
+
+
+def _array(numbers: Sequence[Any]) -> Any:
+    return np.concatenate([np.atleast_1d(number) for number in numbers]).astype(np.int32)
 
 
 def _least_kept(step: int, whole: Sequence[int], inside: Sequence[int], last: Sequence[int]) -> int:
@@ -89,43 +143,22 @@ def _least_kept(step: int, whole: Sequence[int], inside: Sequence[int], last: Se
     return min(rows + inside[step], *over) if over else rows + inside[step]
 
 
-def _fields(
-    rules: StreamingRules, step: int, block: range, whole: int, inside: int, scratch: int, last: Sequence[int]
-) -> StepFields:
+def _fields(rules: StreamingRules, step: int, scratch: int, needed: tuple[Needed, ...]) -> StepFields:
     flow = rules.flow
     made = flow.steps[step]
     read = made.reads[-1] if made.reads else None
     assert read is None or read.source == step - 1, "the steps of a block are a chain"
+    assert not made.renames, "ops that only rename are no part of blocks"
     window = read.window if read and read.window and read.window.stride else None
-    skips = [made for made in range(step - 2, -1, -1) if last[made] >= step]
-    assert len(skips) <= SKIPS, "more tensors are skipped than there is room for"
     return StepFields(
-        *(
-            np.int64(value)
-            for value in (
-                whole,
-                inside,
-                scratch,
-                last[step] - step,
-                made.rows,
-                made.row_bytes,
-                window.rows if window else AT_ONCE_ROWS,
-                window.stride if window else 1,
-                window.above if window else 0,
-                made.in_place,
-                step > 0 and heir(flow, step - 1) == step,
-                made.renames,
-                step - skips[0] if skips else 0,
-                step - skips[1] if len(skips) > 1 else 0,
-                step == block[-1],
-                0,
-                0,
-            )
-        )
+        scratch=scratch,
+        rows=made.rows,
+        row_bytes=made.row_bytes,
+        window_rows=window.rows if window else AT_ONCE_ROWS,
+        stride=window.stride if window else 1,
+        above=window.above if window else 0,
+        in_place=int(made.in_place),
+        takes_over=int(step > 0 and heir(flow, step - 1) == step),
+        begins=0,
+        needed=needed,
     )
-
-
-def absent_step() -> StepFields:
-    """Return the step that fills up networks which have fewer than others: it makes and needs nothing."""
-    values = dict.fromkeys(StepFields._fields, np.zeros(1, np.int64))
-    return StepFields(**{**values, "rows": np.ones(1, np.int64), "stride": np.ones(1, np.int64)})

@@ -62,11 +62,10 @@ class SpanBytes:
             found[firsts, networks] -= self._saved(end, firsts, networks)
             yield found
 
-    def least(self, known: Integers | int = 0) -> Integers:
-        """Return the fewest bytes that any cut needs, (networks,); ``known`` is what no cut can go below."""
+    def least(self) -> Integers:
+        """Return the fewest bytes that any cut needs, (networks,)."""
         count, networks = self._steps.whole.shape
         best = np.zeros((count + 1, networks), self._steps.whole.dtype)
-        best[0] = known
         for end, found in enumerate(self._where_nothing_is_saved(), start=1):
             least = np.maximum(best[:end], found).min(0)
             # No span saves more than its output takes, so most cannot become the best one.
