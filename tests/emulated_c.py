@@ -120,7 +120,7 @@ def run_emulated(
             f"void run_{i}(uint8_t*);\n{_array(f'values_{i}', values)}{_array(f'expected_{i}', expected)}"
         )
         networks.append(
-            f"{{run_{i}, {generated.arena_bytes}, {offsets['INPUT']}, sizeof values_{i}, "
+            f"{{run_{i}, {generated.plan.arena_bytes}, {offsets['INPUT']}, sizeof values_{i}, "
             f"{offsets['OUTPUT']}, sizeof expected_{i}, values_{i}, expected_{i}}},"
         )
     main = _MAIN % {"declarations": "".join(declarations), "networks": "\n".join(networks)}
