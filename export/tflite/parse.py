@@ -16,6 +16,7 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
+from export.tflite.npu import check_not_compiled
 from mcofa.engines.tflm import ONLINE, raise_unsupported
 from mcofa.errors import FileFormatError
 from mcofa.files.tflite_layout import IDENTIFIER
@@ -163,6 +164,7 @@ def _op_kinds(model: Any, subgraph: Any, file_bytes: int) -> list[OpKind]:
             kinds.append(OpKind(cache[code]))
         else:
             unsupported.append(cache[code])
+    check_not_compiled(unsupported)
     raise_unsupported(unsupported)
     return kinds
 

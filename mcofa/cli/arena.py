@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +19,13 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from export.engines.arena_check import ArenaCheck
+    from export.tflite.model_file import ModelFile
+    from mcofa.engines.engine import Engine
+    from mcofa.ops.target import Target
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("models", metavar="MODEL...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--target", "target_name", default="x86-64", show_default=True, help="x86-64 or a core.")
 @click.option("--engine", type=click.Choice(list(ENGINES)), default=DEFAULT_ENGINE, show_default=True)
 @click.option(
@@ -31,7 +36,7 @@ if TYPE_CHECKING:
 @click.option("--svg", type=click.Path(path_type=Path), help="Also draw the memory over time into this file.")
 @json_option
 def arena(
-    model: Path,
+    models: tuple[Path, ...],
     target_name: str,
     engine: str,
     kernels: str | None,
@@ -40,25 +45,32 @@ def arena(
     svg: Path | None,
     as_json: bool,
 ) -> None:
-    """Predict the arena that an engine needs for the .tflite file MODEL, and show it over time."""
-    from dataclasses import asdict
+    """Predict the arena that an engine needs for the .tflite file MODEL, and show it over time.
 
+    With several files it is the one arena in which all of them run in turn, allocated in this order.
+    """
     from export.tflite.model_file import ModelFile
     from mcofa.draw.timeline import timeline_svg
     from mcofa.draw.timeline_text import timeline_text
     from mcofa.engines.tflm import default_kernels, target
 
+    if len(models) > 1 and (measured or svg is not None):
+        raise click.UsageError("--measure and --svg work for one model only")
     if measured and (target_name != "x86-64" or engine != "tflm"):
         raise click.UsageError("--measure works for engine tflm on x86-64 only")
     check_can_stream(engine, streams_input)
     runs_it = load_engine(engine)
     if kernels is not None:
         check_has_kernel_sets(runs_it)
-    file = ModelFile(read_bytes(model), str(model))
     on = target(target_name, kernels or default_kernels(target_name))
+    files = [ModelFile(read_bytes(model), str(model)) for model in models]
+    if len(files) > 1:
+        _show_joint(files, on, runs_it, streams_input, as_json)
+        return
+    (file,) = files
     shown = runs_it.timeline(file.graph, on, streams_input=streams_input)
     result: dict[str, Any] = {
-        "model": str(model),
+        "model": file.name,
         "target": target_name,
         "kernels": str(on.kernels),
         "engine": engine,
@@ -82,6 +94,24 @@ def arena(
             click.echo(f"measured {part}: {in_bytes(size_bytes)}")
     if measured:
         enforce_measured(comparisons)
+
+
+def _show_joint(
+    files: Sequence[ModelFile], on: Target, engine: Engine, streams_input: bool, as_json: bool
+) -> None:
+    joint = engine.joint_arena([file.graph for file in files], on, streams_input=streams_input)
+    if as_json:
+        names = [file.name for file in files]
+        figures = asdict(joint)
+        where = {"target": on.name, "kernels": str(on.kernels), "engine": engine.name}
+        print_json({"models": names, **where, **figures})
+        return
+    table = table_of("", "bytes", right=(1,))
+    table.add_row("shared by all, which run in turn", in_bytes(joint.shared_bytes))
+    for file, own_bytes in zip(files, joint.own_bytes, strict=True):
+        table.add_row(f"kept by {file.name}", in_bytes(own_bytes))
+    table.add_row(f"one arena on {on.name}, engine {engine.name}", in_bytes(joint.arena_bytes))
+    print_table(table)
 
 
 @click.command("arena-check")

@@ -61,6 +61,19 @@ class Needs:
 
 
 @dataclass(frozen=True, slots=True)
+class JointArena:
+    """One arena in which several models run in turn, in bytes.
+
+    ``shared_bytes`` is overwritten by each run, inputs and outputs too; ``own_bytes`` is what each model
+    keeps for itself.
+    """
+
+    arena_bytes: int
+    shared_bytes: int
+    own_bytes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class BlockShare:
     """What one block of consecutive ops contributes to the networks that have it.
 
@@ -148,6 +161,14 @@ class Engine(Protocol):
         Raises:
             UnsupportedOpError: names the ops of the graph that the engine cannot run.
             UnstreamableInputError: the engine cannot take the input row by row.
+        """
+
+    def joint_arena(self, graphs: Sequence[Graph], on: Target, *, streams_input: bool = False) -> JointArena:
+        """Return the arena on ``on`` in which all ``graphs`` run in turn.
+
+        Raises:
+            UnsupportedOpError: names the ops of a graph that the engine cannot run.
+            UnstreamableInputError: the engine cannot take the inputs row by row.
         """
 
     def timeline(self, graph: Graph, on: Target, *, streams_input: bool = False) -> Timeline:

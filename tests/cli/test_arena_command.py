@@ -231,10 +231,30 @@ def test_unknown_targets_and_kernels(model: Path) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("--measure", "--target", "cortex-m7"), ("--kernels", "fast"), ("--target",), ("--json", "more")],
+    [("--measure", "--target", "cortex-m7"), ("--kernels", "fast"), ("--target",)],
 )
 def test_wrong_usage(model: Path, words: tuple[str, ...]) -> None:
     done = mcofa("arena", model, *words, cwd=model.parent)
     assert (done.returncode, done.stdout) == (2, "")
     assert "Traceback" not in done.stderr
     assert "Error: " in done.stderr
+
+
+def test_several_models_in_one_arena(model: Path) -> None:
+    found = arena_json(model, model, "--target", "cortex-m7")
+    alone = account(parse_tflite(small_network(), "small"), target("cortex-m7", "cmsis-nn"))
+    assert found["models"] == [str(model), str(model)]
+    assert found["shared_bytes"] == alone.head_bytes
+    assert found["own_bytes"][0] == alone.tail_bytes > found["own_bytes"][1]
+    used_bytes = found["shared_bytes"] + sum(found["own_bytes"])
+    assert found["arena_bytes"] >= used_bytes
+    shown = mcofa("arena", model, model, "--target", "cortex-m7", cwd=model.parent).stdout
+    assert f"{found['arena_bytes']:,} B" in shown
+
+
+@pytest.mark.parametrize("option", [("--measure",), ("--svg", "arena.svg")])
+def test_what_is_for_one_model_only(model: Path, option: tuple[str, ...]) -> None:
+    done = mcofa("arena", model, model, *option, cwd=model.parent)
+    assert done.returncode == 2
+    assert "one model only" in done.stderr
+    assert not (model.parent / "arena.svg").exists()

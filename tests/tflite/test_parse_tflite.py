@@ -171,6 +171,22 @@ def test_all_unsupported_ops_are_named() -> None:
 
 
 @pytest.mark.parametrize(
+    ("custom_code", "compiler"),
+    [("ethos-u", "Vela"), ("edgetpu-custom-op", "Edge TPU Compiler"), ("NeutronGraph", "Neutron converter")],
+)
+def test_of_a_model_compiled_for_an_accelerator_the_file_from_before_is_wanted(
+    custom_code: str, compiler: str
+) -> None:
+    m = ModelBuilder()
+    x, y = m.tensor((1, 4)), m.tensor((1, 4))
+    m.op("CUSTOM", [x], [y])
+    m.codes[-1].customCode = custom_code
+    with pytest.raises(UnsupportedOpError, match=compiler) as caught:
+        parse_tflite(m.build([x], [y]), "net")
+    assert "from before" in caught.value.next_step
+
+
+@pytest.mark.parametrize(
     "data", [b"", b"TFL3", b"\x00" * 64, b"\x1c\x00\x00\x00TFL3", b"\xff\xff\xff\xffTFL3" + b"\xff" * 99]
 )
 def test_garbage_is_refused(data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from mcofa.boards import Board
@@ -10,7 +11,7 @@ from mcofa.engines.aot.latency import KERNELS, LATENCIES
 from mcofa.engines.aot.plan import plan_aot
 from mcofa.engines.aot.population import AotPopulation
 from mcofa.engines.aot.timeline import aot_timeline, span_figures
-from mcofa.engines.engine import Needs
+from mcofa.engines.engine import JointArena, Needs
 from mcofa.engines.latency import LatencyEstimate
 from mcofa.engines.tflm.targets import board_target
 from mcofa.graph import Graph
@@ -39,6 +40,11 @@ class AotEngine:
     def arena_figures(self, graph: Graph, on: Target, *, streams_input: bool = False) -> dict[str, Any]:
         """Return the arena, with the image in it and row by row, and what each span keeps."""
         return span_figures(graph, on, streams_input)
+
+    def joint_arena(self, graphs: Sequence[Graph], on: Target, *, streams_input: bool = False) -> JointArena:
+        """Return the largest arena: generated C keeps nothing between runs."""
+        arena_bytes = max(plan_aot(graph, on, streams_input).arena_bytes for graph in graphs)
+        return JointArena(arena_bytes, arena_bytes, (0,) * len(graphs))
 
     def timeline(self, graph: Graph, on: Target, *, streams_input: bool = False) -> Timeline:
         """Return where each storage of tensors lies, op by op."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+
+from mcofa.engines.engine import JointArena
 from mcofa.engines.tflm.head import HeadPeak, head_peak, head_plan, planned_buffers
 from mcofa.engines.tflm.ops import check_supported, op_memory
 from mcofa.engines.tflm.tail import (
@@ -104,12 +108,44 @@ def account(graph: Graph, on: Target) -> Arena:
     )
 
 
-def causes_of(contents: Contents, head_bytes: Amount, on: Target) -> dict[MinimumCause, Amount]:
+def joint_account(graphs: Sequence[Graph], on: Target) -> JointArena:
+    """Return the arena that TFLM needs for ``graphs``, whose interpreters share one allocator.
+
+    They are allocated in this order: the heads lie over each other, each tail below the one before.
+    Without a minimum on x86-64, where it is head and tails of recording interpreters.
+
+    Raises:
+        UnsupportedOpError: names all the ops of a graph that have no rule.
+    """
+    is_host = on.abi == "x86-64"
+    heads_bytes, ends_bytes, needed_bytes = [], [0], [0]
+    for graph in graphs:
+        check_supported(graph, on)
+        ops = [op_memory(graph, op, on) for op in graph.ops]
+        contents = graph_contents(graph, ops, on)
+        heads_bytes.append(head_plan(graph, planned_buffers(graph, ops)).total_bytes)
+        ends = tail_ends(contents, on, recording=is_host, before_bytes=ends_bytes[-1])
+        if not is_host:
+            causes = causes_of(contents, heads_bytes[-1], on, ends_bytes[-1])
+            needed_bytes.append(max(map(int, causes.values())))
+        ends_bytes.append(int(ends["input and output tensors"]))
+    head_bytes = max(heads_bytes)
+    return JointArena(
+        arena_bytes=aligned(max(head_bytes + ends_bytes[-1], *needed_bytes), ARENA_ALIGNMENT_BYTES),
+        shared_bytes=head_bytes,
+        own_bytes=tuple(int(size) for size in np.diff(ends_bytes)),
+    )
+
+
+def causes_of(
+    contents: Contents, head_bytes: Amount, on: Target, before_bytes: int = 0
+) -> dict[MinimumCause, Amount]:
     """Return what each cause needs of the arena; of what they need, the largest is the minimum.
 
-    ``contents`` and ``head_bytes`` are those of one graph or of many.
+    ``contents`` and ``head_bytes`` are those of one graph or of many; ``before_bytes`` are in the tail
+    already.
     """
-    ends = tail_ends(contents, on, recording=False)
+    ends = tail_ends(contents, on, recording=False, before_bytes=before_bytes)
     return {
         MinimumCause.RESIDENT: head_bytes + ends["input and output tensors"],
         MinimumCause.PLANNING: planning_bytes(contents, ends, on),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mcofa.boards import Board
-from mcofa.engines.engine import Flash, Needs
+from mcofa.engines.engine import Flash, JointArena, Needs
 from mcofa.engines.latency import Latencies, LatencyEstimate
-from mcofa.engines.tflm.arena import account
+from mcofa.engines.tflm.arena import account, joint_account
 from mcofa.engines.tflm.population import TflmPopulation
 from mcofa.engines.tflm.runtime_code import graph_code_bytes
 from mcofa.engines.tflm.targets import board_target
@@ -61,6 +62,11 @@ class TflmEngine:
         _check_not_streamed(streams_input)
         arena = account(graph, on)
         return {key: getattr(arena, key) for key in _ARENA_FIGURES}
+
+    def joint_arena(self, graphs: Sequence[Graph], on: Target, *, streams_input: bool = False) -> JointArena:
+        """Return the arena of an allocator that the graphs' interpreters share."""
+        _check_not_streamed(streams_input)
+        return joint_account(graphs, on)
 
     def timeline(self, graph: Graph, on: Target, *, streams_input: bool = False) -> Timeline:
         """Return where each tensor lies, op by op."""

@@ -134,15 +134,17 @@ def graph_contents(graph: Graph, ops: Sequence[OpMemory], on: Target) -> Content
     )
 
 
-def tail_ends(contents: Contents, on: Target, *, recording: bool) -> dict[str, Amount]:
+def tail_ends(contents: Contents, on: Target, *, recording: bool, before_bytes: int = 0) -> dict[str, Amount]:
     """Return where each kind of allocation ends, of a plain or a recording interpreter, in their order.
 
     Order: allocators and planner, eval tensors, nodes, builtin data per op, OpData per
     op, arrays of each Prepare, scratch handles, variable tensors, inputs and outputs.
+    ``before_bytes`` are taken before by models in the same arena: they made allocators and planner.
     """
     sizes = structs(on.abi)
     ends: dict[str, Amount] = {}
-    end: Amount = _fixed_bytes(sizes, recording=recording)
+    end: Amount = before_bytes or _allocators_bytes(sizes, recording=recording)
+    end = end + sizes.builtin_data_allocator + sizes.subgraph_allocations
     ends["fixed"] = end
     ends["eval tensors"] = end = end + contents.tensors * sizes.eval_tensor
     ends["nodes"] = end = end + contents.ops * sizes.node_and_registration
@@ -171,14 +173,14 @@ def _after(end: Amount, size_bytes: Amount, alignment: int) -> Amount:
     return np.where(size_bytes, aligned(end + size_bytes, alignment), end)
 
 
-def _fixed_bytes(sizes: Structs, *, recording: bool) -> int:
-    """What every model costs: the allocators, the planner and one subgraph."""
+def _allocators_bytes(sizes: Structs, *, recording: bool) -> int:
+    """What an arena costs, whatever is in it: the allocators and the planner."""
     allocators = (
         (sizes.recording_single_arena_allocator, sizes.recording_micro_allocator)
         if recording
         else (sizes.single_arena_allocator, sizes.micro_allocator)
     )
-    return sum(allocators) + sizes.planner + sizes.builtin_data_allocator + sizes.subgraph_allocations
+    return sum(allocators) + sizes.planner
 
 
 def _before_arrays(end: Amount, first_bytes: Amount) -> Amount:
