@@ -1,4 +1,4 @@
-"""The int8 operator graph of a network on the device: tensors, and ops in execution order.
+"""The operator graph of a network on the device: tensors, and ops in execution order.
 
 This is the one definition of a network's memory: the search predicts from it,
 the exporter must produce it, and the arena check compares it with what the
@@ -46,12 +46,27 @@ class DType(StrEnum):
     INT16 = "int16"
     INT32 = "int32"
     INT64 = "int64"
+    UINT8 = "uint8"
+    UINT16 = "uint16"
+    UINT32 = "uint32"
+    UINT64 = "uint64"
+    BOOL = "bool"
+    FLOAT16 = "float16"
     FLOAT32 = "float32"
+    FLOAT64 = "float64"
 
     @property
     def item_bytes(self) -> int:
         """Bytes of one element."""
-        return {"int8": 1, "int16": 2, "int32": 4, "int64": 8, "float32": 4}[self.value]
+        return _ITEM_BYTES[self]
+
+
+_ITEM_BYTES = {
+    **dict.fromkeys((DType.INT8, DType.UINT8, DType.BOOL), 1),
+    **dict.fromkeys((DType.INT16, DType.UINT16, DType.FLOAT16), 2),
+    **dict.fromkeys((DType.INT32, DType.UINT32, DType.FLOAT32), 4),
+    **dict.fromkeys((DType.INT64, DType.UINT64, DType.FLOAT64), 8),
+}
 
 
 @dataclass(frozen=True, slots=True)

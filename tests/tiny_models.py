@@ -9,12 +9,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-_TYPES = {
-    "int8": schema.TensorType.INT8,
-    "int32": schema.TensorType.INT32,
-    "float32": schema.TensorType.FLOAT32,
-    "uint8": schema.TensorType.UINT8,
-}
+_TYPES = {name.lower(): code for name, code in vars(schema.TensorType).items() if name.isupper()}
 
 
 @dataclass

@@ -24,7 +24,7 @@ from mcofa.graph import DType, Graph, Op, OpKind, Tensor
 from mcofa.ops import OPERATORS
 from mcofa.ops.options import is_required, op_attributes
 
-_NEXT_STEP = "check that the file is whole and is an int8 .tflite; mcofa export writes such files"
+_NEXT_STEP = "check that the file is whole and is a .tflite; mcofa export writes such files"
 _SMALLEST_FILE_BYTES = 16
 _SMALLEST_TABLE_BYTES = 4
 _INT32_BYTES = 4
@@ -65,8 +65,8 @@ def parse_tflite(data: bytes, name: str) -> Graph:
 
     Raises:
         FileFormatError: not a .tflite, truncated or corrupt, more than one subgraph, an
-            element type other than int8/16/32/64 and float32, tensors that do not fit their
-            op, or a malformed offline memory plan.
+            element type other than those of ``DType``, tensors that do not fit their op, or a
+            malformed offline memory plan.
         UnsupportedOpError: names all the ops that the accounting has no rule for.
     """
     try:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mcofa.graph import Graph, Op, OpKind
+from mcofa.graph import DType, Graph, Op, OpKind
 from mcofa.ops import options
-from mcofa.ops.constraints import int8_to_int8
+from mcofa.ops.constraints import operands_of_type, same_type, unscaled_int32
 from mcofa.ops.record import OUTPUT, Aot, BuiltinData, Kernel, OpData, Operator, Registration, Tflm
 from mcofa.ops.rows import same_row
 
 _TEMPORARIES = (0, 1, OUTPUT)
+_TYPES = same_type(DType.INT8, DType.INT16, DType.INT32, DType.FLOAT32), operands_of_type
 _ADD_AOT = Aot(kernels=(Kernel(name="nn_add"),), struct="nn_add_t", operands=2, rows=same_row, in_place=True)
 
 
@@ -31,7 +32,7 @@ ADD = Operator(
     version=2,
     inputs=(2, 2),
     options=options.ADD,
-    constraints=(int8_to_int8,),
+    constraints=(*_TYPES, unscaled_int32),
     work=_added,
     tflm=Tflm(
         registration=Registration("AddAdd", "Register_ADD_INT8"),
@@ -47,7 +48,7 @@ SUB = Operator(
     code=41,
     inputs=(2, 2),
     options=options.SUB,
-    constraints=(int8_to_int8,),
+    constraints=(*_TYPES, unscaled_int32),
     work=_added,
     tflm=Tflm(
         registration=Registration("AddSub", "Register_SUB"),
@@ -64,7 +65,7 @@ MUL = Operator(
     version=2,
     inputs=(2, 2),
     options=options.MUL,
-    constraints=(int8_to_int8,),
+    constraints=_TYPES,
     work=_multiplied,
     tflm=Tflm(
         registration=Registration("AddMul", "Register_MUL_INT8"),

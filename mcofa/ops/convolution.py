@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 
 from mcofa.files.flatbuffer import round_up
-from mcofa.graph import Graph, Op, OpKind, Tensor
+from mcofa.graph import DType, Graph, Op, OpKind, Tensor
 from mcofa.ops import options
-from mcofa.ops.constraints import constant_parameters, int8_to_int8
+from mcofa.ops.constraints import constant_parameters, filter_of_type, same_type
 from mcofa.ops.record import (
     INT32_BYTES,
     OUTPUT,
@@ -19,6 +19,7 @@ from mcofa.ops.record import (
     Operator,
     Registration,
     Tflm,
+    first_type,
     requested,
 )
 from mcofa.ops.rows import filter_window
@@ -28,6 +29,7 @@ from mcofa.ops.windows import window_padding
 BUILTIN_DATA = BuiltinData(arm32=(28, 4), x86_64=(28, 4), riscv32=(28, 4))
 OP_DATA = OpData(arm32=56, arm32_cmsis_nn=60, x86_64=80)
 TEMPORARIES = (0, 1, OUTPUT, 0, 1, 2, OUTPUT)
+ACTIVATIONS = same_type(DType.INT8, DType.INT16, DType.FLOAT32)
 
 
 def _macs(graph: Graph, op: Op) -> int:
@@ -48,15 +50,24 @@ def per_channel_arrays(channels: int) -> tuple[int, int]:
     return (INT32_BYTES * channels,) * 2
 
 
-def _arrays(graph: Graph, op: Op, _on: Target) -> tuple[int, ...]:
-    return per_channel_arrays(graph.tensors[op.inputs[1]].shape[0])
+def filter_arrays(graph: Graph, op: Op, on: Target, channels: int) -> tuple[int, ...]:
+    """Return the sizes of a convolution's arrays; of float32 with CMSIS-NN there are none."""
+    unscaled = first_type(graph, op) is DType.FLOAT32 and on.has_cmsis_nn
+    return () if unscaled else per_channel_arrays(channels)
+
+
+def _arrays(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
+    return filter_arrays(graph, op, on, graph.tensors[op.inputs[1]].shape[0])
 
 
 def _scratch(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
-    """CMSIS-NN: none for 1×1 without padding, dilation or groups; im2col columns otherwise."""
-    if not on.has_cmsis_nn:
+    """CMSIS-NN: none for float32, and for int8 of 1×1 without padding, dilation or groups; else im2col."""
+    dtype = first_type(graph, op)
+    if not on.has_cmsis_nn or dtype is DType.FLOAT32:
         return ()
     source, kernel, output = (graph.tensors[i] for i in (*op.inputs[:2], op.outputs[0]))
+    if dtype is DType.INT16:
+        return requested(_int16_im2col_bytes(source.shape[3], kernel, on))
     padding = window_padding(source.shape, kernel.shape, op)
     undilated = op.dilation == (1, 1)
     ungrouped = source.shape[3] == kernel.shape[3]
@@ -74,6 +85,13 @@ def im2col_bytes(channels: int, kernel: Tensor, on: Target) -> int:
     """Return CMSIS-NN's columns: four of int8 rounded up to 16 on MVE, elsewhere two of int16 up to 4."""
     column = kernel.shape[1] * kernel.shape[2] * channels
     return 4 * round_up(column, 16 if on.extension is Extension.MVE else 4)
+
+
+def _int16_im2col_bytes(channels: int, kernel: Tensor, on: Target) -> int:
+    """Columns of int16, whatever the window: two, on MVE four rounded up to 8 elements."""
+    column = kernel.shape[1] * kernel.shape[2] * channels
+    columns = 4 * round_up(column, 8) if on.extension is Extension.MVE else 2 * column
+    return columns * DType.INT16.item_bytes
 
 
 def _mve_1_x_n_bytes(source: Tensor, kernel: Tensor, output: Tensor, stride: int, pad: int) -> int:
@@ -136,7 +154,7 @@ CONV_2D = Operator(
     inputs=(2, 3),
     ranks=(4, 4, 4),
     options=options.CONV_2D,
-    constraints=(int8_to_int8,),
+    constraints=(ACTIVATIONS, filter_of_type),
     macs=_macs,
     work=_work,
     tflm=Tflm(

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mcofa.graph import Graph, Op, OpKind
+from mcofa.graph import DType, Graph, Op, OpKind
 from mcofa.ops import options
-from mcofa.ops.constraints import constant_parameters, int8_to_int8
+from mcofa.ops.constraints import constant_parameters, filter_of_type
 from mcofa.ops.convolution import (
+    ACTIVATIONS,
     BUILTIN_DATA,
     OP_DATA,
     TEMPORARIES,
+    filter_arrays,
     im2col_bytes,
-    per_channel_arrays,
     scales_bytes,
 )
-from mcofa.ops.record import Aot, Kernel, Operator, Registration, Tflm, requested
+from mcofa.ops.record import Aot, Kernel, Operator, Registration, Tflm, first_type, requested
 from mcofa.ops.rows import filter_window
 from mcofa.ops.target import Extension, Target
 from mcofa.ops.windows import window_padding
@@ -34,18 +35,18 @@ def _work(graph: Graph, op: Op) -> Mapping[str, int]:
     return {name: _macs(graph, op), "depthwise_outputs": graph.tensors[op.outputs[0]].items}
 
 
-def _arrays(graph: Graph, op: Op, _on: Target) -> tuple[int, ...]:
-    return per_channel_arrays(graph.tensors[op.inputs[1]].shape[3])
+def _arrays(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
+    return filter_arrays(graph, op, on, graph.tensors[op.inputs[1]].shape[3])
 
 
 def _scratch(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
     """CMSIS-NN: none without DSP; 2·C·kh·kw with DSP unless 3×3 with padding ≤ 1; 496·kh·kw on MVE.
 
-    That holds for C_in = C_out, batch 1, no dilation (otherwise none). MVE first turns a
+    That holds for int8, C_in = C_out, batch 1, no dilation (otherwise none). MVE first turns a
     single input channel with several output channels into a convolution and adds a copy of
     the filter.
     """
-    if not on.has_cmsis_nn:
+    if not on.has_cmsis_nn or first_type(graph, op) is not DType.INT8:
         return ()
     source, kernel, output = (graph.tensors[i] for i in (*op.inputs[:2], op.outputs[0]))
     taps = kernel.shape[1] * kernel.shape[2]
@@ -77,7 +78,7 @@ def _reads_unset_stride(graph: Graph, op: Op, on: Target) -> str:
     MVE turns a depthwise convolution of one input channel into a convolution, whose
     1×N case asks for the stride (cmsis_nn/depthwise_conv.cc leaves it unset).
     """
-    if on.extension is not Extension.MVE or not on.has_cmsis_nn:
+    if on.extension is not Extension.MVE or not on.has_cmsis_nn or first_type(graph, op) is not DType.INT8:
         return ""
     _, height, _, channels = graph.tensors[op.inputs[0]].shape
     kernel_height = graph.tensors[op.inputs[1]].shape[1]
@@ -102,7 +103,7 @@ DEPTHWISE_CONV_2D = Operator(
     inputs=(2, 3),
     ranks=(4, 4, 4),
     options=options.DEPTHWISE_CONV_2D,
-    constraints=(int8_to_int8,),
+    constraints=(ACTIVATIONS, filter_of_type),
     macs=_macs,
     work=_work,
     tflm=Tflm(
@@ -112,7 +113,7 @@ DEPTHWISE_CONV_2D = Operator(
         temporaries=TEMPORARIES,
         arrays=_arrays,
         scratch=_scratch,
-        undefined=_reads_unset_stride,
+        refused=_reads_unset_stride,
     ),
     aot=Aot(
         kernels=(_OWN, _ANY),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mcofa.graph import Graph, Op, OpKind
+from mcofa.graph import DType, Graph, Op, OpKind
 from mcofa.ops import options
-from mcofa.ops.constraints import constant_parameters, int8_to_int8
-from mcofa.ops.convolution import per_channel_arrays
+from mcofa.ops.constraints import constant_parameters, filter_of_type
+from mcofa.ops.convolution import ACTIVATIONS, per_channel_arrays
 from mcofa.ops.record import (
     INT32_BYTES,
     OUTPUT,
@@ -18,6 +18,7 @@ from mcofa.ops.record import (
     Operator,
     Registration,
     Tflm,
+    first_type,
     requested,
 )
 from mcofa.ops.target import Extension, KernelSet, Target
@@ -36,6 +37,8 @@ def _work(graph: Graph, op: Op) -> Mapping[str, int]:
 
 def _arrays(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
     """Multipliers and shifts if the filter has more than one scale, and kernel sums."""
+    if first_type(graph, op) is DType.FLOAT32:
+        return ()
     scales = graph.tensors[op.inputs[1]].scales
     return (per_channel_arrays(scales) if scales > 1 else ()) + _kept_sums(graph, op, on)
 
@@ -47,8 +50,9 @@ def _kept_sums(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
 
 
 def _sums(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
-    """Sums of the filter's rows: 4·C_out on MVE, unless run as a 1×1 convolution."""
-    if on.extension is not Extension.MVE or _runs_as_convolution(graph, op):
+    """Sums of the filter's rows, of int8: 4·C_out on MVE, unless run as a 1×1 convolution."""
+    is_int8 = first_type(graph, op) is DType.INT8
+    if on.extension is not Extension.MVE or not is_int8 or _runs_as_convolution(graph, op):
         return ()
     return (INT32_BYTES * graph.tensors[op.outputs[0]].shape[-1],)
 
@@ -61,12 +65,18 @@ def _runs_as_convolution(graph: Graph, op: Op) -> bool:
 
 def _scratch(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
     """CMSIS-NN: 8·C_out if run as a 1×1 convolution with one scale; sums on MVE unless they persist."""
-    if not on.has_cmsis_nn:
+    if not on.has_cmsis_nn or first_type(graph, op) is not DType.INT8:
         return ()
     if _runs_as_convolution(graph, op):
         channels = graph.tensors[op.outputs[0]].shape[-1]
         return requested(2 * INT32_BYTES * channels) if graph.tensors[op.inputs[1]].scales <= 1 else ()
     return () if _kept_sums(graph, op, on) else requested(*_sums(graph, op, on))
+
+
+def _scaled_by_channel(graph: Graph, op: Op, on: Target) -> str:
+    """CMSIS-NN runs int16 with one scale for the whole filter only."""
+    several = graph.tensors[op.inputs[1]].scales > 1 and first_type(graph, op) is DType.INT16
+    return "int16 with a scale for each channel" if several and on.has_cmsis_nn else ""
 
 
 def _scales_bytes(graph: Graph, op: Op) -> int:
@@ -81,7 +91,7 @@ FULLY_CONNECTED = Operator(
     inputs=(2, 3),
     ranks=(None, 2, None),
     options=options.FULLY_CONNECTED,
-    constraints=(int8_to_int8,),
+    constraints=(ACTIVATIONS, filter_of_type),
     macs=_macs,
     work=_work,
     tflm=Tflm(
@@ -91,6 +101,7 @@ FULLY_CONNECTED = Operator(
         temporaries=(0, 1, 2, OUTPUT),
         arrays=_arrays,
         scratch=_scratch,
+        refused=_scaled_by_channel,
     ),
     aot=Aot(
         kernels=(Kernel(name="nn_fully_connected", four_channels=True),),

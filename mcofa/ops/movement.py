@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mcofa.graph import Graph, Op, OpKind
-from mcofa.ops.constraints import constant_parameters, int8_to_int8
+from mcofa.graph import DType, Graph, Op, OpKind
+from mcofa.ops.constraints import any_type, constant_parameters, one_type, same_type
 from mcofa.ops.record import (
     INT32_BYTES,
     OUTPUT,
@@ -32,7 +32,7 @@ RESHAPE = Operator(
     kind=OpKind.RESHAPE,
     code=22,
     inputs=(1, 2),
-    constraints=(),
+    constraints=(one_type,),
     tflm=Tflm(
         registration=Registration("AddReshape", "Register_RESHAPE"),
         builtin_data=BuiltinData(arm32=(36, 4), x86_64=(36, 4), riscv32=(36, 4)),
@@ -44,6 +44,7 @@ RESHAPE = Operator(
         struct="nn_copy_t",
         in_place=True,
         in_place_is_nothing=True,
+        types=any_type,
         constraints=(constant_parameters,),
     ),
 )
@@ -63,7 +64,7 @@ PAD = Operator(
     version=2,
     inputs=(2, 2),
     valued=(1,),
-    constraints=(int8_to_int8,),
+    constraints=(same_type(DType.INT8, DType.INT16, DType.INT32, DType.FLOAT32),),
     tflm=Tflm(
         registration=Registration("AddPad", "Register_PAD_INT8", "tensorflow/lite/micro/kernels/pad.h"),
         op_data=OpData(arm32=56, arm32_cmsis_nn=56, x86_64=56),
@@ -76,12 +77,12 @@ TRANSPOSE = Operator(
     kind=OpKind.TRANSPOSE,
     code=39,
     inputs=(2, 2),
-    constraints=(),
+    constraints=(same_type(DType.INT8, DType.INT16, DType.FLOAT32),),
     tflm=Tflm(
         registration=Registration(
             "AddTranspose", "Register_TRANSPOSE_INT8", "tensorflow/lite/micro/kernels/transpose.h"
         ),
         temporaries=(0, 1, OUTPUT),
     ),
-    aot=Aot(kernels=(_COPY,), struct="nn_copy_t", constraints=(constant_parameters,)),
+    aot=Aot(kernels=(_COPY,), struct="nn_copy_t", types=any_type, constraints=(constant_parameters,)),
 )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mcofa.graph import Graph, Op, OpKind
+from mcofa.graph import DType, Graph, Op, OpKind
 from mcofa.ops import options
-from mcofa.ops.constraints import int8_to_int8
+from mcofa.ops.constraints import same_type
 from mcofa.ops.record import (
     INT32_BYTES,
     OUTPUT,
@@ -17,12 +17,14 @@ from mcofa.ops.record import (
     Operator,
     Registration,
     Tflm,
+    first_type,
     requested,
 )
 from mcofa.ops.rows import height, pool_window
 from mcofa.ops.target import Extension, Target
 
 _BUILTIN_DATA = BuiltinData(arm32=(40, 4), x86_64=(40, 4), riscv32=(40, 4))
+_TYPES = same_type(DType.INT8, DType.INT16, DType.FLOAT32)
 _OP_DATA = OpData(arm32=32, arm32_cmsis_nn=36, x86_64=32)
 
 
@@ -30,9 +32,14 @@ def _work(graph: Graph, op: Op) -> Mapping[str, int]:
     return {"pooled_elements": graph.tensors[op.outputs[0]].items * op.window[0] * op.window[1]}
 
 
+def _average_temporaries(_graph: Graph, _op: Op, on: Target) -> tuple[int, ...]:
+    """Input and output; CMSIS-NN's kernel borrows them twice."""
+    return (0, OUTPUT) * (2 if on.has_cmsis_nn else 1)
+
+
 def _average_scratch(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
-    """CMSIS-NN: 4·C on cores with DSP, none on the others."""
-    if not on.has_cmsis_nn or on.extension is not Extension.DSP:
+    """CMSIS-NN: 4·C on cores with DSP, none on the others and for float32."""
+    if not on.has_cmsis_nn or on.extension is not Extension.DSP or first_type(graph, op) is DType.FLOAT32:
         return ()
     return requested(INT32_BYTES * graph.tensors[op.inputs[0]].shape[3])
 
@@ -50,14 +57,13 @@ AVERAGE_POOL_2D = Operator(
     version=2,
     ranks=(4, 4),
     options=options.POOL_2D,
-    constraints=(int8_to_int8,),
+    constraints=(_TYPES,),
     work=_work,
     tflm=Tflm(
         registration=Registration("AddAveragePool2D", "Register_AVERAGE_POOL_2D_INT8"),
         builtin_data=_BUILTIN_DATA,
         op_data=_OP_DATA,
-        temporaries=(0, OUTPUT),
-        cmsis_nn_temporaries=(0, OUTPUT, 0, OUTPUT),
+        temporaries=_average_temporaries,
         scratch=_average_scratch,
     ),
     aot=Aot(
@@ -73,7 +79,7 @@ MAX_POOL_2D = Operator(
     code=17,
     ranks=(4, 4),
     options=options.POOL_2D,
-    constraints=(int8_to_int8,),
+    constraints=(_TYPES,),
     work=_work,
     tflm=Tflm(
         registration=Registration("AddMaxPool2D", "Register_MAX_POOL_2D_INT8"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mcofa.graph import OpKind
-from mcofa.ops.constraints import int8_or_float_to_int8, int8_to_float
+from mcofa.graph import DType, OpKind
+from mcofa.ops.constraints import type_pairs
 from mcofa.ops.record import OUTPUT, Aot, Kernel, OpData, Operator, Registration, Tflm
 from mcofa.ops.rows import same_row
 
@@ -12,7 +12,15 @@ _OP_DATA = OpData(arm32=32, arm32_cmsis_nn=32, x86_64=32)
 QUANTIZE = Operator(
     kind=OpKind.QUANTIZE,
     code=114,
-    constraints=(),
+    constraints=(
+        type_pairs(
+            *((DType.INT8, to) for to in (DType.INT8, DType.UINT8, DType.INT16, DType.INT32)),
+            (DType.UINT8, DType.INT8),
+            *((DType.INT16, to) for to in (DType.INT8, DType.INT16, DType.INT32)),
+            *((DType.INT32, to) for to in (DType.INT8, DType.INT16)),
+            *((DType.FLOAT32, to) for to in (DType.INT8, DType.INT16)),
+        ),
+    ),
     tflm=Tflm(
         registration=Registration("AddQuantize", "Register_QUANTIZE"),
         op_data=_OP_DATA,
@@ -24,14 +32,14 @@ QUANTIZE = Operator(
         table=True,
         rows=same_row,
         in_place=True,
-        constraints=(int8_or_float_to_int8,),
+        types=type_pairs((DType.INT8, DType.INT8), (DType.FLOAT32, DType.INT8)),
     ),
 )
 
 DEQUANTIZE = Operator(
     kind=OpKind.DEQUANTIZE,
     code=6,
-    constraints=(),
+    constraints=(type_pairs(*((of, DType.FLOAT32) for of in (DType.INT8, DType.UINT8, DType.INT16))),),
     tflm=Tflm(
         registration=Registration("AddDequantize", "Register_DEQUANTIZE"),
         op_data=_OP_DATA,
@@ -41,6 +49,6 @@ DEQUANTIZE = Operator(
         kernels=(Kernel(name="nn_dequantize"),),
         struct="nn_quantize_t",
         rows=same_row,
-        constraints=(int8_to_float,),
+        types=type_pairs((DType.INT8, DType.FLOAT32)),
     ),
 )

@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mcofa.files.flatbuffer import Table
-from mcofa.graph import Graph, Op, OpKind
+from mcofa.graph import DType, Graph, Op, OpKind
+from mcofa.ops.constraints import Constraint, int8_to_int8
 from mcofa.ops.rows import RowWindow, at_once
 from mcofa.ops.target import Target
 
 INT32_BYTES = 4
 OUTPUT = -1
 """Stands for the output where inputs are named by position."""
-
-Constraint = Callable[[Graph, Op], str]
-"""Returns what an op does not keep to, or "". The docstring is the rule, as documents print it."""
 
 Count = Callable[[Graph, Op], int]
 Rows = Callable[[Graph, Op], RowWindow | None]
@@ -30,6 +28,9 @@ Work = Callable[[Graph, Op], Mapping[str, int]]
 
 Buffers = Callable[[Graph, Op, Target], tuple[int, ...]]
 """Sizes of what an op asks for on a target, in the order in which it asks."""
+
+Borrowed = Callable[[Graph, Op, Target], tuple[int, ...]]
+"""The tensors that an op's Prepare borrows: positions among the inputs, or ``OUTPUT``."""
 
 
 class BuiltinData(NamedTuple):
@@ -70,17 +71,28 @@ class Registration(NamedTuple):
     """How an op is registered with TFLM's ``MicroMutableOpResolver``.
 
     ``header`` is the TFLM header that declares ``function``, or empty when
-    ``micro_mutable_op_resolver.h`` includes it already.
+    ``micro_mutable_op_resolver.h`` includes it already. A function whose name ends with ``_INT8`` may
+    run int8 only; that of the ``any_type`` runs every type that TFLM has a kernel for.
     """
 
     method: str
     function: str
     header: str = ""
 
+    @property
+    def any_type(self) -> Registration:
+        """The registration for all types."""
+        return self._replace(function=self.function.removesuffix("_INT8"))
+
 
 def no_buffers(_graph: Graph, _op: Op, _on: Target) -> tuple[int, ...]:
     """Return no sizes: the op asks for nothing."""
     return ()
+
+
+def first_type(graph: Graph, op: Op) -> DType:
+    """Return the element type of an op's first input."""
+    return graph.tensors[op.inputs[0]].dtype
 
 
 def requested(*sizes: int) -> tuple[int, ...]:
@@ -103,19 +115,18 @@ class Tflm:
     """What an op takes in TFLM 90b983c2b3f1, and how it is registered.
 
     ``temporaries`` are the tensors that Prepare borrows: positions among the inputs, or
-    ``OUTPUT``; CMSIS-NN's kernel may borrow others. ``arrays`` are persistent and aligned to 16
-    each; ``scratch`` is planned in the head. ``undefined`` says where TFLM leaves an op's memory
-    undefined on a target.
+    ``OUTPUT``; a function where they depend on types or kernels. ``arrays`` are persistent and aligned
+    to 16 each; ``scratch`` is planned in the head. ``refused`` says what TFLM does not run on a target,
+    or leaves an op's memory undefined for.
     """
 
     registration: Registration
-    temporaries: tuple[int, ...]
-    cmsis_nn_temporaries: tuple[int, ...] | None = None
+    temporaries: tuple[int, ...] | Borrowed
     builtin_data: BuiltinData = NO_BUILTIN_DATA
     op_data: OpData = NO_OP_DATA
     arrays: Buffers = no_buffers
     scratch: Buffers = no_buffers
-    undefined: Callable[[Graph, Op, Target], str] = lambda graph, op, on: ""
+    refused: Callable[[Graph, Op, Target], str] = lambda graph, op, on: ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +159,7 @@ class Aot:
     ``scales_bytes`` what it keeps besides. With ``in_place`` the output may lie where an input does,
     and with ``in_place_is_nothing`` there is nothing left to do then. ``rows`` says how it runs row by row;
     where that is not possible, it may still take its input row by row into ``sums`` of so many bytes.
+    ``types`` are those that the kernels take.
     """
 
     kernels: tuple[Kernel, ...] = ()
@@ -162,6 +174,7 @@ class Aot:
     sums: Callable[[Graph, Op], int | None] = lambda graph, op: None
     in_place: bool = False
     in_place_is_nothing: bool = False
+    types: Constraint = int8_to_int8
     constraints: tuple[Constraint, ...] = ()
 
 

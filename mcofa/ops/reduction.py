@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mcofa.graph import Graph, Op, OpKind
+from mcofa.graph import DType, Graph, Op, OpKind
 from mcofa.ops import options
-from mcofa.ops.constraints import constant_parameters, int8_to_int8
+from mcofa.ops.constraints import Constraint, constant_parameters, same_type
 from mcofa.ops.record import (
     INT32_BYTES,
     OUTPUT,
@@ -18,6 +18,7 @@ from mcofa.ops.record import (
     Operator,
     Registration,
     Tflm,
+    first_type,
 )
 from mcofa.ops.rows import height
 from mcofa.ops.target import Target
@@ -44,8 +45,10 @@ def _work(graph: Graph, op: Op) -> Mapping[str, int]:
 
 
 def _sum_scratch(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
-    """With every kernel set: 4·output elements for the sums, then indices."""
-    return INT32_BYTES * graph.tensors[op.outputs[0]].items, *_index_scratch(graph, op, on)
+    """With every kernel set: 4·output elements for the sums of integers, then indices."""
+    added = first_type(graph, op) is not DType.FLOAT32
+    sums = (INT32_BYTES * graph.tensors[op.outputs[0]].items,) if added else ()
+    return *sums, *_index_scratch(graph, op, on)
 
 
 def _index_scratch(graph: Graph, op: Op, _on: Target) -> tuple[int, ...]:
@@ -54,10 +57,20 @@ def _index_scratch(graph: Graph, op: Op, _on: Target) -> tuple[int, ...]:
     return INT32_BYTES * len(source.shape), INT32_BYTES * axes.items
 
 
+def _temporaries(graph: Graph, op: Op, _on: Target) -> tuple[int, ...]:
+    """Input, output and axes; input and axes again, of int8 the output, too."""
+    again = (OUTPUT,) if first_type(graph, op) is DType.INT8 else ()
+    return 0, OUTPUT, 1, 0, 1, *again
+
+
+_SUMMED = same_type(DType.INT8, DType.INT16, DType.FLOAT32)
+
+
 def _reduction(
     kind: OpKind,
     code: int,
     registration: Registration,
+    types: Constraint,
     scratch: Buffers,
     aot: Aot,
     version: int | None = None,
@@ -69,13 +82,13 @@ def _reduction(
         inputs=(2, 2),
         valued=(1,),
         options=options.REDUCER,
-        constraints=(int8_to_int8,),
+        constraints=(types,),
         work=_work,
         tflm=Tflm(
             registration=registration,
             builtin_data=BuiltinData(arm32=(1, 1), x86_64=(1, 1), riscv32=(1, 1)),
             op_data=OpData(arm32=44, arm32_cmsis_nn=44, x86_64=44),
-            temporaries=(0, OUTPUT, 1, 0, 1, OUTPUT),
+            temporaries=_temporaries,
             scratch=scratch,
         ),
         aot=aot,
@@ -95,8 +108,15 @@ _MAXIMUM = Aot(
     constraints=(constant_parameters,),
 )
 
-MEAN = _reduction(OpKind.MEAN, 40, Registration("AddMean", "Register_MEAN"), _sum_scratch, _SUMS, version=2)
-SUM = _reduction(OpKind.SUM, 74, Registration("AddSum", "Register_SUM"), _sum_scratch, _SUMS)
+MEAN = _reduction(
+    OpKind.MEAN, 40, Registration("AddMean", "Register_MEAN"), _SUMMED, _sum_scratch, _SUMS, version=2
+)
+SUM = _reduction(OpKind.SUM, 74, Registration("AddSum", "Register_SUM"), _SUMMED, _sum_scratch, _SUMS)
 REDUCE_MAX = _reduction(
-    OpKind.REDUCE_MAX, 82, Registration("AddReduceMax", "Register_REDUCE_MAX"), _index_scratch, _MAXIMUM
+    OpKind.REDUCE_MAX,
+    82,
+    Registration("AddReduceMax", "Register_REDUCE_MAX"),
+    same_type(DType.INT8, DType.FLOAT32),
+    _index_scratch,
+    _MAXIMUM,
 )

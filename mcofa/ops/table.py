@@ -8,7 +8,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable
 
-from mcofa.ops.record import LOOKUP, Constraint, Operator
+from mcofa.ops.constraints import Constraint
+from mcofa.ops.record import LOOKUP, Operator
 from mcofa.ops.registry import OPERATORS
 
 _HEADINGS = ("op", "both engines", "engine `aot` besides", "kernels of engine `aot`", "in place")
@@ -25,7 +26,7 @@ def _row(operator: Operator) -> tuple[str, ...]:
     return (
         operator.kind,
         _rules(operator.constraints),
-        _rules(operator.aot.constraints),
+        _rules((operator.aot.types, *operator.aot.constraints)),
         ", ".join(f"`{kernel.name}`" for kernel in kernels),
         "yes" if operator.aot.in_place else "",
     )

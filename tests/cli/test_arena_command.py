@@ -199,7 +199,7 @@ def one_op(name: str, dtype: str = "int8", subgraphs: int = 1) -> bytes:
 
 
 REFUSED = {
-    "float": (one_op("RELU", "float32"), "no memory rule for: RELU (float32)"),
+    "unsigned": (one_op("RELU", "uint8"), "TFLM does not run RELU (uint8)"),
     "subgraphs": (one_op("RELU", subgraphs=2), "has 2 subgraphs; only models with one are supported"),
     "unsupported": (one_op("TANH"), "no memory rule for: TANH"),
     "truncated": (small_network()[:700], "model.tflite: corrupt or truncated"),

@@ -185,8 +185,8 @@ def test_a_bad_plan_is_replaced() -> None:
 
 
 def test_unsupported_ops_are_named() -> None:
-    wide = Tensor((1, 8), DType.INT16)
-    graph = Graph((wide, wide), (Op(OpKind.RELU, (0,), (1,)),), (0,), (1,))
+    unsigned = Tensor((1, 8), DType.UINT8)
+    graph = Graph((unsigned, unsigned), (Op(OpKind.RELU, (0,), (1,)),), (0,), (1,))
     with pytest.raises(UnsupportedOpError, match="RELU"):
         plan_graph(graph, M7, LIMIT_SECONDS)
 

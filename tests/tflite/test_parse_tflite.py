@@ -70,7 +70,7 @@ def broken_models() -> dict[str, tuple[bytes, str]]:
     cases["no subgraph"] = m.build([x], [y], subgraphs=0), "0 subgraphs"
     cases["input index"] = m.build([17], [y]), "graph inputs"
     cases["dynamic"] = _relu((1, -1), "int8"), "dynamic shape"
-    cases["type"] = _relu((1, 4), "uint8"), "UINT8"
+    cases["type"] = _relu((1, 4), "string"), "STRING"
     cases["huge"] = _relu((1 << 12, 1 << 12, 1 << 12), "int8"), "more than"
     m.note("OfflineMemoryAllocation")
     cases["offline plan without data"] = m.build([x], [y]), "0 bytes are too few"

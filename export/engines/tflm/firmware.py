@@ -10,9 +10,10 @@ from export.templates.render import render_template
 from mcofa.boards import Board
 from mcofa.engines.engine import load_engine
 from mcofa.engines.tflm import account
+from mcofa.engines.tflm.runtime_code import needs_any_type
 from mcofa.engines.tflm.targets import board_target
 from mcofa.errors import UnsupportedOpError
-from mcofa.graph import OpKind
+from mcofa.graph import Graph, OpKind
 from mcofa.ops import OPERATORS, Registration
 
 TFLM_COMMIT = "90b983c2b3f1"
@@ -26,8 +27,8 @@ def tflm_part(board: Board, model: DeployedModel) -> EnginePart:
         UnsupportedOpError: the model uses an op that no registration or no accounting rule is known for.
         FileFormatError: ``model.data`` is not a .tflite file.
     """
-    registrations = op_registrations(model.op_kinds)
     graph = model.file.graph
+    registrations = op_registrations(model.op_kinds, graph)
     arena_used_bytes = account(graph, board_target(board)).arena_used_bytes
     assert arena_used_bytes is not None
     needs = load_engine("tflm").needs(graph, board, len(model.data))
@@ -57,8 +58,8 @@ def tflm_part(board: Board, model: DeployedModel) -> EnginePart:
     )
 
 
-def op_registrations(op_kinds: tuple[str, ...]) -> list[Registration]:
-    """Return the registration of every kind of op, in the order given.
+def op_registrations(op_kinds: tuple[str, ...], graph: Graph) -> list[Registration]:
+    """Return the registration of every kind of op, in the order given, for the types of ``graph``.
 
     Raises:
         UnsupportedOpError: a kind that there is no operator for.
@@ -69,7 +70,9 @@ def op_registrations(op_kinds: tuple[str, ...]) -> list[Registration]:
             f"no TFLM registration is known for {', '.join(unknown)}; known: {', '.join(OPERATORS)}",
             "export a network of the known ops, for instance with `mcofa export`",
         )
-    return [OPERATORS[OpKind(kind)].tflm.registration for kind in op_kinds]
+    any_type = {op.kind for op in graph.ops if needs_any_type(graph, op)}
+    registrations = ((kind, OPERATORS[OpKind(kind)].tflm.registration) for kind in op_kinds)
+    return [found.any_type if kind in any_type else found for kind, found in registrations]
 
 
 def _target_arch(board: Board) -> str:

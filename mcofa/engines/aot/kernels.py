@@ -25,7 +25,7 @@ def check_supported(graph: Graph) -> None:
 
 def _unsupported(graph: Graph, op: Op) -> str:
     operator = OPERATORS[op.kind]
-    for constraint in (*operator.constraints, *operator.aot.constraints):
+    for constraint in (*operator.constraints, operator.aot.types, *operator.aot.constraints):
         if broken := constraint(graph, op):
             return f"{op.kind} ({broken})"
     return ""

@@ -5,7 +5,7 @@ The arena holds the *head* (activations and scratch, planned) at its start and t
 TFLM 90b983c2b3f1 and CMSIS-NN 99f736a6 built with GCC: struct sizes are read from
 ``tflm-90b983c2b3f1.json``, which names the builds they were measured on, and what ops take
 stands in their records (``mcofa.ops``).
-Only int8 networks are accounted for; ``check_supported`` says what is not.
+``check_supported`` says which ops and types are not accounted for.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -33,17 +34,21 @@ def check_supported(graph: Graph, on: Target) -> None:
     """Check that every op of ``graph`` keeps to the constraints of its operator.
 
     Raises:
-        UnsupportedOpError: names all the ops that do not.
+        UnsupportedOpError: names all the ops that do not, and what they must keep to.
     """
-    named = ((op, _unsupported(graph, op, on)) for op in graph.ops)
-    raise_unsupported(f"{op.kind} ({reason})" for op, reason in named if reason)
-
-
-def _unsupported(graph: Graph, op: Op, on: Target) -> str:
-    """Why the op's memory is not known, or ""."""
-    operator = OPERATORS[op.kind]
-    broken = next(filter(None, (constraint(graph, op) for constraint in operator.constraints)), "")
-    return broken or operator.tflm.undefined(graph, op, on)
+    broken: dict[str, str] = {}
+    for op in graph.ops:
+        operator = OPERATORS[op.kind]
+        for constraint in operator.constraints:
+            if found := constraint(graph, op):
+                broken[f"{op.kind} ({found})"] = f"{op.kind}: {inspect.getdoc(constraint)}"
+        if found := operator.tflm.refused(graph, op, on):
+            broken[f"{op.kind} ({found})"] = f"{op.kind}: another shape, or reference kernels"
+    if broken:
+        raise UnsupportedOpError(
+            f"TFLM does not run {', '.join(sorted(broken))} on {on.name} with {on.kernels} kernels",
+            f"convert the model to what it runs ({'; '.join(sorted(set(broken.values())))})",
+        )
 
 
 def raise_unsupported(names: Iterable[str]) -> None:
@@ -55,8 +60,8 @@ def raise_unsupported(names: Iterable[str]) -> None:
     distinct = sorted(set(names))
     if distinct:
         raise UnsupportedOpError(
-            f"no memory rule for: {', '.join(distinct)} (known: {', '.join(OPERATORS)}; int8)",
-            "convert the model to int8 with these ops only",
+            f"no memory rule for: {', '.join(distinct)} (known: {', '.join(OPERATORS)})",
+            "convert the model with these ops only",
         )
 
 
@@ -78,18 +83,16 @@ def _temporaries_bytes(graph: Graph, op: Op, on: Target, rules: Tflm) -> int:
     """Bytes of the temporary tensors that Prepare borrows; absent optional inputs cost nothing."""
     sizes = structs(on.abi)
     total = 0
-    for index in _temporaries(op, on, rules):
+    for index in _temporaries(graph, op, on, rules):
         scales = graph.tensors[index].scales
         total += sizes.tensor + (sizes.affine_quantization + int_array_bytes(scales) if scales else 0)
     return total
 
 
-def _temporaries(op: Op, on: Target, rules: Tflm) -> Iterable[int]:
+def _temporaries(graph: Graph, op: Op, on: Target, rules: Tflm) -> Iterable[int]:
     """The tensors that Prepare borrows, by index in the graph."""
-    positions = rules.temporaries
-    if on.has_cmsis_nn and rules.cmsis_nn_temporaries is not None:
-        positions = rules.cmsis_nn_temporaries
-    for position in positions:
+    borrowed = rules.temporaries
+    for position in borrowed(graph, op, on) if callable(borrowed) else borrowed:
         if position == OUTPUT:
             yield op.outputs[0]
         elif position < len(op.inputs) and op.inputs[position] >= 0:

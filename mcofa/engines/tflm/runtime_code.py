@@ -16,7 +16,9 @@ from pathlib import Path
 
 from mcofa.boards import Board, core_named
 from mcofa.errors import UnsupportedOpError
-from mcofa.graph import Graph, OpKind
+from mcofa.graph import DType, Graph, Op, OpKind
+from mcofa.ops import OPERATORS
+from mcofa.ops.record import first_type
 
 TABLE_FILE = Path(__file__).with_name("runtime_code.json")
 
@@ -35,9 +37,21 @@ def graph_code_bytes(graph: Graph, board: Board) -> int:
     """Return the flash that TFLM takes on ``board`` with the ops of ``graph``.
 
     Raises:
-        UnsupportedOpError: no code size was measured for a kind of op.
+        UnsupportedOpError: no code size was measured for a kind of op, or for its types.
     """
+    other = sorted({f"{op.kind} of {first_type(graph, op)}" for op in graph.ops if needs_any_type(graph, op)})
+    if other and board.kernels != "reference":
+        raise UnsupportedOpError(
+            f"no code size was measured for {', '.join(other)} with {board.kernels} kernels",
+            "take a board with `kernels: reference`, or convert the model to int8",
+        )
     return runtime_code_bytes({op.kind for op in graph.ops}, board.core, board.kernels)
+
+
+def needs_any_type(graph: Graph, op: Op) -> bool:
+    """Return whether ``op`` needs the registration for any type, where there is one for int8 only."""
+    registration = OPERATORS[op.kind].tflm.registration
+    return registration != registration.any_type and first_type(graph, op) is not DType.INT8
 
 
 def always_linked_bytes(core: str, kernels: str) -> int:
