@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from export.tflite.offline_plan import without_offline_plan
-from mcofa.engines.tflm import constants
 from mcofa.errors import FileFormatError, McofaError
 from mcofa.files.missing_package import MissingPackageError
+from mcofa.tflm_versions import default_version
 
 _CHILD = Path(__file__).with_name("tflm_process.py")
 _MEASURE_SECONDS = 120
@@ -62,7 +62,7 @@ def measure_many(models: Sequence[bytes], name: str = "the models") -> list[Meas
     if [part for part, _ in sizes] != ["total", "head", "tail"] * len(models):
         raise McofaError(
             f"the TFLM wheel did not report its arena for {name}",
-            f"install the version that mcofa reads: {constants()['wheel']}",
+            f"install the version that mcofa reads: {default_version().wheel}",
         )
     totals, heads, tails = ([size for _, size in sizes[first::3]] for first in range(3))
     return [MeasuredArena(*parts) for parts in zip(heads, tails, totals, strict=True)]

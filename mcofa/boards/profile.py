@@ -26,6 +26,7 @@ from mcofa.boards.memories import (
 from mcofa.boards.start import Start
 from mcofa.errors import UnknownNameError
 from mcofa.files.names import checked_name, checked_text
+from mcofa.tflm_versions import DEFAULT_VERSION, TflmVersion, load_version, version_names
 
 Kernels = Literal["reference", "cmsis-nn"]
 
@@ -81,7 +82,8 @@ class Source:
 class Board:
     """One board profile: what ``boards/NAME.yaml`` holds, checked.
 
-    ``boot_words`` stand right behind the vector table, for a boot ROM that looks for them.
+    ``tflm`` is the version of TFLM that the firmware is built with, whole or by the name of one that comes
+    with mcofa; None is the default one. ``boot_words`` stand right behind the vector table, for a boot ROM that looks for them.
     ``verified`` is true when core, FPU, clock and every address and size were read in
     one of ``sources``; it does not say that firmware ran on the board.
     """
@@ -100,6 +102,7 @@ class Board:
     verified: bool
     notes: str
     kernels: Kernels = "cmsis-nn"
+    tflm: TflmVersion | str | None = None
     uart: Uart | None = None
     boot_words: tuple[int, ...] = ()
     start: Start | None = None
@@ -124,6 +127,8 @@ class Board:
             raise ValueError("sources is empty; at least one document must be cited")
         if self.flash is None and self.emulate is None:
             raise ValueError("one of flash and emulate must say how a program runs")
+        if isinstance(self.tflm, str) and self.tflm not in version_names():
+            raise ValueError(f"tflm is {self.tflm!r}; it must be one of {', '.join(version_names())}")
         self._check_core()
         check_memories(self.memories, self.reserved)
         self._check_start()
@@ -180,9 +185,20 @@ class Board:
             raise UnknownNameError(f"kernel set on {self.core}", kernels, known, "mcofa boards")
         return dataclasses.replace(self, kernels=kernels)
 
+    def with_tflm(self, version: TflmVersion) -> Board:
+        """Return the board with another version of TFLM."""
+        named = version.name in version_names()
+        return dataclasses.replace(self, tflm=version.name if named else version)
+
+    @property
+    def tflm_version(self) -> TflmVersion:
+        """The version of TFLM that the firmware is built with."""
+        return self.tflm if isinstance(self.tflm, TflmVersion) else load_version(self.tflm or DEFAULT_VERSION)
+
     def to_json(self) -> dict[str, Any]:
         """Return the profile as plain keys and values, without those that are not set."""
-        return {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
+        plain = {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
+        return plain | ({"tflm": self.tflm.to_json()} if isinstance(self.tflm, TflmVersion) else {})
 
     def _region_for(self, use: Use) -> MemoryRegion:
         return next(region for region in self.memories if use in region.good_for)

@@ -62,7 +62,7 @@ def _arrays(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
 
 def _scratch(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
     """CMSIS-NN: none for float32, and for int8 of 1×1 without padding, dilation or groups; else im2col."""
-    dtype = first_type(graph, op)
+    dtype, rules = first_type(graph, op), on.tflm.rules
     if not on.has_cmsis_nn or dtype is DType.FLOAT32:
         return ()
     source, kernel, output = (graph.tensors[i] for i in (*op.inputs[:2], op.outputs[0]))
@@ -71,10 +71,15 @@ def _scratch(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
     padding = window_padding(source.shape, kernel.shape, op)
     undilated = op.dilation == (1, 1)
     ungrouped = source.shape[3] == kernel.shape[3]
-    if kernel.shape[1:3] == (1, 1) and padding == (0, 0) and undilated and ungrouped:
+    strided = op.stride != (1, 1) and rules.strided_1x1_columns
+    if kernel.shape[1:3] == (1, 1) and padding == (0, 0) and undilated and ungrouped and not strided:
         return ()
     is_1_x_n = source.shape[1] == kernel.shape[1] == 1 and undilated and ungrouped
-    if on.extension is Extension.MVE and is_1_x_n and op.stride[1] * source.shape[3] % 4 == 0:
+    if on.extension is Extension.MVE and is_1_x_n and rules.mve_1_x_n == "no scratch":
+        if output.shape[2] % 4 == 0:
+            return ()
+        size = im2col_bytes(source.shape[3], kernel, on)
+    elif on.extension is Extension.MVE and is_1_x_n and op.stride[1] * source.shape[3] % 4 == 0:
         size = _mve_1_x_n_bytes(source, kernel, output, op.stride[1], padding[1])
     else:
         size = im2col_bytes(source.shape[3], kernel, on)
@@ -82,9 +87,13 @@ def _scratch(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
 
 
 def im2col_bytes(channels: int, kernel: Tensor, on: Target) -> int:
-    """Return CMSIS-NN's columns: four of int8 rounded up to 16 on MVE, elsewhere two of int16 up to 4."""
-    column = kernel.shape[1] * kernel.shape[2] * channels
-    return 4 * round_up(column, 16 if on.extension is Extension.MVE else 4)
+    """Return CMSIS-NN's columns: four of int8 rounded up to 16 on MVE, elsewhere two of int16 up to 4.
+
+    Older versions round up to fewer.
+    """
+    column, rules = kernel.shape[1] * kernel.shape[2] * channels, on.tflm.rules
+    multiple = rules.mve_column_multiple if on.extension is Extension.MVE else rules.column_multiple
+    return 4 * round_up(column, multiple)
 
 
 def _int16_im2col_bytes(channels: int, kernel: Tensor, on: Target) -> int:

@@ -44,14 +44,15 @@ def _scratch(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
 
     That holds for int8, C_in = C_out, batch 1, no dilation (otherwise none). MVE first turns a
     single input channel with several output channels into a convolution and adds a copy of
-    the filter.
+    the filter. Older versions of CMSIS-NN do not, or make no exception for 3×3.
     """
+    rules = on.tflm.rules
     if not on.has_cmsis_nn or first_type(graph, op) is not DType.INT8:
         return ()
     source, kernel, output = (graph.tensors[i] for i in (*op.inputs[:2], op.outputs[0]))
     taps = kernel.shape[1] * kernel.shape[2]
     channels = output.shape[3]
-    if on.extension is Extension.MVE and source.shape[3] == 1 and channels > 1:
+    if _runs_as_convolution(graph, op, on) and channels > 1:
         return requested(_as_convolution_bytes(graph, op, on) + channels * taps)
     if source.shape[3] != channels or source.shape[0] != 1 or op.dilation != (1, 1):
         return ()
@@ -60,7 +61,13 @@ def _scratch(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
     if on.extension is Extension.NONE:
         return ()
     small = kernel.shape[1:3] == (3, 3) and max(window_padding(source.shape, kernel.shape, op)) <= 1
+    small = small and not rules.depthwise_3x3_scratch
     return () if small else requested(2 * source.shape[3] * taps)
+
+
+def _runs_as_convolution(graph: Graph, op: Op, on: Target) -> bool:
+    one_channel = graph.tensors[op.inputs[0]].shape[3] == 1
+    return one_channel and on.extension is Extension.MVE and on.tflm.rules.mve_depthwise_as_convolution
 
 
 def _as_convolution_bytes(graph: Graph, op: Op, on: Target) -> int:
@@ -80,9 +87,9 @@ def _reads_unset_stride(graph: Graph, op: Op, on: Target) -> str:
     """
     if on.extension is not Extension.MVE or not on.has_cmsis_nn or first_type(graph, op) is not DType.INT8:
         return ""
-    _, height, _, channels = graph.tensors[op.inputs[0]].shape
+    height = graph.tensors[op.inputs[0]].shape[1]
     kernel_height = graph.tensors[op.inputs[1]].shape[1]
-    if channels == height == kernel_height == 1:
+    if _runs_as_convolution(graph, op, on) and height == kernel_height == 1:
         return f"one input channel, height 1, on {on.name} with CMSIS-NN"
     return ""
 

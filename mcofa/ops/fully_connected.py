@@ -36,11 +36,17 @@ def _work(graph: Graph, op: Op) -> Mapping[str, int]:
 
 
 def _arrays(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
-    """Multipliers and shifts if the filter has more than one scale, and kernel sums."""
+    """Multipliers and shifts if the filter has more than one scale, and kernel sums.
+
+    Older versions keep them with CMSIS-NN where the op runs as a convolution.
+    """
     if first_type(graph, op) is DType.FLOAT32:
         return ()
-    scales = graph.tensors[op.inputs[1]].scales
-    return (per_channel_arrays(scales) if scales > 1 else ()) + _kept_sums(graph, op, on)
+    scales, rules = graph.tensors[op.inputs[1]].scales, on.tflm.rules
+    if rules.fully_connected_1x1 == "arrays" and on.has_cmsis_nn and _runs_as_convolution(graph, op, on):
+        return per_channel_arrays(graph.tensors[op.outputs[0]].shape[-1])
+    by_channel = scales > 1 and rules.fully_connected_by_channel
+    return (per_channel_arrays(scales) if by_channel else ()) + _kept_sums(graph, op, on)
 
 
 def _kept_sums(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
@@ -52,13 +58,17 @@ def _kept_sums(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
 def _sums(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
     """Sums of the filter's rows, of int8: 4·C_out on MVE, unless run as a 1×1 convolution."""
     is_int8 = first_type(graph, op) is DType.INT8
-    if on.extension is not Extension.MVE or not is_int8 or _runs_as_convolution(graph, op):
+    if on.extension is not Extension.MVE or not is_int8 or not on.tflm.rules.fully_connected_sums:
+        return ()
+    if _runs_as_convolution(graph, op, on):
         return ()
     return (INT32_BYTES * graph.tensors[op.outputs[0]].shape[-1],)
 
 
-def _runs_as_convolution(graph: Graph, op: Op) -> bool:
+def _runs_as_convolution(graph: Graph, op: Op, on: Target) -> bool:
     """CMSIS-NN does so if the output's rank is above 2 and depth % 4 = 0."""
+    if on.tflm.rules.fully_connected_1x1 == "no":
+        return False
     depth = graph.tensors[op.inputs[1]].shape[-1]
     return len(graph.tensors[op.outputs[0]].shape) > 2 and depth % 4 == 0
 
@@ -67,7 +77,9 @@ def _scratch(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
     """CMSIS-NN: 8·C_out if run as a 1×1 convolution with one scale; sums on MVE unless they persist."""
     if not on.has_cmsis_nn or first_type(graph, op) is not DType.INT8:
         return ()
-    if _runs_as_convolution(graph, op):
+    if _runs_as_convolution(graph, op, on):
+        if on.tflm.rules.fully_connected_1x1 == "arrays":
+            return ()
         channels = graph.tensors[op.outputs[0]].shape[-1]
         return requested(2 * INT32_BYTES * channels) if graph.tensors[op.inputs[1]].scales <= 1 else ()
     return () if _kept_sums(graph, op, on) else requested(*_sums(graph, op, on))

@@ -45,10 +45,13 @@ def _work(graph: Graph, op: Op) -> Mapping[str, int]:
 
 
 def _sum_scratch(graph: Graph, op: Op, on: Target) -> tuple[int, ...]:
-    """With every kernel set: 4·output elements for the sums of integers, then indices."""
+    """With every kernel set: 4·output elements for the sums of integers, then indices.
+
+    Older versions ask for the sums alone.
+    """
     added = first_type(graph, op) is not DType.FLOAT32
     sums = (INT32_BYTES * graph.tensors[op.outputs[0]].items,) if added else ()
-    return *sums, *_index_scratch(graph, op, on)
+    return sums if on.tflm.rules.sum_scratch == "sums" else (*sums, *_index_scratch(graph, op, on))
 
 
 def _index_scratch(graph: Graph, op: Op, _on: Target) -> tuple[int, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from mcofa.tflm_versions import TflmVersion, default_version
 
 
 class KernelSet(StrEnum):
@@ -24,12 +26,13 @@ class Extension(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A core (or ``x86-64``, the wheel) and the kernel set that runs on it."""
+    """A core (or ``x86-64``, the wheel), the kernel set that runs on it, and the version of TFLM."""
 
     name: str
     abi: str
     extension: Extension
     kernels: KernelSet
+    tflm: TflmVersion = field(default_factory=default_version)
 
     @property
     def has_cmsis_nn(self) -> bool:

@@ -57,11 +57,11 @@ def recorded_board(searched: SearchSection, source: str) -> Board | None:
 def differing_keys(board: Board) -> tuple[str, ...]:
     """Return the keys in which ``board`` differs from the one of its name that comes with mcofa, if any.
 
-    The kernels are a choice of the search, not of the board.
+    The kernels and the version of TFLM are choices of the search, not of the board.
     """
     if board.name not in board_names():
         return ()
     shipped = load_board(board.name)
     return tuple(
-        key for key, value in vars(shipped).items() if key != "kernels" and getattr(board, key) != value
+        key for key, value in vars(shipped).items() if key not in ("kernels", "tflm") and getattr(board, key) != value
     )

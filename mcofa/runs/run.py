@@ -158,12 +158,17 @@ class Run:
     def board_or(self, name_or_path: str | None) -> Board:
         """Return the board asked for; the run's own if none is, or its name.
 
+        Another board takes the run's version of TFLM, too.
+
         Raises:
             McofaError: as for ``board`` and ``load_board``.
         """
         if name_or_path is None or name_or_path == self.search.board:
             return self.board
-        return load_board(name_or_path)
+        board = load_board(name_or_path)
+        if board.tflm is not None or self.search.board is None:
+            return board
+        return board.with_tflm(self.board.tflm_version)
 
     @property
     def engine(self) -> str:

@@ -12,6 +12,7 @@ from mcofa.files.resources import data_folder
 from mcofa.search.budget import Budget, board_budget
 from mcofa.search.deadline import Deadline
 from mcofa.space.search_space import SearchSpace
+from mcofa.tflm_versions import TflmVersion
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class SearchRequest:
     ``limits`` are the user's own; a board's are added to them. With ``streams_input`` the image arrives row
     by row. With ``min_top1_percent`` the smallest arch is searched for, else the most accurate one.
     ``measures``: also find the front of two or three of them. ``keep``: how many of the best candidates are
-    kept, to measure them. ``kernels``: others than the board's. ``command`` is what the user typed, for the
-    manifest.
+    kept, to measure them. ``kernels`` and ``tflm``: others than the board's. ``command`` is what the user typed,
+    for the manifest.
     """
 
     space: SearchSpace
@@ -31,6 +32,7 @@ class SearchRequest:
     engine: str = DEFAULT_ENGINE
     streams_input: bool = False
     kernels: Kernels | None = None
+    tflm: TflmVersion | None = None
     limits: Budget = field(default_factory=Budget)
     min_top1_percent: float | None = None
     measures: tuple[str, ...] = ()
@@ -40,8 +42,9 @@ class SearchRequest:
     command: tuple[str, ...] = ()
 
     def on(self, board: Board) -> Board:
-        """Return the board with the kernels asked for."""
-        return board if self.kernels is None else board.with_kernels(self.kernels)
+        """Return the board with the kernels and the version of TFLM asked for."""
+        board = board if self.kernels is None else board.with_kernels(self.kernels)
+        return board if self.tflm is None else board.with_tflm(self.tflm)
 
     def budget(self, board: Board | None) -> Budget:
         """Return the budget on a board, or without one."""

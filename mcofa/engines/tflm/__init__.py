@@ -2,9 +2,9 @@
 
 The arena holds the *head* (activations and scratch, planned) at its start and the
 *tail* (everything persistent) at its end, allocated downward. The rules are those of
-TFLM 90b983c2b3f1 and CMSIS-NN 99f736a6 built with GCC: struct sizes are read from
-``tflm-90b983c2b3f1.json``, which names the builds they were measured on, and what ops take
-stands in their records (``mcofa.ops``).
+TFLM 90b983c2b3f1 and CMSIS-NN 99f736a6 built with GCC, and what other versions do differently is
+read from their data files (``mcofa.tflm_versions``); what ops take stands in their records
+(``mcofa.ops``).
 ``check_supported`` says which ops and types are not accounted for.
 """
 
@@ -15,10 +15,8 @@ from mcofa.engines.tflm.head import ONLINE, head_plan, planned_buffers, planned_
 from mcofa.engines.tflm.ops import OpMemory, check_supported, op_memory, raise_unsupported
 from mcofa.engines.tflm.targets import (
     board_target,
-    constants,
     default_kernels,
     kernel_sets,
-    requests_per_op,
     structs,
     target,
     target_names,
@@ -34,7 +32,6 @@ __all__ = [
     "account",
     "board_target",
     "check_supported",
-    "constants",
     "default_kernels",
     "head_plan",
     "kernel_sets",
@@ -42,7 +39,6 @@ __all__ = [
     "planned_buffers",
     "planned_tensors",
     "raise_unsupported",
-    "requests_per_op",
     "structs",
     "target",
     "target_names",

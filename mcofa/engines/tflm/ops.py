@@ -36,6 +36,11 @@ def check_supported(graph: Graph, on: Target) -> None:
     Raises:
         UnsupportedOpError: names all the ops that do not, and what they must keep to.
     """
+    raise_unsupported(
+        f"{op.kind} (its sizes are not in {on.tflm.name}, a version of TFLM)"
+        for op in graph.ops
+        if op.kind in on.tflm.not_read
+    )
     broken: dict[str, str] = {}
     for op in graph.ops:
         operator = OPERATORS[op.kind]
@@ -68,20 +73,33 @@ def raise_unsupported(names: Iterable[str]) -> None:
 def op_memory(graph: Graph, op: Op, on: Target) -> OpMemory:
     """Return what ``op`` adds to the arena of ``on``; the op must be supported."""
     rules = OPERATORS[op.kind].tflm
-    builtin_bytes, builtin_align = rules.builtin_data.on(on.abi)
+    builtin_bytes, builtin_align = _options(op, on, rules)
     return OpMemory(
         builtin_data_bytes=builtin_bytes,
         builtin_data_align=builtin_align,
-        op_data_bytes=rules.op_data.on(on),
+        op_data_bytes=_kernel_data_bytes(op, on, rules),
         kernel_arrays_bytes=rules.arrays(graph, op, on),
         scratch_bytes=rules.scratch(graph, op, on),
         temporaries_bytes=_temporaries_bytes(graph, op, on, rules),
     )
 
 
+def _options(op: Op, on: Target, rules: Tflm) -> tuple[int, int]:
+    """Size and alignment of an op's options: the version's own, or those of the record."""
+    own = on.tflm.options.get(op.kind, {}).get(on.abi)
+    return rules.builtin_data.on(on.abi) if own is None else own
+
+
+def _kernel_data_bytes(op: Op, on: Target, rules: Tflm) -> int:
+    """Bytes that an op's kernel keeps: the version's own, or those of the record."""
+    own = on.tflm.kernel_data.get(op.kind)
+    size = own and (own.cmsis_nn if on.has_cmsis_nn else own.reference)
+    return rules.op_data.on(on) if size is None else size
+
+
 def _temporaries_bytes(graph: Graph, op: Op, on: Target, rules: Tflm) -> int:
     """Bytes of the temporary tensors that Prepare borrows; absent optional inputs cost nothing."""
-    sizes = structs(on.abi)
+    sizes = structs(on.abi, on.tflm)
     total = 0
     for index in _temporaries(graph, op, on, rules):
         scales = graph.tensors[index].scales

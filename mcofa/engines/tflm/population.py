@@ -85,7 +85,7 @@ class TflmPopulation:
         return Contents(
             tensors=self._inputs + total.tensors,
             ops=total.ops,
-            builtin_data=[(total.builtin_data_bytes, structs(self._target.abi).pointer)],
+            builtin_data=[(total.builtin_data_bytes, structs(self._target.abi, self._target.tflm).pointer)],
             op_data_bytes=[first_bytes, total.op_data_bytes - aligned(first_bytes)],
             kernel_arrays_bytes=total.kernel_arrays_bytes(self._target),
             # The first op has OpData, so that its kernel arrays start at a multiple of 16.

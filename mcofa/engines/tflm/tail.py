@@ -17,10 +17,11 @@ import numpy.typing as npt
 
 from mcofa.engines.tflm.head import ONLINE, offline_offsets, planned_tensors
 from mcofa.engines.tflm.ops import OpMemory
-from mcofa.engines.tflm.targets import Structs, int_array_bytes, requests_per_op, structs
+from mcofa.engines.tflm.targets import int_array_bytes, structs
 from mcofa.graph import Graph
 from mcofa.memory.plan import aligned
 from mcofa.ops.target import Target
+from mcofa.tflm_versions import Structs
 
 ARENA_ALIGNMENT_BYTES = 16
 
@@ -67,12 +68,12 @@ class TailShare(NamedTuple):
 
     def kernel_arrays_bytes(self, on: Target) -> Amount:
         """Return the kernel arrays: what is prepared but for the scratch requests."""
-        return self.prepared_bytes - structs(on.abi).scratch_request * self.scratch_buffers
+        return self.prepared_bytes - structs(on.abi, on.tflm).scratch_request * self.scratch_buffers
 
 
 def tail_share(graph: Graph, ops: Sequence[OpMemory], span: range, on: Target) -> TailShare:
     """Return what the ops of ``graph`` in ``span`` bring; the inputs of the graph are no op's."""
-    sizes = structs(on.abi)
+    sizes = structs(on.abi, on.tflm)
     tensors = arrays = scratch = preparing = 0
     for i in span:
         op, memory = graph.ops[i], ops[i]
@@ -93,7 +94,7 @@ def tail_share(graph: Graph, ops: Sequence[OpMemory], span: range, on: Target) -
 
 def share_bytes(share: TailShare, on: Target) -> Amount:
     """Return the bytes of the tail that a share stands for."""
-    sizes = structs(on.abi)
+    sizes = structs(on.abi, on.tflm)
     return (
         share.tensors * sizes.eval_tensor
         + share.ops * sizes.node_and_registration
@@ -141,7 +142,7 @@ def tail_ends(contents: Contents, on: Target, *, recording: bool, before_bytes: 
     op, arrays of each Prepare, scratch handles, variable tensors, inputs and outputs.
     ``before_bytes`` are taken before by models in the same arena: they made allocators and planner.
     """
-    sizes = structs(on.abi)
+    sizes = structs(on.abi, on.tflm)
     ends: dict[str, Amount] = {}
     end: Amount = before_bytes or _allocators_bytes(sizes, recording=recording)
     end = end + sizes.builtin_data_allocator + sizes.subgraph_allocations
@@ -203,8 +204,8 @@ def planning_bytes(contents: Contents, ends: dict[str, Amount], on: Target) -> A
     The scratch requests and the planner's tables lie below the tail: 12·(nS + 12) + 4 +
     24·(T + nS), then 40 per planned buffer (32-bit Arm).
     """
-    sizes = structs(on.abi)
-    requests = sizes.scratch_request * (contents.scratch_buffers + requests_per_op())
+    sizes = structs(on.abi, on.tflm)
+    requests = sizes.scratch_request * (contents.scratch_buffers + on.tflm.scratch_requests_per_op)
     infos = sizes.subgraph_offset + sizes.allocation_info * (contents.tensors + contents.scratch_buffers)
     tables = sizes.planner_buffer * contents.planned_buffers
     return aligned(ends["variables"]) + aligned(requests + infos) + tables
@@ -218,4 +219,4 @@ def preparing_bytes(contents: Contents, ends: dict[str, Amount], on: Target) -> 
     before = np.cumsum(contents.prepared_bytes, axis=-1) - contents.prepared_bytes
     start = _before_arrays(np.asarray(ends["op data"])[..., None], contents.first_array_bytes)
     most: Integers = (start + before + contents.preparing_bytes).max(-1, initial=0)
-    return most + structs(on.abi).scratch_request * requests_per_op()
+    return most + structs(on.abi, on.tflm).scratch_request * on.tflm.scratch_requests_per_op

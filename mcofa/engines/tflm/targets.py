@@ -3,50 +3,15 @@
 from __future__ import annotations
 
 import functools
-import json
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from mcofa.boards import Board, core_named, core_names
-from mcofa.errors import UnknownNameError
+from mcofa.errors import McofaError, UnknownNameError
 from mcofa.ops.record import INT32_BYTES
 from mcofa.ops.target import Extension, KernelSet, Target
+from mcofa.tflm_versions import Structs, TflmVersion, default_version
 
 WHEEL = "x86-64"
 """The target that is no core: where TFLM's wheel runs."""
-
-_CONSTANTS_FILE = Path(__file__).parent / "tflm-90b983c2b3f1.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Structs:
-    """Sizes in bytes of TFLM's structs under one ABI; all are aligned to a word."""
-
-    pointer: int
-    single_arena_allocator: int
-    recording_single_arena_allocator: int
-    planner: int
-    micro_allocator: int
-    recording_micro_allocator: int
-    builtin_data_allocator: int
-    subgraph_allocations: int
-    eval_tensor: int
-    node_and_registration: int
-    scratch_handle: int
-    tensor: int
-    affine_quantization: int
-    scratch_request: int
-    allocation_info: int
-    subgraph_offset: int
-    planner_buffer: int
-
-
-@functools.cache
-def constants() -> dict[str, Any]:
-    """Return the constants of the TFLM version that this module follows (read only)."""
-    loaded: dict[str, Any] = json.loads(_CONSTANTS_FILE.read_text(encoding="utf-8"))
-    return loaded
 
 
 def target_names() -> tuple[str, ...]:
@@ -68,39 +33,41 @@ def default_kernels(target_name: str) -> str:
 
 
 @functools.cache
-def target(name: str, kernels: str) -> Target:
-    """Return the target ``name`` with the kernel set ``kernels``.
+def target(name: str, kernels: str, tflm: TflmVersion | None = None) -> Target:
+    """Return the target ``name`` with the kernel set ``kernels`` and a version of TFLM, by default the wheel's.
 
     Raises:
         UnknownNameError: no such target, or no such kernel set on it.
+        McofaError: another version than the wheel's where the wheel runs.
     """
+    version = tflm or default_version()
     if name not in target_names():
         raise UnknownNameError("target", name, target_names(), "mcofa arena --help")
     if kernels not in kernel_sets(name):
         raise UnknownNameError(f"kernel set on {name}", kernels, kernel_sets(name), "mcofa arena --help")
     if name == WHEEL:
-        return Target(WHEEL, WHEEL, Extension.NONE, KernelSet(kernels))
+        if version != default_version():
+            raise McofaError(
+                f"{WHEEL} is where TFLM's wheel runs, which is version {default_version().name}, not {version.name}",
+                "name a core with --target",
+            )
+        return Target(WHEEL, WHEEL, Extension.NONE, KernelSet(kernels), version)
     core = core_named(name)
-    return Target(name, core.family.struct_sizes, Extension(core.extension), KernelSet(kernels))
+    return Target(name, core.family.struct_sizes, Extension(core.extension), KernelSet(kernels), version)
 
 
 def board_target(board: Board) -> Target:
-    """Return the target of a board: its core and kernel set."""
-    return target(board.core, board.kernels)
+    """Return the target of a board: its core, its kernel set and its version of TFLM."""
+    return target(board.core, board.kernels, board.tflm_version)
 
 
 @functools.cache
-def structs(abi: str) -> Structs:
-    """Return the struct sizes under ``abi`` (``arm32``, ``riscv32`` or ``x86-64``)."""
-    return Structs(**constants()["struct_bytes"][abi])
+def structs(abi: str, tflm: TflmVersion | None = None) -> Structs:
+    """Return the struct sizes under ``abi`` (``arm32``, ``riscv32`` or ``x86-64``) in a version of TFLM."""
+    own = {} if tflm is None else tflm.struct_bytes.get(abi, {})
+    return Structs(**{**default_version().struct_bytes[abi], **own})
 
 
 def int_array_bytes(items: int) -> int:
     """Return the size of a TfLiteIntArray: its length, then its items."""
     return INT32_BYTES * (1 + items)
-
-
-def requests_per_op() -> int:
-    """Return how many scratch requests TFLM keeps room for while it prepares one op."""
-    reserved: int = constants()["scratch_requests_per_op"]
-    return reserved
