@@ -83,7 +83,8 @@ class Board:
     """One board profile: what ``boards/NAME.yaml`` holds, checked.
 
     ``tflm`` is the version of TFLM that the firmware is built with, whole or by the name of one that comes
-    with mcofa; None is the default one. ``boot_words`` stand right behind the vector table, for a boot ROM that looks for them.
+    with mcofa; None is the default one. ``boot_words`` stand right behind the vector table, for a boot ROM
+    that looks for them.
     ``verified`` is true when core, FPU, clock and every address and size were read in
     one of ``sources``; it does not say that firmware ran on the board.
     """
@@ -187,6 +188,8 @@ class Board:
 
     def with_tflm(self, version: TflmVersion) -> Board:
         """Return the board with another version of TFLM."""
+        if version.name == DEFAULT_VERSION:
+            return dataclasses.replace(self, tflm=None)
         named = version.name in version_names()
         return dataclasses.replace(self, tflm=version.name if named else version)
 

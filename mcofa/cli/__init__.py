@@ -16,7 +16,20 @@ from typing import TextIO
 import click
 
 from mcofa import __version__
-from mcofa.cli import arena, boards, cost, export, finetune, firmware, predict, report, search, spaces, train
+from mcofa.cli import (
+    arena,
+    boards,
+    cost,
+    export,
+    finetune,
+    firmware,
+    predict,
+    report,
+    search,
+    spaces,
+    tflm,
+    train,
+)
 from mcofa.errors import McofaError, McofaWarning
 
 
@@ -124,6 +137,7 @@ for _command in (
     export.verify,
     arena.arena,
     arena.arena_check,
+    tflm.tflm,
     firmware.firmware,
     report.report,
 ):

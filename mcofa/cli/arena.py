@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mcofa.cli.options import check_has_kernel_sets, json_option, names_file, open_run
+from mcofa.cli.options import (
+    check_has_kernel_sets,
+    json_option,
+    names_file,
+    open_run,
+    tflm_option,
+    typed_version,
+    with_tflm,
+)
 from mcofa.cli.output import in_bytes, print_json, print_table, read_bytes, table_of, terminal_width
 from mcofa.cli.run_board import board_of_file, board_of_run, board_option
 from mcofa.cli.run_engine import HowToRun, check_can_stream, how_options, stream_option
@@ -31,6 +39,7 @@ if TYPE_CHECKING:
 @click.option(
     "--kernels", type=click.Choice(["reference", "cmsis-nn"]), help="Default: what fits the target."
 )
+@tflm_option
 @stream_option
 @click.option("--measure", "measured", is_flag=True, help="Also let TFLM measure it (x86-64).")
 @click.option("--svg", type=click.Path(path_type=Path), help="Also draw the memory over time into this file.")
@@ -40,6 +49,7 @@ def arena(
     target_name: str,
     engine: str,
     kernels: str | None,
+    tflm_name: str | None,
     streams_input: bool,
     measured: bool,
     svg: Path | None,
@@ -62,7 +72,8 @@ def arena(
     runs_it = load_engine(engine)
     if kernels is not None:
         check_has_kernel_sets(runs_it)
-    on = target(target_name, kernels or default_kernels(target_name))
+    version = typed_version(tflm_name, engine)
+    on = target(target_name, kernels or default_kernels(target_name), version)
     files = [ModelFile(read_bytes(model), str(model)) for model in models]
     if len(files) > 1:
         _show_joint(files, on, runs_it, streams_input, as_json)
@@ -74,6 +85,7 @@ def arena(
         "target": target_name,
         "kernels": str(on.kernels),
         "engine": engine,
+        **({"tflm": on.tflm.name} if runs_it.has_versions else {}),
         **runs_it.arena_figures(file.graph, on, streams_input=streams_input),
     }
     if measured:
@@ -104,6 +116,7 @@ def _show_joint(
         names = [file.name for file in files]
         figures = asdict(joint)
         where = {"target": on.name, "kernels": str(on.kernels), "engine": engine.name}
+        where |= {"tflm": on.tflm.name} if engine.has_versions else {}
         print_json({"models": names, **where, **figures})
         return
     table = table_of("", "bytes", right=(1,))
@@ -118,6 +131,7 @@ def _show_joint(
 @click.argument("subject", metavar="[RUN|MODEL.tflite]", required=False, type=click.Path(path_type=Path))
 @board_option
 @how_options
+@tflm_option
 @click.option(
     "--junit", type=click.Path(path_type=Path), help="Also write a JUnit XML report into this file."
 )
@@ -126,6 +140,7 @@ def arena_check(
     subject: Path | None,
     board_name: str | None,
     how: HowToRun,
+    tflm_name: str | None,
     junit: Path | None,
     as_json: bool,
 ) -> None:
@@ -145,7 +160,9 @@ def arena_check(
     from export.engines.arena_check import check_arena, enforce, junit_xml
     from export.tflite.model_file import ModelFile
 
-    check = check_arena(ModelFile(data, name), board, *how.with_run(run))
+    engine, by_rows = how.with_run(run)
+    board = with_tflm(board, tflm_name, engine)
+    check = check_arena(ModelFile(data, name), board, engine, by_rows)
     if junit is not None:
         from mcofa.files.atomic import write_atomic
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from mcofa.cli.options import json_option, load_board_with, refuse_typed
+from mcofa.cli.options import json_option, load_board_with, refuse_typed, tflm_option
 from mcofa.cli.output import in_bytes, print_json, print_table, progress, read_text, table_of
 from mcofa.cli.run_engine import check_can_stream, stream_option
 from mcofa.cost.measures import MEASURES, ON_BOARD
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--engine", type=click.Choice(list(ENGINES)), default=DEFAULT_ENGINE, show_default=True)
 @stream_option
 @click.option("--kernels", type=click.Choice(["reference", "cmsis-nn"]), help="Default: the board's.")
+@tflm_option
 @click.option("--predictor", type=click.Path(path_type=Path), help="Default: the one in zoo/, if any.")
 @json_option
 def cost(
@@ -37,6 +38,7 @@ def cost(
     engine: str,
     streams_input: bool,
     kernels: Literal["reference", "cmsis-nn"] | None,
+    tflm_name: str | None,
     predictor: Path | None,
     as_json: bool,
 ) -> None:
@@ -47,13 +49,13 @@ def cost(
     if (arch_file is None) == (archs_file is None):
         raise click.UsageError("give either --arch or --archs")
     if board_name is None:
-        refuse_typed("needs --board", "kernels", "engine", "streams_input")
+        refuse_typed("needs --board", "kernels", "tflm_name", "engine", "streams_input")
     check_can_stream(engine, streams_input)
     from mcofa.cost.table import add_costs, arch_cost, arch_costs
     from mcofa.space.search_space import load_space
 
     space = load_space(space_name)
-    board = None if board_name is None else load_board_with(board_name, kernels, engine)
+    board = None if board_name is None else load_board_with(board_name, kernels, engine, tflm_name)
     how: dict[str, Any] = {"engine": engine, "streams_input": streams_input}
     on_board = {"board": board.name, "kernels": board.kernels, **how} if board else {}
     if archs_file is not None:

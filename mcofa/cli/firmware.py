@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mcofa.cli.options import json_option, names_file, open_run, with_kernels
+from mcofa.cli.options import json_option, names_file, open_run, tflm_option, with_kernels, with_tflm
 from mcofa.cli.output import in_bytes, print_json, read_bytes
 from mcofa.cli.run_board import board_of_file, board_of_run, board_option
 from mcofa.cli.run_engine import HowToRun, how_options
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--kernels", type=click.Choice(["reference", "cmsis-nn"]), help="Default: what the board's profile says."
 )
+@tflm_option
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Project folder; default RUN/firmware/BOARD-ENGINE."
 )
@@ -37,6 +38,7 @@ def firmware(
     board_name: str | None,
     how: HowToRun,
     kernels: Kernels | None,
+    tflm_name: str | None,
     out: Path | None,
     built: bool,
     emulated: bool,
@@ -56,7 +58,7 @@ def firmware(
         run = open_run(subject)
         board = board_of_run(run, board_name)
     engine, by_rows = how.with_run(run)
-    board = with_kernels(board, kernels, engine)
+    board = with_tflm(with_kernels(board, kernels, engine), tflm_name, engine)
     if emulated:
         from export.firmware.emulate import check_emulated, enforce_report
 

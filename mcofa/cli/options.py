@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 import click
 
 from mcofa.engines.engine import DEFAULT_ENGINE, load_engine
+from mcofa.tflm_versions.load import DEFAULT_VERSION
 
 if TYPE_CHECKING:
     from mcofa.boards import Board, Kernels
     from mcofa.engines.engine import Engine
     from mcofa.runs.run import Run
+    from mcofa.tflm_versions import TflmVersion
 
 _JSON = "mcofa.json"
 
@@ -28,6 +30,12 @@ def _of_the_group_too(context: click.Context, _: click.Parameter, value: bool) -
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, callback=_of_the_group_too, help="Print one JSON document."
+)
+tflm_option = click.option(
+    "--tflm",
+    "tflm_name",
+    metavar="VERSION",
+    help="Version of TFLM: a name of `mcofa tflm list`, or a file.  [default: the run's or the board's]",
 )
 run_argument = click.argument("run_folder", metavar="[RUN]", required=False, type=click.Path(path_type=Path))
 
@@ -76,15 +84,54 @@ def typed_command() -> list[str]:
     return ["mcofa", *click.get_current_context().obj]
 
 
-def load_board_with(name: str, kernels: Kernels | None, engine: str = DEFAULT_ENGINE) -> Board:
-    """Return a board, by name or from a file, with the kernels that were typed, or its own.
+def load_board_with(
+    name: str, kernels: Kernels | None, engine: str = DEFAULT_ENGINE, tflm_name: str | None = None
+) -> Board:
+    """Return a board, by name or from a file, with the kernels and the version that were typed, or its own.
 
     Raises:
-        UsageError: the engine has one set of kernels.
+        UsageError: the engine has one set of kernels, or is not TFLM.
     """
     from mcofa.boards import load_board
 
-    return with_kernels(load_board(name), kernels, engine)
+    return with_tflm(with_kernels(load_board(name), kernels, engine), tflm_name, engine)
+
+
+def with_tflm(board: Board, tflm_name: str | None, engine: str) -> Board:
+    """Return ``board`` with the version of TFLM that was typed, or as it is; say what is then counted alike.
+
+    Raises:
+        UsageError: the engine is not TFLM.
+    """
+    if version := typed_version(tflm_name, engine):
+        board = board.with_tflm(version)
+    tell_version(board, engine)
+    return board
+
+
+def typed_version(tflm_name: str | None, engine: str) -> TflmVersion | None:
+    """Return the version of TFLM that was typed, None where none was.
+
+    Raises:
+        UsageError: the engine is not TFLM.
+    """
+    if tflm_name is None:
+        return None
+    if not load_engine(engine).has_versions:
+        refuse_typed(f"has no effect with engine {engine}, which is not TFLM", "tflm_name")
+    from mcofa.tflm_versions import load_version
+
+    return load_version(tflm_name)
+
+
+def tell_version(board: Board, engine: str) -> None:
+    """Say on stderr what is counted as in the default version of TFLM where the board has another one."""
+    if load_engine(engine).has_versions and board.tflm is not None:
+        click.echo(
+            f"note: the arena is that of TFLM {board.tflm_version.name}; its code and the latency are "
+            f"counted as in {DEFAULT_VERSION}, where they were measured",
+            err=True,
+        )
 
 
 def with_kernels(board: Board, kernels: Kernels | None, engine: str) -> Board:

@@ -63,7 +63,8 @@ def _page(run: Run, manifest: Manifest, graph: Graph, arenas: Sequence[EngineAre
 
     searched = manifest.search
     # A search without a board is drawn for a core that can hold its networks.
-    on = target(searched.core or "cortex-m7", searched.kernels or "cmsis-nn")
+    tflm = searched.board_definition.tflm_version if searched.board_definition else None
+    on = target(searched.core or "cortex-m7", searched.kernels or "cmsis-nn", tflm)
     memory = load_engine(run.engine).timeline(graph, on, streams_input=searched.streams_input)
     front = page_front(run)
     return report_page(run.folder, manifest, run.arch, graph, memory, front, run.known_space, arenas)

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import click
 
 from mcofa.cli.finite import FiniteRange
-from mcofa.cli.options import json_option, load_board_with, refuse_typed, typed_command
+from mcofa.cli.options import (
+    json_option,
+    load_board_with,
+    refuse_typed,
+    tflm_option,
+    typed_command,
+    typed_version,
+)
 from mcofa.cli.output import print_json, progress
 from mcofa.cli.run_board import tell_if_unlike_shipped
 from mcofa.cli.run_engine import check_can_stream, stream_option
@@ -79,6 +86,7 @@ def _verify_options(body: Callable[..., None]) -> Callable[..., None]:
 @click.option("--engine", type=click.Choice(list(ENGINES)), default=DEFAULT_ENGINE, show_default=True)
 @stream_option
 @click.option("--kernels", type=click.Choice(["reference", "cmsis-nn"]), help="Default: the board's.")
+@tflm_option
 @_limit_options
 @click.option(
     "--min-top1",
@@ -106,6 +114,7 @@ def search(
     engine: str,
     streams_input: bool,
     kernels: Literal["reference", "cmsis-nn"] | None,
+    tflm_name: str | None,
     limits: dict[str, Any],
     min_top1: float | None,
     pareto: str | None,
@@ -145,6 +154,7 @@ def search(
         engine=engine,
         streams_input=streams_input,
         kernels=kernels,
+        tflm=typed_version(tflm_name, engine),
         limits=Budget(**limits),
         min_top1_percent=min_top1,
         measures=measures,
@@ -171,7 +181,7 @@ def search(
     else:
         board = None
         if where == "board":
-            board = load_board_with(board_name or _DEFAULT_BOARD, kernels, engine)
+            board = load_board_with(board_name or _DEFAULT_BOARD, kernels, engine, tflm_name)
             tell_if_unlike_shipped(board)
         recorded, more = search_one(request, board, out, verify, progress), {}
     if as_json:
@@ -202,7 +212,9 @@ def _check_words(
     """Refuse what would have no effect where is searched."""
     if where == "nowhere":
         refuse_typed(
-            "needs --board", "kernels", "engine", "streams_input", *(f"max_{name}" for name in ON_BOARD)
+            "needs --board",
+            *("kernels", "tflm_name", "engine", "streams_input"),
+            *(f"max_{name}" for name in ON_BOARD),
         )
         if set(ON_BOARD) & set(measures):
             raise click.UsageError(f"--pareto {pareto} needs --board")

@@ -141,6 +141,10 @@ class Engine(Protocol):
         """Whether there is a choice of kernels, so that a board's matters."""
 
     @property
+    def has_versions(self) -> bool:
+        """Whether what runs the network is TensorFlow Lite Micro, so that its version matters."""
+
+    @property
     def can_stream_input(self) -> bool:
         """Whether the image may arrive row by row, so that it is never in the arena as a whole."""
 

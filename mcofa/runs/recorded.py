@@ -63,5 +63,7 @@ def differing_keys(board: Board) -> tuple[str, ...]:
         return ()
     shipped = load_board(board.name)
     return tuple(
-        key for key, value in vars(shipped).items() if key not in ("kernels", "tflm") and getattr(board, key) != value
+        key
+        for key, value in vars(shipped).items()
+        if key not in ("kernels", "tflm") and getattr(board, key) != value
     )

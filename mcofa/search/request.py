@@ -22,8 +22,8 @@ class SearchRequest:
     ``limits`` are the user's own; a board's are added to them. With ``streams_input`` the image arrives row
     by row. With ``min_top1_percent`` the smallest arch is searched for, else the most accurate one.
     ``measures``: also find the front of two or three of them. ``keep``: how many of the best candidates are
-    kept, to measure them. ``kernels`` and ``tflm``: others than the board's. ``command`` is what the user typed,
-    for the manifest.
+    kept, to measure them. ``kernels`` and ``tflm``: others than the board's. ``command`` is what the user
+    typed, for the manifest.
     """
 
     space: SearchSpace

@@ -60,5 +60,5 @@ def _read_version(path: Path) -> TflmVersion:
     try:
         document = read_yaml(path, _NEXT_STEP)
     except FileNotFoundError as error:
-        raise MissingFileError(path, "version of TFLM", f"list those that are known with `{_LIST}`") from error
+        raise MissingFileError(path, "version of TFLM", f"list the known ones with `{_LIST}`") from error
     return read_record(TflmVersion, document, path, _NEXT_STEP)

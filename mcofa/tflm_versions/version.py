@@ -127,8 +127,8 @@ class TflmVersion:
                 if alignment not in _ALIGNMENTS:
                     raise ValueError(f"options.{op}.{abi} is aligned to {alignment}; one of {_ALIGNMENTS}")
         for op, data in self.kernel_data.items():
-            for size in (data.reference, data.cmsis_nn):
-                _check_bytes(f"kernel_data.{op}", size or 0)
+            for kernels, size in _sizes(data):
+                _check_bytes(f"kernel_data.{op}.{kernels}", size)
         for fingerprint in self.fingerprints:
             if len(fingerprint) != _SHA256_DIGITS or set(fingerprint) - set("0123456789abcdef"):
                 raise ValueError(f"fingerprints holds {fingerprint!r}; a SHA-256 has 64 hexadecimal digits")
@@ -156,28 +156,29 @@ class TflmVersion:
 
     def differences(self) -> list[str]:
         """Say what is not as in the default version, a line each."""
-        found = [
-            f"{abi} {name}: {size} B" for abi, sizes in self.struct_bytes.items() for name, size in sizes.items()
-        ]
+        own = {} if self.wheel else self.struct_bytes
+        found = [f"{abi} {name}: {size} B" for abi, sizes in own.items() for name, size in sizes.items()]
         found += [
             f"{op} options on {abi}: {size} B, aligned to {alignment}"
             for op, by_abi in self.options.items()
             for abi, (size, alignment) in by_abi.items()
         ]
         found += [
-            f"{op} keeps " + ", ".join(f"{size} B ({kernels})" for kernels, size in _sizes(data))
+            f"{op} keeps "
+            + ", ".join(f"{size} B ({kernels.replace('_', '-')})" for kernels, size in _sizes(data))
             for op, data in self.kernel_data.items()
         ]
-        return found + [f"{name.replace('_', ' ')}: {_word(value)}" for name, value in self.other_rules().items()]
+        rules = self.other_rules().items()
+        return found + [f"{name.replace('_', ' ')}: {_word(value)}" for name, value in rules]
 
 
 def _sizes(data: KernelData) -> list[tuple[str, int]]:
-    pairs = (("reference", data.reference), ("cmsis-nn", data.cmsis_nn))
+    pairs = (("reference", data.reference), ("cmsis_nn", data.cmsis_nn))
     return [(kernels, size) for kernels, size in pairs if size is not None]
 
 
 def _word(value: object) -> str:
-    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 
 def _check_bytes(what: str, size: int) -> None:

@@ -28,6 +28,7 @@ class Sometimes:
 
 
 AOT_KERNELS = "--board stm32f746 --engine aot --kernels cmsis-nn"
+AOT_TFLM = "--board stm32f746 --engine aot --tflm zephyr-4.1"
 ARCHS = "cost --space ofa --archs b.csv"
 NOWHERE = "search --max-peak-items 20000"
 
@@ -87,6 +88,13 @@ OPTIONS: dict[str, Sometimes | None] = {
             f"cost --space ofa --arch a.json {AOT_KERNELS}",
         ),
     ),
+    "cost --tflm": Sometimes(
+        "cost --space ofa --arch a.json --board stm32f746 --tflm zephyr-4.1",
+        (
+            "cost --space ofa --arch a.json --tflm zephyr-4.1",
+            f"cost --space ofa --arch a.json {AOT_TFLM}",
+        ),
+    ),
     "cost --predictor": ALWAYS,
     "cost --json": ALWAYS,
     "search --board": ALWAYS,
@@ -110,6 +118,10 @@ OPTIONS: dict[str, Sometimes | None] = {
             f"search {AOT_KERNELS}",
             "search --board mps3-an547 --engine aot --kernels reference",
         ),
+    ),
+    "search --tflm": Sometimes(
+        "search --board mps3-an547 --max-arena-bytes 1 --engine tflm --tflm zephyr-4.1",
+        (f"{NOWHERE} --tflm zephyr-4.1", f"search {AOT_TFLM}"),
     ),
     "search --max-arena-bytes": Sometimes("search --max-arena-bytes 1", (f"{NOWHERE} --max-arena-bytes 9",)),
     "search --max-flash-bytes": Sometimes("search --max-flash-bytes 1", (f"{NOWHERE} --max-flash-bytes 9",)),
@@ -178,6 +190,10 @@ OPTIONS: dict[str, Sometimes | None] = {
         "arena no.tflite --target cortex-m4 --kernels reference",
         ("arena no.tflite --target cortex-m4 --engine aot --kernels reference",),
     ),
+    "arena --tflm": Sometimes(
+        "arena no.tflite --target cortex-m4 --tflm zephyr-4.1",
+        ("arena no.tflite --target cortex-m4 --engine aot --tflm zephyr-4.1",),
+    ),
     "arena --measure": Sometimes(
         "arena no.tflite --measure",
         ("arena no.tflite --target cortex-m4 --measure", "arena no.tflite --engine aot --measure"),
@@ -193,6 +209,10 @@ OPTIONS: dict[str, Sometimes | None] = {
             "arena-check streamed --engine tflm --stream-input",
         ),
     ),
+    "arena-check --tflm": Sometimes(
+        "arena-check no.tflite --board stm32f746 --tflm zephyr-4.1",
+        (f"arena-check m.tflite {AOT_TFLM}",),
+    ),
     "arena-check --junit": ALWAYS,
     "arena-check --json": ALWAYS,
     "firmware --board": ALWAYS,
@@ -200,6 +220,10 @@ OPTIONS: dict[str, Sometimes | None] = {
     "firmware --kernels": Sometimes(
         "firmware no.tflite --out o --board stm32f746 --kernels cmsis-nn",
         (f"firmware m.tflite --out o {AOT_KERNELS}",),
+    ),
+    "firmware --tflm": Sometimes(
+        "firmware no.tflite --out o --board stm32f746 --tflm zephyr-4.1",
+        (f"firmware m.tflite --out o {AOT_TFLM}",),
     ),
     "firmware --stream-input": Sometimes(
         "firmware no.tflite --out o --board stm32f746 --engine aot --stream-input",
@@ -212,6 +236,7 @@ OPTIONS: dict[str, Sometimes | None] = {
     "firmware --build": ALWAYS,
     "firmware --emulate": ALWAYS,
     "firmware --json": ALWAYS,
+    "tflm list --json": ALWAYS,
     "report --json": ALWAYS,
 }
 CONDITIONAL = {option: entry for option, entry in OPTIONS.items() if entry is not None}

@@ -25,6 +25,7 @@ class AotEngine:
     name = "aot"
     keeps_model_file = False
     has_kernel_sets = False
+    has_versions = False
     can_stream_input = True
     counted = "Arena: what the generated C uses. Flash: generated C, weights and firmware."
 

@@ -38,6 +38,7 @@ class TflmEngine:
     name = "tflm"
     keeps_model_file = True
     has_kernel_sets = True
+    has_versions = True
     can_stream_input = False
     counted = (
         "Arena: the minimum that TensorFlow Lite Micro needs on the core. Flash: model, runtime and firmware."

@@ -11,6 +11,7 @@ from mcofa.errors import UnsupportedOpError
 from mcofa.graph import Graph, Op
 from mcofa.ops import OPERATORS, Target, Tflm
 from mcofa.ops.record import OUTPUT
+from mcofa.tflm_versions import KernelData
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +93,8 @@ def _options(op: Op, on: Target, rules: Tflm) -> tuple[int, int]:
 
 def _kernel_data_bytes(op: Op, on: Target, rules: Tflm) -> int:
     """Bytes that an op's kernel keeps: the version's own, or those of the record."""
-    own = on.tflm.kernel_data.get(op.kind)
-    size = own and (own.cmsis_nn if on.has_cmsis_nn else own.reference)
+    own = on.tflm.kernel_data.get(op.kind, KernelData())
+    size = own.cmsis_nn if on.has_cmsis_nn else own.reference
     return rules.op_data.on(on) if size is None else size
 
 

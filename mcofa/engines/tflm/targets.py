@@ -34,7 +34,7 @@ def default_kernels(target_name: str) -> str:
 
 @functools.cache
 def target(name: str, kernels: str, tflm: TflmVersion | None = None) -> Target:
-    """Return the target ``name`` with the kernel set ``kernels`` and a version of TFLM, by default the wheel's.
+    """Return the target ``name`` with a kernel set and a version of TFLM, by default the wheel's.
 
     Raises:
         UnknownNameError: no such target, or no such kernel set on it.
@@ -48,7 +48,7 @@ def target(name: str, kernels: str, tflm: TflmVersion | None = None) -> Target:
     if name == WHEEL:
         if version != default_version():
             raise McofaError(
-                f"{WHEEL} is where TFLM's wheel runs, which is version {default_version().name}, not {version.name}",
+                f"on {WHEEL} there is TFLM's wheel, version {default_version().name}, not {version.name}",
                 "name a core with --target",
             )
         return Target(WHEEL, WHEEL, Extension.NONE, KernelSet(kernels), version)

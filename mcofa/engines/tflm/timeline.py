@@ -9,6 +9,7 @@ from mcofa.graph import Graph
 from mcofa.memory.plan import peak
 from mcofa.memory.timeline import Timeline, placed_buffers, timeline_rows
 from mcofa.ops.target import Target
+from mcofa.tflm_versions import DEFAULT_VERSION
 
 
 def tflm_timeline(graph: Graph, on: Target) -> Timeline:
@@ -26,7 +27,7 @@ def tflm_timeline(graph: Graph, on: Target) -> Timeline:
     placed = placed_buffers(graph, buffers, [*tensors, *scratch], head_plan(graph, buffers))
     with_tail_bytes = arena.head_bytes + arena.recording_tail_bytes
     return Timeline(
-        place=f"{on.name}, {on.kernels} kernels",
+        place=f"{on.name}, {on.kernels} kernels{_other_version(on)}",
         rows=timeline_rows(graph, placed),
         buffers=placed,
         head_bytes=arena.head_bytes,
@@ -36,3 +37,7 @@ def tflm_timeline(graph: Graph, on: Target) -> Timeline:
         persistent_of=f"a {'recording' if arena.tail_bytes is None else 'plain'} interpreter",
         decided_by=str(arena.minimum_cause or ""),
     )
+
+
+def _other_version(on: Target) -> str:
+    return "" if on.tflm.name == DEFAULT_VERSION else f", TFLM {on.tflm.name}"

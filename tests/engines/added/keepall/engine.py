@@ -70,6 +70,7 @@ class KeepAll:
     name = "keepall"
     keeps_model_file = True
     has_kernel_sets = False
+    has_versions = False
     can_stream_input = False
     counted = "Arena: each tensor. Flash: model and a little more."
 
