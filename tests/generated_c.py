@@ -166,4 +166,5 @@ def assert_equals_tflm(data: bytes, folder: Path, seed: int) -> None:
 def _random(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Any:
     if dtype == "float32":
         return rng.normal(0, 20, shape).astype(np.float32)
-    return rng.integers(-128, 128, shape, np.int8)
+    low = 0 if dtype == "uint8" else -128
+    return rng.integers(low, low + 256, shape, dtype)

@@ -187,6 +187,22 @@ def lookup(kind: str) -> Callable[[Rng], bytes]:
     return model
 
 
+def unsigned(source: str, output: str) -> Callable[[Rng], bytes]:
+    """QUANTIZE at the border of a network that others feed with uint8, or read uint8 from."""
+
+    def model(rng: Rng) -> bytes:
+        m = _Model()
+        shape = (1, 5, 4, 3)
+        ends = []
+        for dtype in (source, output):
+            zero_point = int(rng.integers(0, 256) if dtype == "uint8" else rng.integers(-128, 128))
+            ends.append(m.scale(m.tensor(shape, dtype), rng.uniform(0.01, 0.2), zero_point))
+        m.op("QUANTIZE", ends[:1], ends[1:], table="QuantizeOptions")
+        return m.build(ends[:1], ends[1:])
+
+    return model
+
+
 def from_float(rng: Rng) -> bytes:
     m = _Model()
     x, y = m.tensor((1, 4, 4, 3), "float32", scales=0), m.activation(rng, (1, 4, 4, 3))
@@ -259,6 +275,8 @@ OPS: dict[str, Callable[[Rng], bytes]] = {
     "LEAKY_RELU": leaky_relu,
     "QUANTIZE": lookup("QUANTIZE"),
     "QUANTIZE float": from_float,
+    "QUANTIZE uint8": unsigned("uint8", "int8"),
+    "QUANTIZE to uint8": unsigned("int8", "uint8"),
     "DEQUANTIZE": to_float,
     "PAD": pad,
     "TRANSPOSE": transpose,

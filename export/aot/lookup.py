@@ -1,4 +1,4 @@
-"""Tables of int8 functions, made by running the op itself in LiteRT on all 256 inputs."""
+"""Tables of functions of 8 bits, made by running the op itself in LiteRT on all 256 inputs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from export.runtimes.litert import invoke
 
 
 def lookup_table(data: bytes, position: int) -> npt.NDArray[np.int8]:
-    """Return what op ``position`` of the .tflite ``data`` makes of -128, …, 127; (256,)."""
+    """Return what op ``position`` of the .tflite ``data`` makes of -128, …, 127; (256,).
+
+    Where its input or output is uint8, the table holds the bits: entry 0 is of 128, which are those of -128.
+    """
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
     graph = model.subgraphs[0]
     op = graph.operators[position]
@@ -27,7 +30,10 @@ def lookup_table(data: bytes, position: int) -> npt.NDArray[np.int8]:
     graph.tensors, graph.operators = [source, output], [op]
     graph.inputs, graph.outputs = [0], [1]
     everything = np.arange(-128, 128, dtype=np.int8)[None]
-    return np.asarray(invoke(_packed(model), everything, "the table of one op")[0], np.int8)
+    if source.type == schema.TensorType.UINT8:
+        everything = everything.view(np.uint8)
+    table: npt.NDArray[np.int8] = invoke(_packed(model), everything, "the table of one op")[0].view(np.int8)
+    return table
 
 
 def _packed(model: Any) -> bytes:

@@ -55,9 +55,9 @@ class Memory:
         if row != "0" and kept > 1:
             ring = row if kept == height(tensor) else f"{_factor(row)} % {kept}"
             place = f"{place} + {_factor(ring) if kept == height(tensor) else ring} * {row_bytes(tensor)}"
-        return (
-            place if tensor.dtype is DType.INT8 else f"({C_TYPES.get(tensor.dtype, 'void')}*)(void*)({place})"
-        )
+        if tensor.dtype in (DType.INT8, DType.UINT8):  # of uint8 kernels see the bits only
+            return place
+        return f"({C_TYPES.get(tensor.dtype, 'void')}*)(void*)({place})"
 
     def scratch(self, span: int) -> str:
         """Return the C expression of the scratch of span ``span``, counted from 1."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
 from export.tflite.parse import GARBAGE_ERRORS, parse_tflite
+from mcofa.engines.aot.kernels import check_supported
 from mcofa.errors import FileFormatError
 from mcofa.graph import DType, Graph, OpKind
 
@@ -44,9 +45,10 @@ def read_network(data: bytes, name: str) -> Network:
 
     Raises:
         FileFormatError: not a .tflite that can be read, or one without quantization where it is needed.
-        UnsupportedOpError: names all the ops that are unknown.
+        UnsupportedOpError: names all the ops that are unknown, or that no kernel runs.
     """
     graph = parse_tflite(data, name)
+    check_supported(graph)
     model = schema.Model.GetRootAs(data, 0)
     subgraph = model.Subgraphs(0)
     try:
@@ -93,8 +95,9 @@ def _beta(operator: Any) -> float:
 def _check_scaled(graph: Graph, scalings: Mapping[int, Scaling], name: str) -> None:
     for position, op in enumerate(graph.ops):
         for index in (*op.inputs, *op.outputs):
-            if index >= 0 and graph.tensors[index].dtype is DType.INT8 and index not in scalings:
-                detail = f"tensor {index} of op {position} ({op.kind}) is int8 without a scale"
+            dtype = graph.tensors[index].dtype
+            if index >= 0 and dtype in (DType.INT8, DType.UINT8) and index not in scalings:
+                detail = f"tensor {index} of op {position} ({op.kind}) is {dtype} without a scale"
                 raise FileFormatError(name, detail, "convert the model to int8 with full quantization")
             if index in scalings and not scalings[index].scales.all():
                 detail = f"tensor {index} of op {position} ({op.kind}) has a scale of 0"

@@ -32,7 +32,12 @@ QUANTIZE = Operator(
         table=True,
         rows=same_row,
         in_place=True,
-        types=type_pairs((DType.INT8, DType.INT8), (DType.FLOAT32, DType.INT8)),
+        types=type_pairs(
+            (DType.INT8, DType.INT8),
+            (DType.INT8, DType.UINT8),
+            (DType.UINT8, DType.INT8),
+            (DType.FLOAT32, DType.INT8),
+        ),
     ),
 )
 

@@ -32,8 +32,8 @@ def _unsupported(graph: Graph, op: Op) -> str:
 
 
 def reads_table(graph: Graph, op: Op) -> bool:
-    """Return whether a table of 256 values runs ``op``: a function of one int8 value."""
-    return OPERATORS[op.kind].aot.table and graph.tensors[op.inputs[0]].dtype is DType.INT8
+    """Return whether a table of 256 values runs ``op``: a function of one value of 8 bits."""
+    return OPERATORS[op.kind].aot.table and graph.tensors[op.inputs[0]].dtype in (DType.INT8, DType.UINT8)
 
 
 def kernel(graph: Graph, op: Op, on: Target) -> str:
