@@ -25,7 +25,7 @@ from export.convert.to_tflite import to_tflite
 from export.engines.aot.firmware import aot_part
 from export.firmware.build import build
 from export.firmware.deployed_file import deployed_file
-from export.firmware.device_images import DeviceImages, device_images
+from export.firmware.device_images import device_images
 from export.firmware.emulate import emulate
 from export.firmware.project import render_firmware
 from export.tflite.model_file import ModelFile
@@ -89,7 +89,7 @@ def instructions(data: bytes, board: Board) -> int:
     images = device_images(engine, board)
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder) / "project"
-        render_firmware(board, engine, DeviceImages(images.inputs[:1], images.outputs[:1]), project)
+        render_firmware(board, engine, images.first(1), project)
         build(project)
         report = emulate(project, board)
     assert report.images_equal_to_host == report.images

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 from tiny_models import small_network
 
-from export.convert.to_c import DeployedModel, to_c
+from export.convert.to_c import DeployedModel, DeployedTensor, to_c
 from export.firmware.device_images import DeviceImages, image_count, random_images
 from export.firmware.engine_part import EnginePart
+from export.runtimes.answers import Items, Reference
 from export.tflite.model_file import ModelFile
 from mcofa.boards import Board
 
@@ -22,12 +23,8 @@ ARENA_BYTES = 1_024
 MODEL = DeployedModel(
     name="tiny",
     file=ModelFile(small_network()),
-    input_shape=(1, 8, 8, 1),
-    input_scale=0.0078431377,
-    input_zero_point=-1,
-    output_shape=(1, 5),
-    output_scale=0.125,
-    output_zero_point=-128,
+    inputs=(DeployedTensor((1, 8, 8, 1), 0.0078431377, -1),),
+    outputs=(DeployedTensor((1, 5), 0.125, -128),),
     labels=("cat", "dog", "é", 'a "b"', "back\\slash"),
     mean=0.5,
     std=0.25,
@@ -47,20 +44,23 @@ bool engine_setup(void) {
   const unsigned char *const model = g_%(name)s_model_data;
   return initialised == 42 && zeroed == 0 && model[4] == 'T' && model[5] == 'F';
 }
-int8_t *engine_input(void) { return (int8_t *)arena; }
+static const int8_t *answered;
+void *engine_input(size_t index) { return arena + index; }
 // Answers with the image's first bytes, from the far end of the arena.
-const int8_t *engine_run(void) {
+bool engine_run(void) {
   int8_t *const answer = (int8_t *)arena + kArenaBytes - kOutputBytes;
   const float half = (float)kOutputBytes * 0.5f;
   for (int i = 0; i < kOutputBytes; ++i) answer[i] = (int8_t)((float)((int8_t *)arena)[i] + half * 0.0f);
-  return %(answer)s;
+  answered = %(answer)s;
+  return answered != NULL;
 }
+const void *engine_output(size_t index) { return answered + index; }
 size_t engine_arena_used_bytes(void) { return kArenaBytes; }
 """
 
 
 def copy_engine(answer: str = "answer", model: DeployedModel = MODEL) -> EnginePart:
-    """An engine that needs no library; ``answer`` is the C expression that ``engine_run`` returns."""
+    """An engine that needs no library; ``answer`` is the C expression of where its output is."""
     files = {
         "engine.mk": b"ENGINE_OBJECTS :=\nENGINE_LIBRARIES :=\nLINK := $(CROSS)gcc\n",
         "src/engine_copy.c": (COPY_ENGINE % {"answer": answer, "name": model.name}).encode(),
@@ -74,14 +74,20 @@ def copy_engine(answer: str = "answer", model: DeployedModel = MODEL) -> EngineP
         flash_bytes=8_192,
         flash_basis="a copy loop and the model",
         files=files,
+        reference=Reference("its first bytes", lambda data, inputs, name: list(copied(model, inputs))),
     )
+
+
+def copied(model: DeployedModel, inputs: Sequence[Items]) -> tuple[Items, ...]:
+    """The first bytes of the only input, as the only output."""
+    (images,), (output,) = inputs, model.outputs
+    return (images.reshape(len(images), -1)[:, : output.items].reshape(-1, *output.shape),)
 
 
 def copied_images(board: Board, model: DeployedModel = MODEL) -> DeviceImages:
     """Random images with the answers of ``copy_engine``."""
-    images = random_images(model, image_count(copy_engine(model=model), board))
-    outputs = int(np.prod(model.output_shape))
-    return DeviceImages(images, images.reshape(len(images), -1)[:, :outputs])
+    inputs = random_images(model, image_count(copy_engine(model=model), board))
+    return DeviceImages(inputs, copied(model, inputs))
 
 
 def cross_tool(name: str) -> str:

@@ -10,7 +10,7 @@ from export.convert.converted import convert
 from export.convert.manifest import sizes, versions
 from export.convert.memory_plan import plan_section, with_plan_if_it_fits
 from export.convert.run_subnet import load_run_subnet
-from export.convert.to_c import DeployedModel, target_words, to_c
+from export.convert.to_c import DeployedModel, DeployedTensor, target_words, to_c
 from export.tflite.model_file import ModelFile
 from export.tflite.quantization import Quantization
 from mcofa.boards import Board
@@ -93,12 +93,8 @@ def deployed_model(
     return DeployedModel(
         name=MODEL_NAME,
         file=model,
-        input_shape=tuple(exported["input"]["shape"]),
-        input_scale=exported["input"]["scale"],
-        input_zero_point=exported["input"]["zero_point"],
-        output_shape=tuple(exported["output"]["shape"]),
-        output_scale=exported["output"]["scale"],
-        output_zero_point=exported["output"]["zero_point"],
+        inputs=(_deployed_tensor(exported["input"]),),
+        outputs=(_deployed_tensor(exported["output"]),),
         labels=tuple(exported["labels"]),
         mean=exported["preprocessing"]["mean"],
         std=exported["preprocessing"]["std"],
@@ -118,3 +114,7 @@ def _quantized(shape: tuple[int, ...], quantization: Quantization) -> dict[str, 
         "scale": quantization.scales[0],
         "zero_point": quantization.zero_point,
     }
+
+
+def _deployed_tensor(recorded: dict[str, Any]) -> DeployedTensor:
+    return DeployedTensor(tuple(recorded["shape"]), recorded["scale"], recorded["zero_point"])

@@ -2,23 +2,91 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from export.templates.render import render_template
 from export.tflite.model_file import ModelFile
 from mcofa.boards import Board
 from mcofa.errors import FileFormatError, McofaError
+from mcofa.graph import DType
+
+_IMAGE_RANK = 4
+_IMAGE_CHANNELS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class DeployedTensor:
+    """An input or an output of a model as its program sees it.
+
+    Integers stand for numbers: ``scale · (integer - zero_point)``; where ``scale`` is 0, the items are the
+    numbers themselves. ``name`` is what the file calls it.
+    """
+
+    shape: tuple[int, ...]
+    scale: float
+    zero_point: int
+    dtype: DType = DType.INT8
+    name: str = ""
+
+    @property
+    def c_shape(self) -> tuple[int, ...]:
+        """The shape, that of a single item being (1,)."""
+        return self.shape or (1,)
+
+    @property
+    def channels(self) -> int:
+        """How many items lie at one position: pixels' channels, or classes."""
+        return self.c_shape[-1]
+
+    @property
+    def items(self) -> int:
+        """Number of items."""
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        """Size of all items."""
+        return self.items * self.dtype.item_bytes
+
+    @property
+    def c_type(self) -> str:
+        """The C type of an item."""
+        return {"float32": "float", "bool": "bool"}.get(str(self.dtype), f"{self.dtype}_t")
+
+    @property
+    def integer_range(self) -> tuple[int, int]:
+        """The lowest and the highest item of an integer type."""
+        bits = 8 * self.dtype.item_bytes
+        lowest = 0 if str(self.dtype).startswith("u") else -(1 << (bits - 1))
+        return lowest, lowest + (1 << bits) - 1
+
+    @property
+    def is_float(self) -> bool:
+        """Whether the items are floating-point numbers."""
+        return self.dtype is DType.FLOAT32
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it may hold pixels: NHWC with at most four channels, of real numbers."""
+        return (
+            len(self.shape) == _IMAGE_RANK
+            and self.channels <= _IMAGE_CHANNELS
+            and (self.is_float or self.scale > 0)
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class DeployedModel:
-    """An int8 ``.tflite`` file and what a program needs to feed it and to read its answer.
+    """A ``.tflite`` file and what a program needs to feed it and to read its answer.
 
-    Shapes are NHWC. A pixel of 0..255 in channel c becomes
+    Shapes of images are NHWC. A pixel of 0..255 in channel c becomes
     ``(pixel / 255 - mean[c]) / std[c]`` before quantization (a single mean and
     standard deviation serve every channel); with ``rotate_180`` the image is fed
-    rotated by 180 degrees. ``op_kinds`` are TFLite builtin names, sorted and unique.
+    rotated by 180 degrees. ``labels`` name the classes of the first output, in its last dimension; there
+    are none where classes have no names. ``op_kinds`` are TFLite builtin names, sorted and unique.
     ``arena_bytes`` is the arena to reserve on ``target``, which names board, core, kernels and engine:
     each of them changes it. With ``streams_input`` the program is given the image row by row.
 
@@ -28,12 +96,8 @@ class DeployedModel:
 
     name: str
     file: ModelFile
-    input_shape: tuple[int, ...]
-    input_scale: float
-    input_zero_point: int
-    output_shape: tuple[int, ...]
-    output_scale: float
-    output_zero_point: int
+    inputs: tuple[DeployedTensor, ...]
+    outputs: tuple[DeployedTensor, ...]
     labels: tuple[str, ...]
     mean: float | tuple[float, ...]
     std: float | tuple[float, ...]
@@ -62,8 +126,8 @@ class DeployedModel:
                 f"target {self.target!r} cannot stand in a C comment",
                 "use printable ASCII without a backslash",
             )
-        classes = self.output_shape[-1]
-        if len(self.labels) != classes:
+        classes = self.outputs[0].channels
+        if self.labels and len(self.labels) != classes:
             raise McofaError(
                 f"{len(self.labels)} labels for {classes} outputs of model {self.name}",
                 "give one label for every class, in the order of the outputs",
@@ -84,25 +148,36 @@ class DeployedModel:
                 f"op kinds of model {self.name} are not sorted and unique: {', '.join(self.op_kinds)}",
                 "pass them as tuple(sorted(set(kinds)))",
             )
-        for what, values in (("mean", self.channel_means), ("std", self.channel_stds)):
-            if len(values) != self.input_shape[-1]:
-                raise McofaError(
-                    f"{len(values)} values of {what} for {self.input_shape[-1]} input channels",
-                    "give one value, or one for every channel",
-                )
+        for what, values in (("mean", self.mean), ("std", self.std)):
+            for given in self.inputs:
+                if isinstance(values, tuple) and len(values) != given.channels:
+                    raise McofaError(
+                        f"{len(values)} values of {what} for {given.channels} input channels",
+                        "give one value, or one for every channel",
+                    )
+
+    def channel_means(self, given: DeployedTensor) -> tuple[float, ...]:
+        """Return the mean of every channel of an input, in units of pixel / 255."""
+        return self.mean if isinstance(self.mean, tuple) else (self.mean,) * given.channels
+
+    def channel_stds(self, given: DeployedTensor) -> tuple[float, ...]:
+        """Return the standard deviation of every channel of an input, in units of pixel / 255."""
+        return self.std if isinstance(self.std, tuple) else (self.std,) * given.channels
 
     @property
-    def channel_means(self) -> tuple[float, ...]:
-        """The mean of every input channel, in units of pixel / 255."""
-        return self._for_each_channel(self.mean)
+    def numbered_inputs(self) -> list[tuple[str, DeployedTensor]]:
+        """The inputs, each with its number in names of C, which the only one has not."""
+        return _numbered(self.inputs)
 
     @property
-    def channel_stds(self) -> tuple[float, ...]:
-        """The standard deviation of every input channel, in units of pixel / 255."""
-        return self._for_each_channel(self.std)
+    def numbered_outputs(self) -> list[tuple[str, DeployedTensor]]:
+        """The outputs, each with its number in names of C, which the only one has not."""
+        return _numbered(self.outputs)
 
-    def _for_each_channel(self, value: float | tuple[float, ...]) -> tuple[float, ...]:
-        return value if isinstance(value, tuple) else (value,) * self.input_shape[-1]
+
+def _numbered(tensors: Iterable[DeployedTensor]) -> list[tuple[str, DeployedTensor]]:
+    every = list(tensors)
+    return [(str(number) if len(every) > 1 else "", tensor) for number, tensor in enumerate(every)]
 
 
 def target_words(board: Board, engine: str, streams_input: bool = False) -> str:

@@ -104,10 +104,10 @@ def project_of_run(
 def project_of_file(
     file: ModelFile, board: Board, engine: str, folder: Path, *, streams_input: bool = False
 ) -> FirmwareProject:
-    """Write a project with any int8 model; its test images are random.
+    """Write a project with any model; its test images are random.
 
     Raises:
-        FileFormatError: not a .tflite file with one int8 input and one int8 output.
+        FileFormatError: not a .tflite file.
         BudgetError: the network does not fit the board.
         UnsupportedOpError: the engine has no kernel for an op.
         UnstreamableInputError: the engine cannot take the input row by row.
@@ -124,7 +124,7 @@ def _write(
     images = device_images(part, board, candidates)
     paths = render_firmware(board, part, images, folder)
     files = tuple(str(path.relative_to(folder.absolute())) for path in paths)
-    return FirmwareProject(folder, board, part, len(images.inputs), files)
+    return FirmwareProject(folder, board, part, images.count, files)
 
 
 def _images_of(exported: dict[str, Any]) -> Int8Array | None:

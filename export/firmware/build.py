@@ -50,7 +50,8 @@ def build(project: Path) -> LinkedSizes:
             cwd=project,
             env=_environment(),
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
         )
     except FileNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Images that a firmware carries with it, and the answers that the host computes for them."""
+"""Inputs that a firmware carries with it, and the answers that the host computes for them."""
 
 from __future__ import annotations
 
@@ -6,36 +6,69 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from export.convert.to_c import DeployedModel
+from export.convert.to_c import DeployedModel, DeployedTensor
 from export.firmware.engine_part import EnginePart
-from export.runtimes import litert
-from export.runtimes.litert import Int8Array
+from export.runtimes.answers import Items
 from mcofa.boards import Board
+from mcofa.errors import FileFormatError
 
 EMULATED_IMAGES = 50
 """Test images in a firmware for an emulated board; a real one carries one."""
 
+_HIGHEST_INDEX = 3
+"""What random items of an integer type without scale go up to: they may be indices into something."""
+
 
 @dataclass(frozen=True)
 class DeviceImages:
-    """Inputs, int8 (n, rows, columns, channels), and LiteRT's answers, int8 (n, outputs)."""
+    """For each input and each output of a model an array (n, ...) of its whole shape."""
 
-    inputs: Int8Array
-    outputs: Int8Array
+    inputs: tuple[Items, ...]
+    outputs: tuple[Items, ...]
+
+    @property
+    def count(self) -> int:
+        """How many images there are: in each, everything that one run takes."""
+        return len(self.inputs[0])
+
+    def first(self, count: int) -> DeviceImages:
+        """Return the first ``count`` images."""
+        return DeviceImages(
+            tuple(items[:count] for items in self.inputs), tuple(items[:count] for items in self.outputs)
+        )
+
+    def input_bytes(self, image: int) -> bytes:
+        """Return all inputs of an image, one behind another."""
+        return b"".join(items[image].tobytes() for items in self.inputs)
+
+    def output_bytes(self, image: int) -> bytes:
+        """Return the answers to an image, one behind another."""
+        return b"".join(items[image].tobytes() for items in self.outputs)
 
 
-def device_images(engine: EnginePart, board: Board, candidates: Int8Array | None = None) -> DeviceImages:
-    """Return as many images as ``board`` carries beside ``engine``, with the answers of its model to them.
+def device_images(engine: EnginePart, board: Board, candidates: Items | None = None) -> DeviceImages:
+    """Return as many images as ``board`` carries beside ``engine``, with the answers that it must give.
 
-    The first of ``candidates``, int8 (n, rows, columns, channels); without candidates random
-    bytes, always the same.
+    The first of ``candidates``, (n, rows, columns, channels); without candidates random
+    ones, always the same.
 
     Raises:
-        FileFormatError: LiteRT cannot load the model.
+        FileFormatError: the engine's reference cannot run the model.
     """
     model, count = engine.model, image_count(engine, board)
-    images = random_images(model, count) if candidates is None else candidates[:count]
-    return DeviceImages(images, litert.invoke(model.data, images, model.name))
+    if candidates is None:
+        inputs = random_images(model, count)
+    else:
+        inputs = (candidates[:count].reshape(-1, *model.inputs[0].shape),)
+    outputs = engine.reference.run(model.data, inputs, model.file.name)
+    for found, expected in zip(outputs, model.outputs, strict=True):
+        if found.shape[1:] != expected.shape:
+            raise FileFormatError(
+                model.file.name,
+                f"{engine.reference.title} give an output of shape {found.shape[1:]}, not {expected.shape}",
+                "convert it with static shapes",
+            )
+    return DeviceImages(inputs, tuple(outputs))
 
 
 def image_count(engine: EnginePart, board: Board) -> int:
@@ -43,15 +76,26 @@ def image_count(engine: EnginePart, board: Board) -> int:
     if board.emulate is None:
         return 1
     model = engine.model
-    each_bytes = int(np.prod(model.input_shape) + np.prod(model.output_shape))
+    each_bytes = sum(tensor.bytes for tensor in (*model.inputs, *model.outputs))
     free_bytes = board.images_region.bytes
     if board.images_region == board.flash_region:
         free_bytes = board.flash_budget_bytes - engine.flash_bytes
     return max(1, min(EMULATED_IMAGES, free_bytes // each_bytes))
 
 
-def random_images(model: DeployedModel, count: int) -> Int8Array:
-    """Return ``count`` images of random bytes, the same at every call."""
+def random_images(model: DeployedModel, count: int) -> tuple[Items, ...]:
+    """Return ``count`` random images, the same at every call: any integers, or floats from -1 to 1."""
     generator = np.random.default_rng(0)
-    shape = (count, *model.input_shape[1:])
-    return generator.integers(-128, 128, shape, dtype=np.int8)
+    return tuple(_random_items(generator, given, (count, *given.shape)) for given in model.inputs)
+
+
+def _random_items(generator: np.random.Generator, given: DeployedTensor, shape: tuple[int, ...]) -> Items:
+    dtype = np.dtype(str(given.dtype))
+    if given.is_float:
+        return generator.uniform(-1, 1, shape).astype(dtype)
+    if dtype.kind == "b":
+        return generator.integers(0, 2, shape).astype(dtype)
+    if not given.scale:
+        return generator.integers(0, _HIGHEST_INDEX, shape, dtype, endpoint=True)
+    lowest, highest = given.integer_range
+    return generator.integers(lowest, highest, shape, dtype, endpoint=True)

@@ -72,7 +72,8 @@ def emulate(project: Path, board: Board, timeout_seconds: float = EMULATION_SECO
             command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=timeout_seconds,
             check=False,
         )
@@ -156,6 +157,5 @@ def enforce_report(report: BootReport, engine: EnginePart) -> None:
         raise EmulationError(
             f"the self-test of {report.engine} on {report.board} failed: "
             f"{'; '.join(failures) or 'it says so'}",
-            "report this as a bug, with the model; a network with SOFTMAX may differ in the last bit "
-            "(docs/firmware.md)",
+            "report this as a bug, with the model",
         )

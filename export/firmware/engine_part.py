@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from export.convert.to_c import DeployedModel
+from export.runtimes.answers import Reference
 from mcofa.boards import Board
 from mcofa.errors import BudgetError
 
@@ -20,7 +21,8 @@ class EnginePart:
     ``model.arena_bytes`` is the arena to reserve, ``arena_used_bytes`` what the engine will
     report; an engine that ``fills_arena`` writes to every byte of it. ``flash_bytes`` is predicted for the
     whole program without the self-test's images; ``flash_basis`` says what it rests on. ``files`` are
-    the engine's own, by path in the project; ``readme`` is what the project's README says of it, as Markdown.
+    the engine's own, by path in the project. Its outputs must be those of ``reference``. ``readme`` is what
+    the project's README says of it, as Markdown.
     """
 
     name: str
@@ -30,6 +32,7 @@ class EnginePart:
     flash_bytes: int
     flash_basis: str
     files: Mapping[str, bytes]
+    reference: Reference
     readme: str = ""
 
 

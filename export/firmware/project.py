@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from export.convert.to_c import DeployedModel, to_c
+from export.convert.to_c import DeployedModel, DeployedTensor, to_c
 from export.firmware.device_images import DeviceImages
 from export.firmware.engine_part import EnginePart
-from export.runtimes.litert import Int8Array
+from export.runtimes.answers import Items
 from export.templates.render import render_template
 from mcofa.boards import Board
 from mcofa.errors import DiskWriteError, McofaError
@@ -25,7 +25,6 @@ PROGRAM = Path("build/firmware")
 """The program that a project builds, without suffix."""
 
 _PIXEL_VALUES = 256
-_IMAGE_CHANNELS = 4
 _SOURCES = (
     "arena.c",
     "arena.h",
@@ -38,6 +37,7 @@ _SOURCES = (
     "main.c",
     "print.c",
     "print.h",
+    "quantize.h",
     "stack.h",
     "startup.c",
     "test_images.c",
@@ -71,19 +71,22 @@ def render_firmware(board: Board, engine: EnginePart, images: DeviceImages, dest
     return sorted(destination / name for name in contents)
 
 
-def pixel_table(model: DeployedModel) -> list[Int8Array]:
-    """Return the network's input for every pixel of 0..255, one row of 256 a channel.
+def pixel_table(model: DeployedModel, given: DeployedTensor) -> list[Items]:
+    """Return what an input of ``model`` is given for every pixel of 0..255, one row of 256 a channel.
 
-    Empty for an input that is no image: with more than four channels.
+    Empty for an input that is no image.
     """
-    if model.input_shape[-1] > _IMAGE_CHANNELS:
+    if not given.is_image:
         return []
     pixels = np.arange(_PIXEL_VALUES, dtype=np.float32) / np.float32(_PIXEL_VALUES - 1)
-    rows = []
-    for mean, std in zip(model.channel_means, model.channel_stds, strict=True):
+    rows: list[Items] = []
+    for mean, std in zip(model.channel_means(given), model.channel_stds(given), strict=True):
         normalised = (pixels - np.float32(mean)) / np.float32(std)
-        steps = np.round(normalised / model.input_scale) + model.input_zero_point
-        rows.append(np.clip(steps, -128, 127).astype(np.int8))
+        if given.is_float:
+            rows.append(normalised)
+            continue
+        steps = np.round(normalised / given.scale) + given.zero_point
+        rows.append(np.clip(steps, *given.integer_range).astype(str(given.dtype)))
     return rows
 
 
@@ -104,7 +107,8 @@ def _project_contents(board: Board, engine: EnginePart, images: DeviceImages) ->
         "arena_used_bytes": engine.arena_used_bytes,
         "model_sha256": model.file.sha256,
         "test_images": images,
-        "pixel_table": pixel_table(model),
+        "reference": engine.reference.title,
+        "pixel_tables": [[row.tolist() for row in pixel_table(model, given)] for given in model.inputs],
         "core": core,
         "counter": "dwt" if core.start_up.cycle_counter and not board.emulate else "systick",
         "flash_command": board.flash.command_for(PROGRAM) if board.flash else [],

@@ -1,4 +1,4 @@
-"""Running an int8 .tflite with LiteRT's reference kernels (BUILTIN_REF)."""
+"""Running a .tflite with LiteRT's reference kernels (BUILTIN_REF)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+from export.tflite.quantized_axis import with_axes_in_range
 from mcofa.errors import FileFormatError
 
 Int8Array = npt.NDArray[np.int8]
 _BATCH = 50
+_SHOWN_LETTERS = 300
 _OTHER_FILE = "export it again with `mcofa export`"
 
 
@@ -34,11 +36,34 @@ def invoke(data: bytes, images: Int8Array, name: str = "the model") -> Int8Array
             shares = pool.map(lambda worker: _invoke_batches(data, batches[worker::workers]), range(workers))
             results = list(shares)
     except (ValueError, RuntimeError) as error:
-        raise FileFormatError(name, f"LiteRT refuses it: {error}", _OTHER_FILE) from error
+        raise _refusal(name, error, _OTHER_FILE) from error
     ordered: list[Any] = [None] * len(batches)
     for worker, outputs in enumerate(results):
         ordered[worker::workers] = outputs
     return np.concatenate(ordered)
+
+
+def run(data: bytes, inputs: Sequence[npt.NDArray[Any]], name: str = "the model") -> list[npt.NDArray[Any]]:
+    """Return each output, (n, ...), for each input, (n, ...), in the shapes that the file has.
+
+    Raises:
+        FileFormatError: LiteRT cannot load or run the model.
+    """
+    try:
+        interpreter = _interpreter(data, preserve_all=False)
+        interpreter.allocate_tensors()
+        sources = [detail["index"] for detail in interpreter.get_input_details()]
+        results = [detail["index"] for detail in interpreter.get_output_details()]
+        answers = []
+        for given in zip(*inputs, strict=True):
+            for index, items in zip(sources, given, strict=True):
+                interpreter.set_tensor(index, items)
+            interpreter.invoke()
+            answers.append([interpreter.get_tensor(index) for index in results])
+    except (ValueError, RuntimeError) as error:
+        step = "engine tflm is compared with TFLM instead: `--engine tflm`"
+        raise _refusal(name, error, step) from error
+    return [np.stack(values) for values in zip(*answers, strict=True)]
 
 
 def trace(data: bytes, images: Int8Array, tensors: Sequence[int]) -> list[Int8Array]:
@@ -63,14 +88,21 @@ def quantizations(
     try:
         details = _interpreter(data, preserve_all=False).get_tensor_details()
     except ValueError as error:
-        raise FileFormatError(name, f"LiteRT refuses it: {error}", _OTHER_FILE) from error
+        raise _refusal(name, error, _OTHER_FILE) from error
     found = {detail["index"]: detail["quantization"] for detail in details}
     return {index: found[index] for index in tensors}
 
 
+def _refusal(name: str, error: Exception, next_step: str) -> FileFormatError:
+    """LiteRT may repeat its reason for every tensor."""
+    reason = " ".join(str(error).split())
+    shown = reason if len(reason) <= _SHOWN_LETTERS else f"{reason[:_SHOWN_LETTERS]}…"
+    return FileFormatError(name, f"LiteRT refuses it: {shown}", next_step)
+
+
 def _interpreter(data: bytes, preserve_all: bool) -> Interpreter:
     return Interpreter(
-        model_content=data,
+        model_content=with_axes_in_range(data),
         experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
         experimental_preserve_all_tensors=preserve_all,
         num_threads=1,

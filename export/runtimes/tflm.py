@@ -90,6 +90,22 @@ def invoke(
     return outputs
 
 
+def run(
+    data: bytes, inputs: Sequence[np.ndarray[Any, Any]], name: str = "the model"
+) -> list[np.ndarray[Any, Any]]:
+    """Return each output, (n, ...), for each input, (n, ...), in the shapes that the file has.
+
+    Raises:
+        FileFormatError: TFLM cannot load or run the model, or crashes.
+        MissingPackageError: the wheel is not installed.
+    """
+    payload = io.BytesIO()
+    np.savez(payload, *inputs)
+    answer = _run("run", _framed(data) + payload.getvalue(), name, None)
+    outputs = np.load(io.BytesIO(answer.stdout), allow_pickle=False)
+    return [outputs[key] for key in outputs.files]
+
+
 def trace(
     data: bytes,
     images: np.ndarray[Any, np.dtype[np.int8]],

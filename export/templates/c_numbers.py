@@ -21,8 +21,8 @@ def c_byte_lines(data: bytes) -> Iterable[str]:
         yield " ".join(f"0x{byte:02x}," for byte in data[start : start + BYTES_PER_LINE])
 
 
-def c_number_lines(numbers: Iterable[int]) -> Iterable[str]:
-    """Yield the lines of an array initialiser of small integers."""
-    texts = [f"{number}," for number in numbers]
+def c_number_lines(numbers: Iterable[int | float]) -> Iterable[str]:
+    """Yield the lines of an array initialiser of small integers, or of floats."""
+    texts = [f"{c_float(n) if isinstance(n, float) else n}," for n in numbers]
     for start in range(0, len(texts), NUMBERS_PER_LINE):
         yield " ".join(texts[start : start + NUMBERS_PER_LINE])

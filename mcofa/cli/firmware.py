@@ -44,7 +44,7 @@ def firmware(
     emulated: bool,
     as_json: bool,
 ) -> None:
-    """Write a firmware project with a run's network, or any int8 .tflite, for the board.
+    """Write a firmware project with a run's network, or any .tflite that the engine runs, for the board.
 
     The project carries test images with the answers that the host computed: 50 on an emulated
     board, one on a real one. --emulate fails when an output byte or the arena differs.

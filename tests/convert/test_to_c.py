@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from export.convert.to_c import DeployedModel, read_c_array, to_c
+from export.convert.to_c import DeployedModel, DeployedTensor, read_c_array, to_c
 from export.templates.c_numbers import c_float
 from export.templates.escape import c_string
 from export.tflite.model_file import ModelFile
@@ -26,12 +26,8 @@ WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Werror")
 MODEL = DeployedModel(
     name="tiny",
     file=ModelFile(bytes(range(256))),
-    input_shape=(1, 28, 28, 1),
-    input_scale=0.0078431377,
-    input_zero_point=-1,
-    output_shape=(1, 1, 1, 3),
-    output_scale=0.125,
-    output_zero_point=-128,
+    inputs=(DeployedTensor((1, 28, 28, 1), 0.0078431377, -1),),
+    outputs=(DeployedTensor((1, 1, 1, 3), 0.125, -128),),
     labels=("T-shirt/top", 'say "no"??/', "é\n"),
     mean=0.2860,
     std=0.3530,
@@ -111,7 +107,8 @@ LABELS = st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8"))
 @pytest.mark.parametrize(("compiler", "standard"), [("g++", "c++17"), ("gcc", "c11")])
 def test_every_label_survives(tmp_path: Path, compiler: str, standard: str, labels: list[str]) -> None:
     """With -std=c11 and -std=c++17 the compilers replace trigraphs; bytes are printed as they are."""
-    model = dataclasses.replace(MODEL, labels=tuple(labels), output_shape=(1, 1, 1, len(labels)))
+    output = DeployedTensor((1, 1, 1, len(labels)), 0.125, -128)
+    model = dataclasses.replace(MODEL, labels=tuple(labels), outputs=(output,))
     (tmp_path / "tiny_model.h").write_bytes(to_c(model)["tiny_model.h"])
     (tmp_path / "probe.c").write_text(
         '#include <stdio.h>\n#include "tiny_model.h"\n'
@@ -174,7 +171,8 @@ def test_header_says_what_the_firmware_needs() -> None:
 
 
 def test_one_mean_and_deviation_for_every_channel() -> None:
-    model = dataclasses.replace(MODEL, input_shape=(1, 4, 4, 3), mean=(0.5, 0.25, 0.125), std=1.0)
+    image = DeployedTensor((1, 4, 4, 3), 0.0078431377, -1)
+    model = dataclasses.replace(MODEL, inputs=(image,), mean=(0.5, 0.25, 0.125), std=1.0)
     header = to_c(model)["tiny_model.h"].decode()
     assert "kInputMean[kInputChannels] = {0.5f, 0.25f, 0.125f};" in header
     assert "kInputStd[kInputChannels] = {1.0f, 1.0f, 1.0f};" in header

@@ -59,18 +59,18 @@ def test_every_emulated_board_starts_reports_and_ends(tmp_path: Path, name: str)
 def test_labels_that_json_must_escape_come_through(tmp_path: Path) -> None:
     board = load_board("mps2-an500")
     images = copied_images(board)
-    images.inputs[0, 0, :5, 0] = (-9, -8, -7, -6, 5)
+    images.inputs[0][0, 0, 0, :5, 0] = (-9, -8, -7, -6, 5)
     assert run(tmp_path / "last", board, images=images)[1].label == MODEL.labels[4]
-    images.inputs[0, 0, :5, 0] = (-9, -8, -7, 6, 5)
+    images.inputs[0][0, 0, 0, :5, 0] = (-9, -8, -7, 6, 5)
     assert run(tmp_path / "quotes", board, images=images)[1].label == MODEL.labels[3]
 
 
 def test_one_wrong_byte_fails_the_self_test(tmp_path: Path) -> None:
     board = load_board("mps2-an386")
     images = copied_images(board)
-    outputs = images.outputs.copy()
-    outputs[17, 4] ^= 1
-    _, report = run(tmp_path / "project", board, images=DeviceImages(images.inputs, outputs))
+    outputs = images.outputs[0].copy()
+    outputs[17, 0, 4] ^= 1
+    _, report = run(tmp_path / "project", board, images=DeviceImages(images.inputs, (outputs,)))
     assert (report.images_equal_to_host, report.passed) == (EMULATED_IMAGES - 1, False)
     with pytest.raises(EmulationError, match="1 of 50 images get other output bytes"):
         enforce_report(report, copy_engine())
@@ -79,7 +79,8 @@ def test_one_wrong_byte_fails_the_self_test(tmp_path: Path) -> None:
 def test_make_emulate_exits_with_the_verdict(tmp_path: Path) -> None:
     board = load_board("mps2-an500")
     images = copied_images(board)
-    render_firmware(board, copy_engine(), DeviceImages(images.inputs, images.outputs ^ 1), tmp_path / "bad")
+    wrong = DeviceImages(images.inputs, (images.outputs[0] ^ 1,))
+    render_firmware(board, copy_engine(), wrong, tmp_path / "bad")
     render_firmware(board, copy_engine(), images, tmp_path / "good")
     codes = [
         subprocess.run(["make", "emulate"], cwd=tmp_path / name, capture_output=True, check=False).returncode

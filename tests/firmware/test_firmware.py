@@ -24,13 +24,14 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from export.checks.evaluate import quantize_images
-from export.convert.to_c import DeployedModel
+from export.convert.to_c import DeployedModel, DeployedTensor
 from export.engines.tflm.firmware import TFLM_COMMIT, tflm_part
 from export.firmware.build import FirmwareBuildError, build, linked_sizes
 from export.firmware.engine_part import check_fits
 from export.firmware.project import MARKER, pixel_table, render_firmware
 from mcofa.boards import ARENA_GUARD_BYTES, Board, board_names, load_board
 from mcofa.errors import BudgetError, DiskWriteError, McofaError, MissingFileError, UnsupportedOpError
+from mcofa.graph import DType
 from mcofa.ops import OPERATORS
 
 
@@ -173,19 +174,22 @@ def test_sensor_code_compiles_and_turns_images(tmp_path: Path, rotate_180: bool)
 
 
 def test_pixels_are_quantized_as_on_the_host() -> None:
-    model = dataclasses.replace(
-        MODEL, input_shape=(1, 8, 8, 3), mean=(0.5, 0.25, 0.125), std=(0.25, 0.5, 1.0), input_zero_point=-5
-    )
+    image = DeployedTensor((1, 8, 8, 3), 0.0078431377, -5)
+    means, stds = (0.5, 0.25, 0.125), (0.25, 0.5, 1.0)
+    model = dataclasses.replace(MODEL, inputs=(image,), mean=means, std=stds)
     pixels = np.arange(256, dtype=np.float32).reshape(1, 1, 16, 16) / 255
-    for row, mean, std in zip(pixel_table(model), model.channel_means, model.channel_stds, strict=True):
+    for row, mean, std in zip(pixel_table(model, image), means, stds, strict=True):
         normalised = (pixels - np.float32(mean)) / np.float32(std)
-        source = {"scale": model.input_scale, "zero_point": model.input_zero_point, "rotate_180": False}
+        source = {"scale": image.scale, "zero_point": image.zero_point, "rotate_180": False}
         assert np.array_equal(row, quantize_images(normalised, source).ravel())
 
 
-def test_input_that_is_no_image_has_no_pixel_table(tmp_path: Path) -> None:
-    model = dataclasses.replace(MODEL, input_shape=(1, 64))
-    assert pixel_table(model) == []
+@pytest.mark.parametrize(
+    "vector", [DeployedTensor((1, 64), 0.0078431377, -1), DeployedTensor((1, 4, 4, 4), 0.0, 0, DType.INT32)]
+)
+def test_input_that_is_no_image_has_no_pixel_table(tmp_path: Path, vector: DeployedTensor) -> None:
+    model = dataclasses.replace(MODEL, inputs=(vector,))
+    assert pixel_table(model, vector) == []
     render(load_board("mps2-an500"), tmp_path / "p", model)
     assert "kPixelToInput" not in (tmp_path / "p" / "src" / "input.c").read_text()
 

@@ -10,7 +10,7 @@ from export.convert.to_c import DeployedModel
 from export.engines.aot.firmware import aot_part
 from export.engines.comparison import Comparison
 from export.firmware.deployed_file import deployed_file
-from export.firmware.device_images import DeviceImages, device_images
+from export.firmware.device_images import device_images
 from export.firmware.emulate import emulate, enforce_report, missing_tools
 from export.firmware.engine_part import EnginePart, check_fits
 from export.firmware.project import render_firmware
@@ -85,8 +85,7 @@ def _measured(part: EnginePart, twin: Board | None, board: Board) -> _Measured:
         check_fits(part, twin)
     except BudgetError:
         return _Measured(why_not=f"{twin.name}, which is emulated, has too little memory")
-    images = device_images(part, twin)
-    few = DeviceImages(images.inputs[:_CHECKED_IMAGES], images.outputs[:_CHECKED_IMAGES])
+    few = device_images(part, twin).first(_CHECKED_IMAGES)
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder) / "project"
         render_firmware(twin, part, few, project)

@@ -7,6 +7,7 @@ import dataclasses
 from export.aot.render import generate
 from export.convert.to_c import DeployedModel
 from export.firmware.engine_part import EnginePart
+from export.runtimes.answers import LITERT
 from export.templates.render import render_template
 from mcofa.boards import Board
 from mcofa.engines.aot.flash import aot_flash
@@ -17,7 +18,7 @@ OPTIMIZATION = "-O2"
 
 
 def aot_part(board: Board, model: DeployedModel) -> EnginePart:
-    """Return generated C for ``model`` on ``board``; the model needs one int8 input and one output.
+    """Return generated C for ``model`` on ``board``.
 
     Raises:
         UnsupportedOpError: an op of the model has no kernel.
@@ -40,4 +41,5 @@ def aot_part(board: Board, model: DeployedModel) -> EnginePart:
             "src/engine_aot.c": render_template("aot/engine_aot.c.jinja", **values),
             **{f"aot/{name}": data for name, data in generated.files.items()},
         },
+        reference=LITERT,
     )

@@ -6,6 +6,7 @@ import dataclasses
 
 from export.convert.to_c import DeployedModel, to_c
 from export.firmware.engine_part import EnginePart
+from export.runtimes.answers import TFLM
 from export.templates.render import render_template
 from mcofa.boards import Board
 from mcofa.engines.engine import load_engine
@@ -54,6 +55,7 @@ def tflm_part(board: Board, model: DeployedModel) -> EnginePart:
         flash_bytes=needs.flash.total_bytes,
         flash_basis=f"model file, TFLM {TFLM_COMMIT} built with {board.kernels} and -Os, board's reserve",
         files=files | sources,
+        reference=TFLM,
         readme=render_template("tflm/readme.md.jinja", **values).decode(),
     )
 
