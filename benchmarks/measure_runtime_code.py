@@ -108,7 +108,7 @@ class Prober:
     def link(self, kinds: Sequence[str]) -> Sections:
         """Return the bytes of every section that a program with these ops keeps in flash."""
         registrations = [OPERATORS[OpKind(kind)].tflm.registration for kind in kinds]
-        lines = [f"resolver->{r.method}(tflite::{r.function}());" for r in registrations]
+        lines = [f"resolver->{r.call};" for r in registrations]
         source, elf, listing = (self.folder / f"probe.{suffix}" for suffix in ("cc", "elf", "map"))
         counted = PROBE.replace("OP_COUNT", str(len(OPERATORS)))
         source.write_text(counted.replace("REGISTER", "\n  ".join(lines)))

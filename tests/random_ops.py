@@ -179,7 +179,8 @@ def lookup(kind: str) -> Callable[[Rng], bytes]:
         m = _Model()
         shape = (1, 5, 5, int(rng.integers(1, 9)))
         x = m.activation(rng, shape)
-        y = m.scale(m.tensor(shape), 1 / 256, -128) if kind == "LOGISTIC" else m.activation(rng, shape)
+        fixed = {"LOGISTIC": (1 / 256, -128), "TANH": (1 / 128, 0)}
+        y = m.scale(m.tensor(shape), *fixed[kind]) if kind in fixed else m.activation(rng, shape)
         options = {"table": "QuantizeOptions"} if kind == "QUANTIZE" else {}
         m.op(kind, [x], [y], **options)
         return m.build([x], [y])
@@ -273,6 +274,9 @@ OPS: dict[str, Callable[[Rng], bytes]] = {
     "RELU": lookup("RELU"),
     "RELU6": lookup("RELU6"),
     "LEAKY_RELU": leaky_relu,
+    "ELU": lookup("ELU"),
+    "TANH": lookup("TANH"),
+    "ABS": lookup("ABS"),
     "QUANTIZE": lookup("QUANTIZE"),
     "QUANTIZE float": from_float,
     "QUANTIZE uint8": unsigned("uint8", "int8"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,12 +103,13 @@ def one_op(kind: str) -> bytes:
 def ops_side_by_side(kinds: list[str]) -> bytes:
     """A model of ops that share no tensor: each has its own inputs and output."""
     m = ModelBuilder()
-    ends = [_add_op(m, kind) for kind in kinds]
-    return m.build([x for inputs, _ in ends for x in inputs], [y for _, y in ends])
+    ends = [MORE_OPS[kind](m) if kind in MORE_OPS else _add_op(m, kind) for kind in kinds]
+    outputs = [[y] if isinstance(y, int) else y for _, y in ends]
+    return m.build([x for inputs, _ in ends for x in inputs], [y for made in outputs for y in made])
 
 
 def _add_op(m: ModelBuilder, kind: str) -> tuple[list[int], int]:
-    """Add an op of any supported kind on 6×6×4 int8 inputs; return its inputs and its output."""
+    """Add an op on 6×6×4 int8 inputs; return its inputs and its output."""
     x = m.tensor((1, 6, 6, 4))
     inputs = [x]
     if kind == "CONV_2D":
@@ -169,6 +171,177 @@ def _add_op(m: ModelBuilder, kind: str) -> tuple[list[int], int]:
         y = m.tensor((1, 6, 6, 4))
         m.op(kind, [x], [y])
     return inputs, y
+
+
+Added = tuple[list[int], int | list[int]]
+
+
+def _shape(m: ModelBuilder, values: list[Any]) -> int:
+    return m.tensor(np.shape(values), "int32", values, 0)
+
+
+def simple(
+    kind: str,
+    *shapes: tuple[int, ...],
+    output: tuple[int, ...] = (1, 6, 6, 4),
+    constants: tuple[Any, ...] = (),
+    outputs: int = 1,
+    dtype: str = "int8",
+    output_type: str | None = None,
+    table: str | None = None,
+    **options: Any,
+) -> Callable[[ModelBuilder], Added]:
+    """An op of inputs, then constant int32, that makes so many tensors."""
+
+    def add(m: ModelBuilder) -> Added:
+        scales = {"scales": int(dtype == "int8")}
+        inputs = [m.tensor(shape, dtype, **scales) for shape in shapes or ((1, 6, 6, 4),)]
+        made_type = output_type or dtype
+        made = [m.tensor(output, made_type, scales=int(made_type == "int8")) for _ in range(outputs)]
+        named = {"table": table, **options} if table else {}
+        m.op(kind, [*inputs, *(_shape(m, values) for values in constants)], made, **named)
+        return inputs, made
+
+    return add
+
+
+def _split(m: ModelBuilder) -> Added:
+    x, made = m.tensor((1, 6, 6, 4)), [m.tensor((1, 6, 6, 2)) for _ in range(2)]
+    m.op("SPLIT", [_shape(m, [3]), x], made, table="SplitOptions", numSplits=2)
+    return [x], made
+
+
+def _prelu(m: ModelBuilder) -> Added:
+    x, y = m.tensor((1, 6, 6, 4)), m.tensor((1, 6, 6, 4))
+    m.op("PRELU", [x, m.weights((1, 1, 4))], [y])
+    return [x], y
+
+
+def _log_softmax(m: ModelBuilder) -> Added:
+    x, y = m.tensor((1, 10)), m.tensor((1, 10))
+    m.tensors[y].quantization.scale, m.tensors[y].quantization.zeroPoint = [16 / 256], [127]
+    m.op("LOG_SOFTMAX", [x], [y])
+    return [x], y
+
+
+def _pad_v2(m: ModelBuilder) -> Added:
+    x, y = m.tensor((1, 6, 6, 4)), m.tensor((1, 7, 7, 4))
+    value = m.tensor((1,), "int8", [3])
+    m.op("PADV2", [x, _shape(m, [[0, 0], [0, 1], [1, 0], [0, 0]]), value], [y])
+    return [x], y
+
+
+def transpose_conv(m: ModelBuilder, bias: bool = True, depth: int = 4, stride: int = 2) -> Added:
+    x, y = m.tensor((1, 3, 3, depth)), m.tensor((1, 3 * stride, 3 * stride, 5))
+    inputs = [_shape(m, [1, 3 * stride, 3 * stride, 5]), m.weights((5, 3, 3, depth), 5), x]
+    inputs += [m.weights((5,), 5, 0, "int32")] * bias
+    m.op("TRANSPOSE_CONV", inputs, [y], table="TransposeConvOptions", strideH=stride, strideW=stride)
+    return [x], y
+
+
+def matmul(m: ModelBuilder, adj_x: bool = False, adj_y: bool = False, constant: bool = False) -> Added:
+    x = m.tensor((2, 5, 3) if adj_x else (2, 3, 5))
+    shape = (2, 4, 5) if adj_y else (2, 5, 4)
+    z, y = m.weights(shape) if constant else m.tensor(shape), m.tensor((2, 3, 4))
+    m.op("BATCH_MATMUL", [x, z], [y], table="BatchMatMulOptions", adjX=adj_x, adjY=adj_y)
+    return [x] if constant else [x, z], y
+
+
+def _select(m: ModelBuilder) -> Added:
+    choice, x, z, y = m.tensor((1, 9), "bool", scales=0), *(m.tensor((1, 9)) for _ in range(3))
+    m.op("SELECT_V2", [choice, x, z], [y])
+    return [choice, x, z], y
+
+
+def _fill(m: ModelBuilder) -> Added:
+    value, y = m.tensor((), "int8"), m.tensor((2, 3))
+    m.op("FILL", [_shape(m, [2, 3]), value], [y])
+    return [value], y
+
+
+_PAIR = ((1, 6, 6, 4), (1, 6, 6, 4))
+_FLOAT_FUNCTIONS = ("NEG", "SQUARE", "SQRT", "EXP", "LOG", "SIN", "COS", "FLOOR", "CEIL", "ROUND")
+_COMPARISONS = ("EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL")
+
+MORE_OPS: dict[str, Callable[[ModelBuilder], Added]] = {
+    "PRELU": _prelu,
+    "LOG_SOFTMAX": _log_softmax,
+    "L2_NORMALIZATION": simple("L2_NORMALIZATION", table="L2NormOptions"),
+    "CONCATENATION": simple(
+        "CONCATENATION", *_PAIR, (1, 6, 6, 1), output=(1, 6, 6, 9), table="ConcatenationOptions", axis=3
+    ),
+    "PACK": simple("PACK", *_PAIR, output=(2, 1, 6, 6, 4), table="PackOptions", valuesCount=2),
+    "UNPACK": simple("UNPACK", (3, 7), output=(7,), outputs=3, table="UnpackOptions", num=3),
+    "SPLIT": _split,
+    "SPLIT_V": simple(
+        "SPLIT_V", output=(1, 6, 6, 2), constants=([2, 2], 3), outputs=2, table="SplitVOptions", numSplits=2
+    ),
+    "SHAPE": simple("SHAPE", output=(4,), output_type="int32", table="ShapeOptions", outType=2),
+    "STRIDED_SLICE": simple(
+        "STRIDED_SLICE",
+        output=(1, 3, 6, 4),
+        constants=([0, 0, 0, 0], [1, 6, 6, 4], [1, 2, 1, 1]),
+        table="StridedSliceOptions",
+    ),
+    "SLICE": simple("SLICE", output=(1, 2, 6, 4), constants=([0, 3, 0, 0], [1, 2, 6, 4])),
+    "GATHER": simple("GATHER", output=(1, 2, 6, 4), constants=([4, 1],), table="GatherOptions", axis=1),
+    "GATHER_ND": simple("GATHER_ND", (6, 5), output=(2, 5), constants=([[4], [1]],)),
+    "SQUEEZE": simple("SQUEEZE", output=(6, 6, 4), table="SqueezeOptions", squeezeDims=[0]),
+    "EXPAND_DIMS": simple("EXPAND_DIMS", (6, 4), output=(6, 1, 4), constants=([1],)),
+    "SPACE_TO_BATCH_ND": simple(
+        "SPACE_TO_BATCH_ND", output=(4, 3, 3, 4), constants=([2, 2], [[0, 0], [0, 0]])
+    ),
+    "BATCH_TO_SPACE_ND": simple("BATCH_TO_SPACE_ND", (4, 3, 3, 4), constants=([2, 2], [[0, 0], [0, 0]])),
+    "SPACE_TO_DEPTH": simple(
+        "SPACE_TO_DEPTH", output=(1, 3, 3, 16), table="SpaceToDepthOptions", blockSize=2
+    ),
+    "DEPTH_TO_SPACE": simple(
+        "DEPTH_TO_SPACE", output=(1, 12, 12, 1), table="DepthToSpaceOptions", blockSize=2
+    ),
+    "REVERSE_V2": simple("REVERSE_V2", constants=([1],)),
+    "MIRROR_PAD": simple(
+        "MIRROR_PAD",
+        output=(1, 8, 6, 4),
+        constants=([[0, 0], [1, 1], [0, 0], [0, 0]],),
+        table="MirrorPadOptions",
+    ),
+    "PADV2": _pad_v2,
+    "FILL": _fill,
+    "ZEROS_LIKE": simple("ZEROS_LIKE"),
+    "BROADCAST_TO": simple("BROADCAST_TO", (1, 4), output=(3, 4), constants=([3, 4],)),
+    "BROADCAST_ARGS": simple("BROADCAST_ARGS", (3,), (3,), output=(3,), dtype="int32"),
+    "CAST": simple("CAST", output_type="int32", table="CastOptions"),
+    "MAXIMUM": simple("MAXIMUM", *_PAIR),
+    "MINIMUM": simple("MINIMUM", *_PAIR),
+    "DIV": simple("DIV", *_PAIR, table="DivOptions"),
+    "FLOOR_DIV": simple("FLOOR_DIV", *_PAIR, dtype="float32"),
+    "FLOOR_MOD": simple("FLOOR_MOD", *_PAIR, dtype="float32"),
+    "SQUARED_DIFFERENCE": simple("SQUARED_DIFFERENCE", *_PAIR),
+    "ADD_N": simple("ADD_N", *_PAIR, (1, 6, 6, 4)),
+    "CUMSUM": simple("CUMSUM", constants=(1,), table="CumsumOptions"),
+    "ARG_MAX": simple(
+        "ARG_MAX", (2, 9), output=(2,), constants=(1,), output_type="int32", table="ArgMaxOptions"
+    ),
+    "ARG_MIN": simple(
+        "ARG_MIN", (2, 9), output=(2,), constants=(1,), output_type="int32", table="ArgMinOptions"
+    ),
+    **{kind: simple(kind, *_PAIR, output_type="bool") for kind in _COMPARISONS},
+    **{kind: simple(kind, *_PAIR, dtype="bool") for kind in ("LOGICAL_AND", "LOGICAL_OR")},
+    "LOGICAL_NOT": simple("LOGICAL_NOT", dtype="bool"),
+    "SELECT_V2": _select,
+    **{kind: simple(kind, dtype="float32") for kind in _FLOAT_FUNCTIONS},
+    "RESIZE_BILINEAR": simple(
+        "RESIZE_BILINEAR", output=(1, 9, 9, 4), constants=([9, 9],), table="ResizeBilinearOptions"
+    ),
+    "RESIZE_NEAREST_NEIGHBOR": simple(
+        "RESIZE_NEAREST_NEIGHBOR",
+        output=(1, 9, 9, 4),
+        constants=([9, 9],),
+        table="ResizeNearestNeighborOptions",
+    ),
+    "TRANSPOSE_CONV": transpose_conv,
+    "BATCH_MATMUL": matmul,
+}
 
 
 def small_network() -> bytes:

@@ -11,9 +11,9 @@ from tiny_models import schema
 _CODES = schema.TensorType
 _OF_INT16 = {"SOFTMAX": 1 / 32768, "LOGISTIC": 1 / 32768, "TANH": 1 / 32768}
 """The scales of outputs that TFLM fixes."""
-_UNSCALED = {"ADD", "SUB", "MUL"}
+_UNSCALED = {"ADD", "SUB", "MUL", "DIV"}
 """What TFLM adds and multiplies of int32 has no scale."""
-_FILTERED = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
+_FILTERED = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "PRELU", "TRANSPOSE_CONV"}
 
 
 def retyped(data: bytes, *dtypes: str) -> bytes:
@@ -30,14 +30,14 @@ def retyped(data: bytes, *dtypes: str) -> bytes:
         for position, index in enumerate(op.inputs):
             if index >= 0:
                 tensor = graph.tensors[index]
-                is_parameter = kind in _FILTERED and position > 0
+                is_parameter = kind in _FILTERED and position > 0 and tensor.buffer > 0
                 _retype(model, tensor, _parameter_type(tensor, source) if is_parameter else source)
-        (output,) = (graph.tensors[index] for index in op.outputs)
-        _retype(model, output, result or source)
-        if output.type == _CODES.INT16 and kind in _OF_INT16:
-            wide = kind == "SOFTMAX" and source == "int8"
-            output.quantization.scale = [1 / 65536 if wide else _OF_INT16[kind]]
-            output.quantization.zeroPoint = [-32768 if wide else 0]
+        for output in (graph.tensors[index] for index in op.outputs):
+            _retype(model, output, result or source)
+            if output.type == _CODES.INT16 and kind in _OF_INT16:
+                wide = kind == "SOFTMAX" and source == "int8"
+                output.quantization.scale = [1 / 65536 if wide else _OF_INT16[kind]]
+                output.quantization.zeroPoint = [-32768 if wide else 0]
         if dtype == "int32" and kind in _UNSCALED:
             for index in (*op.inputs, *op.outputs):
                 graph.tensors[index].quantization = None
@@ -59,8 +59,8 @@ def _parameter_type(tensor: Any, dtype: str) -> str:
 
 
 def _retype(model: Any, tensor: Any, dtype: str) -> None:
-    """Give a tensor another type; axes and the like, which are int32 without a scale, stay."""
-    if tensor.type == _CODES.INT32 and tensor.quantization is None:
+    """Give a tensor another type; axes, conditions and the like, int32 or bool without a scale, stay."""
+    if tensor.type in (_CODES.INT32, _CODES.BOOL) and tensor.quantization is None:
         return
     if tensor.buffer:
         buffer = model.buffers[tensor.buffer]

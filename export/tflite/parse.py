@@ -300,14 +300,17 @@ def _with_values(model: Any, subgraph: Any, index: int, tensor: Tensor) -> Tenso
 
 def _op(table: Any, kind: OpKind, position: int, tensors: int) -> Op:
     what = f"op {position} ({kind})"
-    fewest, most = OPERATORS[kind].inputs
-    if not fewest <= table.InputsLength() <= most or table.OutputsLength() != 1:
+    (fewest, most), (fewest_outputs, most_outputs) = OPERATORS[kind].inputs, OPERATORS[kind].outputs
+    if (
+        not fewest <= table.InputsLength() <= most
+        or not fewest_outputs <= table.OutputsLength() <= most_outputs
+    ):
         raise _MalformedError(
             f"{what} has {table.InputsLength()} inputs and {table.OutputsLength()} outputs, "
-            f"not {fewest} to {most} and 1"
+            f"not {fewest} to {most} and {fewest_outputs} to {most_outputs}"
         )
     inputs = tuple(int(table.Inputs(i)) for i in range(table.InputsLength()))
-    outputs = (int(table.Outputs(0)),)
+    outputs = tuple(int(table.Outputs(i)) for i in range(table.OutputsLength()))
     required = inputs[:fewest] + outputs + tuple(index for index in inputs[fewest:] if index != -1)
     if any(not 0 <= index < tensors for index in required):
         raise _MalformedError(f"corrupt .tflite: {what} uses tensors {inputs} and {outputs} of {tensors}")

@@ -41,6 +41,25 @@ def _either(types: Sequence[DType]) -> str:
     return f"{', '.join(first)} or {last}" if first else last
 
 
+def input_type(*known: DType) -> Constraint:
+    """Return the rule that the first input is of one of the ``known`` types."""
+    return _end_rule("input", known, lambda op: op.inputs[0])
+
+
+def output_type(*known: DType) -> Constraint:
+    """Return the rule that the first output is of one of the ``known`` types."""
+    return _end_rule("output", known, lambda op: op.outputs[0])
+
+
+def _end_rule(end: str, known: Sequence[DType], index: Callable[[Op], int]) -> Constraint:
+    def constraint(graph: Graph, op: Op) -> str:
+        dtype = graph.tensors[index(op)].dtype
+        return "" if dtype in known else f"{end} {dtype}"
+
+    constraint.__doc__ = f"The {end} is {_either(known)}."
+    return constraint
+
+
 def one_type(graph: Graph, op: Op) -> str:
     """Input and output are of one type."""
     source, output = (graph.tensors[index].dtype for index in (op.inputs[0], op.outputs[0]))

@@ -41,6 +41,8 @@ ADD = Table("AddOptions", (_activation(0),), 11)
 MUL = Table("MulOptions", (_activation(0),), 21)
 REDUCER = Table("ReducerOptions", (Field("KeepDims", 0, 1),), 27)
 SUB = Table("SubOptions", (_activation(0),), 28)
+TRANSPOSE_CONV = Table("TransposeConvOptions", (*_WINDOW, _activation(3)), 49)
+BATCH_MATMUL = Table("BatchMatMulOptions", (Field("AdjX", 0, 1), Field("AdjY", 1, 1)), 101)
 
 _VALUES: Mapping[str, Callable[[Op], int]] = {
     "Padding": lambda op: PADDINGS.index(op.padding),
@@ -54,6 +56,8 @@ _VALUES: Mapping[str, Callable[[Op], int]] = {
     # Not attributes of an op: shapes say the same, and the exporter writes only these.
     "DepthMultiplier": lambda op: 1,
     "KeepDims": lambda op: 1,
+    "AdjX": lambda op: int(op.transposed[0]),
+    "AdjY": lambda op: int(op.transposed[1]),
 }
 
 
@@ -96,4 +100,6 @@ def op_attributes(values: Mapping[str, int]) -> dict[str, Any]:
             if not all(1 <= step <= _LARGEST_STEP for step in pair):
                 raise ValueError(f"{attribute} {pair[0]}×{pair[1]}")
             found[attribute] = pair
+    if "AdjX" in values:
+        found["transposed"] = bool(values["AdjX"]), bool(values["AdjY"])
     return found

@@ -40,6 +40,16 @@ class BuiltinData(NamedTuple):
     x86_64: tuple[int, int] = (0, 1)
     riscv32: tuple[int, int] = (0, 1)
 
+    @classmethod
+    def everywhere(cls, size: int, alignment: int) -> BuiltinData:
+        """Return a struct without enums and pointers, which is the same under every ABI."""
+        return cls((size, alignment), (size, alignment), (size, alignment))
+
+    @classmethod
+    def one_enum(cls) -> BuiltinData:
+        """Return a struct of nothing but an enum."""
+        return cls((1, 1), (4, 4), (4, 4))
+
     def on(self, abi: str) -> tuple[int, int]:
         """Return size and alignment under an ABI; enums take a byte on Arm and four elsewhere."""
         sizes: tuple[int, int] = getattr(self, abi.replace("-", "_"))
@@ -56,6 +66,11 @@ class OpData(NamedTuple):
     arm32_cmsis_nn: int = 0
     x86_64: int = 0
 
+    @classmethod
+    def everywhere(cls, size: int) -> OpData:
+        """Return a struct that has one size under every ABI and with every kernel set."""
+        return cls(size, size, size)
+
     def on(self, target: Target) -> int:
         """Return the size on a target."""
         if target.abi == "x86-64":
@@ -71,13 +86,19 @@ class Registration(NamedTuple):
     """How an op is registered with TFLM's ``MicroMutableOpResolver``.
 
     ``header`` is the TFLM header that declares ``function``, or empty when
-    ``micro_mutable_op_resolver.h`` includes it already. A function whose name ends with ``_INT8`` may
-    run int8 only; that of the ``any_type`` runs every type that TFLM has a kernel for.
+    ``micro_mutable_op_resolver.h`` includes it already. ``function`` is empty where the method takes
+    none. A function whose name ends with ``_INT8`` may run int8 only; that of the ``any_type`` runs every
+    type that TFLM has a kernel for.
     """
 
     method: str
     function: str
     header: str = ""
+
+    @property
+    def call(self) -> str:
+        """The call of the resolver's method, in C++."""
+        return f"{self.method}({f'tflite::{self.function}()' if self.function else ''})"
 
     @property
     def any_type(self) -> Registration:
@@ -177,12 +198,21 @@ class Aot:
     types: Constraint = int8_to_int8
     constraints: tuple[Constraint, ...] = ()
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is something that runs the op."""
+        return bool(self.kernels) or self.table
+
+
+NO_KERNEL = Aot()
+"""Engine ``aot`` does not run the op."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operator:
     """Everything that is known of one kind of op before anything is built.
 
-    ``inputs`` are the fewest and the most inputs; the output is one. ``ranks`` are those of the
+    ``inputs`` and ``outputs`` are the fewest and the most of them. ``ranks`` are those of the
     first inputs, then of the output, where TFLM demands them (None: 1 or more). ``options`` is the
     table that a .tflite file holds for the op, with what ``mcofa.ops.options`` reads of it; ``code``
     its number in the TensorFlow Lite schema, and ``version`` the first version of the op that takes int8
@@ -193,10 +223,11 @@ class Operator:
     kind: OpKind
     code: int
     tflm: Tflm
-    aot: Aot
     constraints: tuple[Constraint, ...]
+    aot: Aot = NO_KERNEL
     version: int | None = None
     inputs: tuple[int, int] = (1, 1)
+    outputs: tuple[int, int] = (1, 1)
     ranks: tuple[int | None, ...] = ()
     valued: tuple[int, ...] = ()
     options: Table | None = None

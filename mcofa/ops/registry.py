@@ -11,17 +11,26 @@ from mcofa.ops import (
     arithmetic,
     convolution,
     depthwise_convolution,
+    elementwise,
     fully_connected,
+    indexing,
+    joining,
+    matrix,
     movement,
+    pairwise,
     pooling,
     quantization,
+    rearranging,
     reduction,
+    resizing,
+    transposed_convolution,
 )
 from mcofa.ops.record import LOOKUP, Kernel, Operator
 
 _FAMILIES = (
     *(convolution, depthwise_convolution, fully_connected, arithmetic, reduction),
     *(pooling, activation, movement, quantization),
+    *(elementwise, indexing, joining, matrix, pairwise, rearranging, resizing, transposed_convolution),
 )
 
 _records = {

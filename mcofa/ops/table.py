@@ -26,7 +26,7 @@ def _row(operator: Operator) -> tuple[str, ...]:
     return (
         operator.kind,
         _rules(operator.constraints),
-        _rules((operator.aot.types, *operator.aot.constraints)),
+        _rules((operator.aot.types, *operator.aot.constraints)) if operator.aot.exists else "does not run it",
         ", ".join(f"`{kernel.name}`" for kernel in kernels),
         "yes" if operator.aot.in_place else "",
     )

@@ -38,3 +38,8 @@ class Target:
     def has_cmsis_nn(self) -> bool:
         """Whether TFLM runs CMSIS-NN's kernels there."""
         return self.kernels is not KernelSet.REFERENCE
+
+    @property
+    def pointer_bytes(self) -> int:
+        """The size of a pointer there."""
+        return 8 if self.abi == "x86-64" else 4

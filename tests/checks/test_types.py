@@ -21,16 +21,26 @@ from mcofa.ops import OPERATORS
 WHEEL = target("x86-64", "reference")
 TYPES = ("int8", "int16", "int32", "int64", "uint8", "bool", "float32")
 _RUN = """
-import io, sys, numpy as np
+import os, sys
+import numpy as np
 from tflite_micro import runtime
-for name in sys.argv[1:]:
-    model = open(name, "rb").read()
+def runs(name):
     try:
-        interpreter = runtime.Interpreter.from_bytes(model, arena_size=1 << 20)
+        interpreter = runtime.Interpreter.from_bytes(open(name, "rb").read(), arena_size=1 << 20)
+        for index in range(int(name.rpartition(".")[2])):
+            details = interpreter.get_input_details(index)
+            interpreter.set_input(np.ones(details["shape"], details["dtype"]), index)
         interpreter.invoke()
-        print("runs")
     except Exception:
-        print("refuses")
+        os._exit(1)
+    os._exit(0)
+for name in sys.argv[1:]:
+    child = os.fork() or runs(name)
+    print("refuses" if os.waitpid(child, 0)[1] else "runs", flush=True)
+"""
+"""On ones, in processes of their own: some ops refuse to divide by 0, some types make TFLM abort.
+
+Names of files end with how many inputs the model has.
 """
 
 
@@ -52,7 +62,10 @@ def cases() -> dict[tuple[str, str], bytes]:
 
 def test_every_type_that_is_accepted_runs_in_tflm_and_no_other(tmp_path) -> None:
     models = cases()
-    names = [str(tmp_path / f"{kind}.{dtype}") for kind, dtype in models]
+    names = [
+        str(tmp_path / f"{kind}.{dtype}.{len(parse_tflite(data, kind).inputs)}")
+        for (kind, dtype), data in models.items()
+    ]
     for name, data in zip(names, models.values(), strict=True):
         with open(name, "wb") as file:
             file.write(data)
@@ -60,7 +73,7 @@ def test_every_type_that_is_accepted_runs_in_tflm_and_no_other(tmp_path) -> None
     runs = [word == "runs" for word in answer.stdout.split() if word in ("runs", "refuses")]
     accepted = [is_accepted(data) for data in models.values()]
     found = zip(models, accepted, runs, strict=True)
-    assert [case for case, is_known, does_run in found if is_known != does_run] == []
+    assert [(case, is_known) for case, is_known, does_run in found if is_known != does_run] == []
 
 
 def test_every_op_in_every_type_is_measured_as_predicted() -> None:

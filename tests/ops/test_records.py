@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from random_ops import OPS
+from tiny_models import one_op
 
 from export.aot import lowering
 from export.tflite.parse import parse_tflite
@@ -21,6 +22,9 @@ from mcofa.ops import KERNELS, LOOKUP, OPERATORS
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = range(6)
 NN = data_folder("firmware_templates") / "aot" / "nn"
+ASK_FOR_NOTHING = (OpKind.TRANSPOSE_CONV,)
+"""Ops that request scratch of 0 bytes, for which TFLM keeps a handle like for any other."""
+
 TARGETS = [target(name, kernels) for name in target_names() for kernels in kernel_sets(name)]
 
 
@@ -61,21 +65,25 @@ def test_every_op_with_kernels_is_lowered() -> None:
 def test_rules_hold_together_on_random_models(kind: OpKind) -> None:
     record = OPERATORS[kind]
     for seed in SEEDS:
-        graph = parse_tflite(OPS[kind](np.random.default_rng(seed)), str(kind))
+        data = OPS[kind](np.random.default_rng(seed)) if record.aot.exists else one_op(kind)
+        graph = parse_tflite(data, str(kind))
         op = next(op for op in graph.ops if op.kind is kind)
         assert set(record.work(graph, op)) <= set(FEATURES)
         assert record.macs(graph, op) >= 0
         assert [constraint(graph, op) for constraint in record.constraints] == [""] * len(record.constraints)
         for on in TARGETS:
             memory = op_memory(graph, op, on)
-            assert all(size > 0 for size in (*memory.kernel_arrays_bytes, *memory.scratch_bytes))
+            assert all(size > 0 for size in memory.kernel_arrays_bytes)
+            assert all(size > 0 or kind in ASK_FOR_NOTHING for size in memory.scratch_bytes)
             if record.aot.choose:
                 assert record.aot.choose(graph, op, on) in record.aot.kernels
 
 
 def test_a_table_runs_int8_only() -> None:
     tables = {kind for kind, record in OPERATORS.items() if record.aot.table}
-    assert tables == {kind for kind in OPERATORS if not OPERATORS[kind].aot.kernels} | {OpKind.QUANTIZE}
+    assert tables == {
+        kind for kind in OPERATORS if OPERATORS[kind].aot.exists and not OPERATORS[kind].aot.kernels
+    } | {OpKind.QUANTIZE}
     assert KERNELS[LOOKUP.name] is LOOKUP
 
 

@@ -25,6 +25,8 @@ def check_supported(graph: Graph) -> None:
 
 def _unsupported(graph: Graph, op: Op) -> str:
     operator = OPERATORS[op.kind]
+    if not operator.aot.exists:
+        return str(op.kind)
     for constraint in (*operator.constraints, operator.aot.types, *operator.aot.constraints):
         if broken := constraint(graph, op):
             return f"{op.kind} ({broken})"

@@ -13,6 +13,23 @@ from mcofa.ops import OPERATORS, Target, Tflm
 from mcofa.ops.record import OUTPUT
 from mcofa.tflm_versions import KernelData
 
+_WITHOUT_RULE = frozenset(
+    {
+        *("CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "IF", "WHILE"),
+        *("SVDF", "UNIDIRECTIONAL_SEQUENCE_LSTM", "L2_POOL_2D", "REDUCE_MIN", "REDUCE_ALL"),
+        *("DYNAMIC_UPDATE_SLICE", "EMBEDDING_LOOKUP", "CUSTOM TFLite_Detection_PostProcess"),
+        *("CUSTOM CIRCULAR_BUFFER", "CUSTOM TFLM_DECODE", "CUSTOM ethos-u", "CUSTOM SignalDelay"),
+        *("CUSTOM SignalEnergy", "CUSTOM SignalFftAutoScale", "CUSTOM SignalFilterBank"),
+        *("CUSTOM SignalFilterBankLog", "CUSTOM SignalFilterBankSquareRoot", "CUSTOM SignalPCAN"),
+        *("CUSTOM SignalFilterBankSpectralSubtraction", "CUSTOM SignalFramer", "CUSTOM SignalIrfft"),
+        *("CUSTOM SignalOverlapAdd", "CUSTOM SignalRfft", "CUSTOM SignalStacker", "CUSTOM SignalWindow"),
+    }
+)
+"""Ops that TFLM has and that there is no record of, as ``export.tflite.parse`` names them.
+
+Source: tensorflow/lite/micro/micro_mutable_op_resolver.h, TFLM 90b983c2b3f1.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class OpMemory:
@@ -66,9 +83,14 @@ def raise_unsupported(names: Iterable[str]) -> None:
     distinct = sorted(set(names))
     if distinct:
         raise UnsupportedOpError(
-            f"no memory rule for: {', '.join(distinct)} (known: {', '.join(OPERATORS)})",
-            "convert the model with these ops only",
+            f"no memory rule for: {', '.join(map(_with_runtime, distinct))}",
+            "convert the model with other ops; docs/operators.md lists those that there are rules for",
         )
+
+
+def _with_runtime(name: str) -> str:
+    """The name of an op without a rule, and whether TFLM runs it."""
+    return name if name in _WITHOUT_RULE else f"{name} (TFLM does not have it either)"
 
 
 def op_memory(graph: Graph, op: Op, on: Target) -> OpMemory:
