@@ -102,6 +102,10 @@ class OpKind(StrEnum):
     QUANTIZE = "QUANTIZE"
     DEQUANTIZE = "DEQUANTIZE"
     TRANSPOSE = "TRANSPOSE"
+    CALL_ONCE = "CALL_ONCE"
+    VAR_HANDLE = "VAR_HANDLE"
+    READ_VARIABLE = "READ_VARIABLE"
+    ASSIGN_VARIABLE = "ASSIGN_VARIABLE"
 
 
 class DType(StrEnum):
@@ -119,6 +123,7 @@ class DType(StrEnum):
     FLOAT16 = "float16"
     FLOAT32 = "float32"
     FLOAT64 = "float64"
+    RESOURCE = "resource"
 
     @property
     def item_bytes(self) -> int:
@@ -129,7 +134,7 @@ class DType(StrEnum):
 _ITEM_BYTES = {
     **dict.fromkeys((DType.INT8, DType.UINT8, DType.BOOL), 1),
     **dict.fromkeys((DType.INT16, DType.UINT16, DType.FLOAT16), 2),
-    **dict.fromkeys((DType.INT32, DType.UINT32, DType.FLOAT32), 4),
+    **dict.fromkeys((DType.INT32, DType.UINT32, DType.FLOAT32, DType.RESOURCE), 4),
     **dict.fromkeys((DType.INT64, DType.UINT64, DType.FLOAT64), 8),
 }
 
@@ -173,7 +178,8 @@ class Op:
     pools only, a convolution's window is its filter's shape. ``transposed`` says which operands of a
     matrix product are. ``output_wildcard`` says that
     a RESHAPE's output shape holds −1 in the file, which TFLM resolves in a copy; the tensor
-    here has the resolved shape.
+    here has the resolved shape. ``subgraph`` is the one that the op belongs to, ``calls`` the one that it
+    runs, ``variable`` the name of the resource variable that it stands for.
     """
 
     kind: OpKind
@@ -186,6 +192,9 @@ class Op:
     activation: str = "NONE"
     transposed: tuple[bool, bool] = (False, False)
     output_wildcard: bool = False
+    subgraph: int = 0
+    calls: int | None = None
+    variable: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +203,8 @@ class Graph:
 
     ``offline_offsets`` is the offline memory plan that the model file carries, None without
     one: for every tensor its offset in the arena's head in bytes, −1 where the runtime plans.
+    The ops of a subgraph that an op calls follow that op; ``subgraphs`` is the number of all. Tensors are
+    those of all subgraphs, in their order.
     """
 
     tensors: tuple[Tensor, ...]
@@ -201,3 +212,16 @@ class Graph:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     offline_offsets: tuple[int, ...] | None = None
+    subgraphs: int = 1
+
+    @property
+    def prepared_order(self) -> list[int]:
+        """The ops in the order in which TFLM prepares them: subgraph by subgraph."""
+        if self.subgraphs == 1:
+            return list(range(len(self.ops)))
+        return sorted(range(len(self.ops)), key=lambda position: self.ops[position].subgraph)
+
+    @property
+    def resource_variables(self) -> int:
+        """Number of resource variables."""
+        return len({op.variable for op in self.ops if op.variable})

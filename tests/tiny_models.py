@@ -20,6 +20,8 @@ class ModelBuilder:
     ops: list[Any] = field(default_factory=list)
     codes: list[Any] = field(default_factory=list)
     metadata: list[Any] = field(default_factory=list)
+    called: int = 0
+    """Number of empty subgraphs that ops call."""
 
     def tensor(
         self,
@@ -88,11 +90,17 @@ class ModelBuilder:
         subgraph.inputs, subgraph.outputs = inputs, outputs
         model = schema.ModelT()
         model.version = 3
-        model.subgraphs = [subgraph] * subgraphs
+        model.subgraphs = [subgraph] * subgraphs + [_empty() for _ in range(self.called)]
         model.buffers, model.operatorCodes, model.metadata = self.buffers, self.codes, self.metadata
         builder = flatbuffers.Builder(1024)
         builder.Finish(model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
+
+
+def _empty() -> Any:
+    subgraph = schema.SubGraphT()
+    subgraph.tensors, subgraph.operators, subgraph.inputs, subgraph.outputs = [], [], [], []
+    return subgraph
 
 
 def one_op(kind: str) -> bytes:
@@ -263,7 +271,37 @@ _PAIR = ((1, 6, 6, 4), (1, 6, 6, 4))
 _FLOAT_FUNCTIONS = ("NEG", "SQUARE", "SQRT", "EXP", "LOG", "SIN", "COS", "FLOOR", "CEIL", "ROUND")
 _COMPARISONS = ("EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL")
 
+
+def variable(m: ModelBuilder, name: str) -> int:
+    """Add a VAR_HANDLE; return the tensor that stands for the variable."""
+    handle = m.tensor((), "resource", scales=0)
+    m.op("VAR_HANDLE", [], [handle], table="VarHandleOptions", container="", sharedName=name)
+    return handle
+
+
+def _read(m: ModelBuilder) -> Added:
+    y = m.tensor((1, 9))
+    m.op("READ_VARIABLE", [variable(m, f"read {y}")], [y])
+    return [], y
+
+
+def _assign(m: ModelBuilder) -> Added:
+    x = m.tensor((1, 9))
+    m.op("ASSIGN_VARIABLE", [variable(m, f"assigned {x}"), x], [])
+    return [x], []
+
+
+def _call_once(m: ModelBuilder) -> Added:
+    m.called += 1
+    m.op("CALL_ONCE", [], [], table="CallOnceOptions", initSubgraphIndex=m.called)
+    return [], []
+
+
 MORE_OPS: dict[str, Callable[[ModelBuilder], Added]] = {
+    "VAR_HANDLE": lambda m: ([], variable(m, f"variable {len(m.tensors)}")),
+    "READ_VARIABLE": _read,
+    "ASSIGN_VARIABLE": _assign,
+    "CALL_ONCE": _call_once,
     "PRELU": _prelu,
     "LOG_SOFTMAX": _log_softmax,
     "L2_NORMALIZATION": simple("L2_NORMALIZATION", table="L2NormOptions"),

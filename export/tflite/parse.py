@@ -17,6 +17,7 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as schema
 
 from export.tflite.npu import check_not_compiled
+from export.tflite.subgraphs import joined
 from mcofa.engines.tflm import ONLINE, raise_unsupported
 from mcofa.errors import FileFormatError
 from mcofa.files.tflite_layout import IDENTIFIER
@@ -64,7 +65,7 @@ def parse_tflite(data: bytes, name: str) -> Graph:
     Source: the TensorFlow Lite schema, version 3, as generated in ai-edge-litert.
 
     Raises:
-        FileFormatError: not a .tflite, truncated or corrupt, more than one subgraph, an
+        FileFormatError: not a .tflite, truncated or corrupt, a subgraph that no op calls, an
             element type other than those of ``DType``, tensors that do not fit their op, or a
             malformed offline memory plan.
         UnsupportedOpError: names all the ops that the accounting has no rule for.
@@ -74,21 +75,16 @@ def parse_tflite(data: bytes, name: str) -> Graph:
         metadata = _metadata(model, len(data))
         if _COMPRESSION in metadata:
             raise _MalformedError("holds compressed tensors, which the accounting does not follow")
-        subgraph = _only_subgraph(model)
-        kinds = _op_kinds(model, subgraph, len(data))
-        tensors = _tensors(model, subgraph, len(data))
-        tensors, ops = _ops(model, subgraph, kinds, tensors)
-        inputs = _indices(subgraph.Inputs, subgraph.InputsLength(), len(tensors), "graph inputs")
-        outputs = _indices(subgraph.Outputs, subgraph.OutputsLength(), len(tensors), "graph outputs")
-        offsets = (
-            _offline_offsets(model, metadata[OFFLINE_PLAN], tensors) if OFFLINE_PLAN in metadata else None
-        )
+        graph = _graph(model, len(data))
+        if OFFLINE_PLAN in metadata:
+            offsets = _offline_offsets(model, metadata[OFFLINE_PLAN], graph.tensors)
+            graph = replace(graph, offline_offsets=offsets)
     except _MalformedError as error:
         raise FileFormatError(name, str(error), _NEXT_STEP) from None
     except GARBAGE_ERRORS as error:
         detail = "corrupt or truncated .tflite: its internal offsets lead nowhere"
         raise FileFormatError(name, detail, _NEXT_STEP) from error
-    return Graph(tensors, ops, inputs, outputs, offsets)
+    return graph
 
 
 def _root(data: bytes) -> Any:
@@ -138,35 +134,51 @@ def _offline_offsets(model: Any, buffer: int, tensors: Sequence[Tensor]) -> tupl
     return tuple(offsets)
 
 
-def _only_subgraph(model: Any) -> Any:
-    if model.SubgraphsLength() != 1:
-        raise _MalformedError(f"has {model.SubgraphsLength()} subgraphs; only models with one are supported")
-    return _present(model.Subgraphs(0), "the subgraph")
+def _graph(model: Any, file_bytes: int) -> Graph:
+    count = _count(model.SubgraphsLength(), file_bytes, "subgraphs")
+    if not count:
+        raise _MalformedError("has no subgraph")
+    subgraphs = [_present(model.Subgraphs(position), "a subgraph") for position in range(count)]
+    kinds = _op_kinds(model, subgraphs, file_bytes)
+    parts = [_part(model, *one, file_bytes) for one in zip(subgraphs, kinds, strict=True)]
+    try:
+        return joined(parts)
+    except ValueError as error:
+        raise _MalformedError(str(error)) from None
 
 
-def _op_kinds(model: Any, subgraph: Any, file_bytes: int) -> list[OpKind]:
-    """Return the kind of every op in order.
+def _part(model: Any, subgraph: Any, kinds: list[OpKind], file_bytes: int) -> Graph:
+    """Return one subgraph, with its own tensors."""
+    tensors, ops = _ops(model, subgraph, kinds, _tensors(model, subgraph, file_bytes))
+    inputs = _indices(subgraph.Inputs, subgraph.InputsLength(), len(tensors), "graph inputs")
+    outputs = _indices(subgraph.Outputs, subgraph.OutputsLength(), len(tensors), "graph outputs")
+    return Graph(tensors, ops, inputs, outputs)
+
+
+def _op_kinds(model: Any, subgraphs: Sequence[Any], file_bytes: int) -> list[list[OpKind]]:
+    """Return the kind of every op in order, by subgraph.
 
     Raises:
         UnsupportedOpError: names every op without a memory rule.
     """
     codes = _count(model.OperatorCodesLength(), file_bytes, "operator codes")
-    kinds: list[OpKind] = []
-    unsupported: list[str] = []
     cache: dict[int, str] = {}
-    for position in range(_count(subgraph.OperatorsLength(), file_bytes, "ops")):
+
+    def name(subgraph: Any, position: int) -> str:
         code = _present(subgraph.Operators(position), f"op {position}").OpcodeIndex()
         if not 0 <= code < codes:
             raise _MalformedError(f"corrupt .tflite: op {position} has operator code {code} of {codes}")
         if code not in cache:
             cache[code] = _op_name(_present(model.OperatorCodes(code), f"operator code {code}"))
-        if cache[code] in OpKind.__members__:
-            kinds.append(OpKind(cache[code]))
-        else:
-            unsupported.append(cache[code])
+        return cache[code]
+
+    named = [
+        [name(one, at) for at in range(_count(one.OperatorsLength(), file_bytes, "ops"))] for one in subgraphs
+    ]
+    unsupported = [found for names in named for found in names if found not in OpKind.__members__]
     check_not_compiled(unsupported)
     raise_unsupported(unsupported)
-    return kinds
+    return [[OpKind(found) for found in names] for names in named]
 
 
 def _op_name(code: Any) -> str:
@@ -349,6 +361,13 @@ def _options(table: Any, kind: OpKind, what: str) -> dict[str, Any]:
     options = getattr(schema, layout.name)()
     options.Init(union.Bytes, union.Pos)
     try:
-        return op_attributes({field.name: int(getattr(options, field.name)()) for field in layout.fields})
+        return op_attributes({field.name: _plain(getattr(options, field.name)()) for field in layout.fields})
     except ValueError as error:
         raise _MalformedError(f"corrupt .tflite: {what} has {error}") from None
+
+
+def _plain(value: Any) -> int | str:
+    """Return the value of an option: a number, or a name, "" where there is none."""
+    if value is None or isinstance(value, bytes):
+        return (value or b"").decode("utf-8", "replace")
+    return int(value)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mcofa.files.flatbuffer import Field, Table
+from mcofa.files.flatbuffer import Field, Table, reference
 from mcofa.graph import Op
 
 PADDINGS = ("SAME", "VALID")
@@ -43,6 +43,8 @@ REDUCER = Table("ReducerOptions", (Field("KeepDims", 0, 1),), 27)
 SUB = Table("SubOptions", (_activation(0),), 28)
 TRANSPOSE_CONV = Table("TransposeConvOptions", (*_WINDOW, _activation(3)), 49)
 BATCH_MATMUL = Table("BatchMatMulOptions", (Field("AdjX", 0, 1), Field("AdjY", 1, 1)), 101)
+CALL_ONCE = Table("CallOnceOptions", (Field("InitSubgraphIndex", 0, 4),), 103)
+VAR_HANDLE = Table("VarHandleOptions", (reference("Container", 0), reference("SharedName", 1)), 111)
 
 _VALUES: Mapping[str, Callable[[Op], int]] = {
     "Padding": lambda op: PADDINGS.index(op.padding),
@@ -56,6 +58,7 @@ _VALUES: Mapping[str, Callable[[Op], int]] = {
     # Not attributes of an op: shapes say the same, and the exporter writes only these.
     "DepthMultiplier": lambda op: 1,
     "KeepDims": lambda op: 1,
+    "InitSubgraphIndex": lambda op: op.calls or 0,
     "AdjX": lambda op: int(op.transposed[0]),
     "AdjY": lambda op: int(op.transposed[1]),
 }
@@ -70,8 +73,8 @@ _LARGEST_STEP = 1 << 16
 
 
 def is_required(table: Table) -> bool:
-    """Return whether no op can be without these options: they say how a window slides."""
-    return _WINDOW[0] in table.fields
+    """Return whether no op can be without these options."""
+    return _WINDOW[0] in table.fields or table in (CALL_ONCE, VAR_HANDLE)
 
 
 def option_values(table: Table, op: Op) -> dict[str, int]:
@@ -79,7 +82,7 @@ def option_values(table: Table, op: Op) -> dict[str, int]:
     return {field.name: _VALUES[field.name](op) for field in table.fields}
 
 
-def op_attributes(values: Mapping[str, int]) -> dict[str, Any]:
+def op_attributes(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes of an op that hold ``values``, which were read from its option table.
 
     Raises:
@@ -102,4 +105,8 @@ def op_attributes(values: Mapping[str, int]) -> dict[str, Any]:
             found[attribute] = pair
     if "AdjX" in values:
         found["transposed"] = bool(values["AdjX"]), bool(values["AdjY"])
+    if "SharedName" in values:
+        found["variable"] = f"{values['Container']}/{values['SharedName']}"
+    if "InitSubgraphIndex" in values:
+        found["calls"] = values["InitSubgraphIndex"]
     return found

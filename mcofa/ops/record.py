@@ -137,7 +137,8 @@ class Tflm:
 
     ``temporaries`` are the tensors that Prepare borrows: positions among the inputs, or
     ``OUTPUT``; a function where they depend on types or kernels. ``arrays`` are persistent and aligned
-    to 16 each; ``scratch`` is planned in the head. ``refused`` says what TFLM does not run on a target,
+    to 16 each; ``scratch`` is planned in the head. With ``keeps_output`` the output lies in the op's data.
+    ``refused`` says what TFLM does not run on a target,
     or leaves an op's memory undefined for.
     """
 
@@ -146,6 +147,7 @@ class Tflm:
     builtin_data: BuiltinData = NO_BUILTIN_DATA
     op_data: OpData = NO_OP_DATA
     arrays: Buffers = no_buffers
+    keeps_output: bool = False
     scratch: Buffers = no_buffers
     refused: Callable[[Graph, Op, Target], str] = lambda graph, op, on: ""
 

@@ -24,6 +24,7 @@ from mcofa.ops import (
     reduction,
     resizing,
     transposed_convolution,
+    variables,
 )
 from mcofa.ops.record import LOOKUP, Kernel, Operator
 
@@ -31,6 +32,7 @@ _FAMILIES = (
     *(convolution, depthwise_convolution, fully_connected, arithmetic, reduction),
     *(pooling, activation, movement, quantization),
     *(elementwise, indexing, joining, matrix, pairwise, rearranging, resizing, transposed_convolution),
+    variables,
 )
 
 _records = {

@@ -200,7 +200,7 @@ def one_op(name: str, dtype: str = "int8", subgraphs: int = 1) -> bytes:
 
 REFUSED = {
     "unsigned": (one_op("RELU", "uint8"), "TFLM does not run RELU (uint8)"),
-    "subgraphs": (one_op("RELU", subgraphs=2), "has 2 subgraphs; only models with one are supported"),
+    "subgraphs": (one_op("RELU", subgraphs=2), "subgraph 1 of 2 is never called"),
     "unsupported": (one_op("BUCKETIZE"), "no memory rule for: BUCKETIZE"),
     "truncated": (small_network()[:700], "model.tflite: corrupt or truncated"),
     "empty": (b"", "model.tflite: not a .tflite file: 0 bytes"),

@@ -51,7 +51,15 @@ def test_options_are_read() -> None:
 @pytest.mark.parametrize("kind", [str(kind) for kind in OpKind])
 def test_every_supported_op_is_read(kind: str) -> None:
     graph = parse_tflite(one_op(kind), kind)
-    assert [str(op.kind) for op in graph.ops] == [kind]
+    assert str(graph.ops[-1].kind) == kind
+
+
+@pytest.mark.parametrize(("called", "message"), [(0, "calls subgraph 0 of 2"), (2, "calls subgraph 2 of 2")])
+def test_a_subgraph_that_cannot_be_called_is_refused(called: int, message: str) -> None:
+    m = ModelBuilder(called=1)
+    m.op("CALL_ONCE", [], [], table="CallOnceOptions", initSubgraphIndex=called)
+    with pytest.raises(FileFormatError, match=message):
+        parse_tflite(m.build([], []), "called.tflite")
 
 
 def test_a_wildcard_is_resolved_and_kept() -> None:
@@ -66,8 +74,8 @@ def broken_models() -> dict[str, tuple[bytes, str]]:
     m = ModelBuilder()
     x, y = m.tensor((1, 4)), m.tensor((1, 4))
     m.op("RELU", [x], [y])
-    cases["two subgraphs"] = m.build([x], [y], subgraphs=2), "2 subgraphs"
-    cases["no subgraph"] = m.build([x], [y], subgraphs=0), "0 subgraphs"
+    cases["two subgraphs"] = m.build([x], [y], subgraphs=2), "subgraph 1 of 2 is never called"
+    cases["no subgraph"] = m.build([x], [y], subgraphs=0), "has no subgraph"
     cases["input index"] = m.build([17], [y]), "graph inputs"
     cases["dynamic"] = _relu((1, -1), "int8"), "dynamic shape"
     cases["type"] = _relu((1, 4), "string"), "STRING"

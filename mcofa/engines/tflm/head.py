@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mcofa.engines.tflm.ops import OpMemory
 from mcofa.graph import Graph
 from mcofa.memory.plan import Buffer, Plan, aligned, peak, plan_around
+from mcofa.ops import OPERATORS
 
 ONLINE = -1
 """The offline offset of a tensor that TFLM places itself."""
@@ -43,19 +44,21 @@ def planned_buffers(graph: Graph, ops: Sequence[OpMemory]) -> tuple[Buffer, ...]
     """
     lifetimes = _lifetimes(graph)
     tensors = [Buffer(graph.tensors[i].bytes, *lifetimes[i]) for i in planned_tensors(graph)]
-    scratch = [Buffer(size, step, step) for step, op in enumerate(ops, start=1) for size in op.scratch_bytes]
+    order = graph.prepared_order[: len(ops)]
+    scratch = [Buffer(size, i + 1, i + 1) for i in order for size in ops[i].scratch_bytes]
     return (*tensors, *scratch)
 
 
 def planned_tensors(graph: Graph) -> tuple[int, ...]:
-    """Return the tensors that lie in the head: not constants, not empty ones.
+    """Return the tensors that lie in the head: not constants, not empty ones, not what an op keeps.
 
     Variables lie in the tail, unless they have an offline offset.
     """
+    kept = {index for op in graph.ops if OPERATORS[op.kind].tflm.keeps_output for index in op.outputs}
     return tuple(
         index
         for index, (tensor, offset) in enumerate(zip(graph.tensors, offline_offsets(graph), strict=True))
-        if (offset != ONLINE if tensor.variable else not tensor.constant and tensor.bytes)
+        if (offset != ONLINE if tensor.variable else not (tensor.constant or index in kept) and tensor.bytes)
     )
 
 

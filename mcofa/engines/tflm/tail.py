@@ -20,6 +20,7 @@ from mcofa.engines.tflm.ops import OpMemory
 from mcofa.engines.tflm.targets import int_array_bytes, structs
 from mcofa.graph import Graph
 from mcofa.memory.plan import aligned
+from mcofa.ops.record import INT32_BYTES
 from mcofa.ops.target import Target
 from mcofa.tflm_versions import Structs
 
@@ -38,7 +39,7 @@ class Contents:
     tensors take while one of its ops is prepared; ``prepared_bytes``: the kernel arrays and scratch
     requests that it leaves; both count arrays with their rounding up to 16. ``first_array_bytes``: the
     graph's first kernel array, which alone may start at an end that is not a multiple of 16, by
-    step, 0 before it. ``variables_bytes`` and the scales of inputs and outputs hold for all graphs.
+    step, 0 before it. What follows holds for all graphs.
     """
 
     tensors: Amount
@@ -53,6 +54,8 @@ class Contents:
     planned_buffers: Amount
     variables_bytes: Sequence[int]
     scales_of_ends: tuple[Sequence[int], Sequence[int]]
+    subgraphs: int = 1
+    resource_variables: int = 0
 
 
 class TailShare(NamedTuple):
@@ -107,8 +110,10 @@ def share_bytes(share: TailShare, on: Target) -> Amount:
 
 def graph_contents(graph: Graph, ops: Sequence[OpMemory], on: Target) -> Contents:
     """Return what one graph puts into the tail, every allocation as TFLM makes it."""
-    shares = [tail_share(graph, ops, range(i, i + 1), on) for i in range(len(ops))]
+    order = graph.prepared_order
+    shares = [tail_share(graph, ops, range(i, i + 1), on) for i in order]
     by_step = TailShare(*np.array(shares, np.int64).reshape(-1, len(TailShare._fields)).T)
+    ops = [ops[i] for i in order]
     arrays = [(step, size) for step, op in enumerate(ops) for size in op.kernel_arrays_bytes]
     first_step, first_bytes = arrays[0] if arrays else (len(ops), 0)
     scratch = sum(len(op.scratch_bytes) for op in ops)
@@ -132,6 +137,8 @@ def graph_contents(graph: Graph, ops: Sequence[OpMemory], on: Target) -> Content
             [graph.tensors[i].scales for i in graph.inputs],
             [graph.tensors[i].scales for i in graph.outputs],
         ),
+        subgraphs=graph.subgraphs,
+        resource_variables=graph.resource_variables,
     )
 
 
@@ -145,7 +152,8 @@ def tail_ends(contents: Contents, on: Target, *, recording: bool, before_bytes: 
     sizes = structs(on.abi, on.tflm)
     ends: dict[str, Amount] = {}
     end: Amount = before_bytes or _allocators_bytes(sizes, recording=recording)
-    end = end + sizes.builtin_data_allocator + sizes.subgraph_allocations
+    end = _with_resource_variables(end, contents.resource_variables, sizes)
+    end = end + sizes.builtin_data_allocator + contents.subgraphs * sizes.subgraph_allocations
     ends["fixed"] = end
     ends["eval tensors"] = end = end + contents.tensors * sizes.eval_tensor
     ends["nodes"] = end = end + contents.ops * sizes.node_and_registration
@@ -167,6 +175,14 @@ def tail_ends(contents: Contents, on: Target, *, recording: bool, before_bytes: 
         end = _with_ends(end, scales, sizes)
     ends["input and output tensors"] = end
     return ends
+
+
+def _with_resource_variables(end: Amount, variables: int, sizes: Structs) -> Amount:
+    """What ``MicroResourceVariables`` takes: a pointer and two integers, then five words a variable."""
+    if not variables:
+        return end
+    end = aligned(end + sizes.pointer + 2 * INT32_BYTES, ARENA_ALIGNMENT_BYTES)
+    return aligned(end + 5 * sizes.pointer * variables, ARENA_ALIGNMENT_BYTES)
 
 
 def _after(end: Amount, size_bytes: Amount, alignment: int) -> Amount:
@@ -201,12 +217,13 @@ def _with_ends(end: Amount, scales: Sequence[int], sizes: Structs) -> Amount:
 def planning_bytes(contents: Contents, ends: dict[str, Amount], on: Target) -> Amount:
     """Return the arena needed while the head is planned.
 
-    The scratch requests and the planner's tables lie below the tail: 12·(nS + 12) + 4 +
-    24·(T + nS), then 40 per planned buffer (32-bit Arm).
+    The scratch requests and the planner's tables lie below the tail: 12·(nS + 12) + 4 per
+    subgraph + 24·(T + nS), then 40 per planned buffer (32-bit Arm).
     """
     sizes = structs(on.abi, on.tflm)
     requests = sizes.scratch_request * (contents.scratch_buffers + on.tflm.scratch_requests_per_op)
-    infos = sizes.subgraph_offset + sizes.allocation_info * (contents.tensors + contents.scratch_buffers)
+    offsets = contents.subgraphs * sizes.subgraph_offset
+    infos = offsets + sizes.allocation_info * (contents.tensors + contents.scratch_buffers)
     tables = sizes.planner_buffer * contents.planned_buffers
     return aligned(ends["variables"]) + aligned(requests + infos) + tables
 
