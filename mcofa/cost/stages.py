@@ -1,8 +1,9 @@
 """How much memory each stage of a space takes: what the paper's picture shows.
 
 What is measured is the largest subnet, in two ways. Peak items are the paper's: the most of
-input + output + weights over a stage's layers. Arena bytes are a device's: the most that is
-live while the stage runs (the head's share) and what TFLM keeps for its ops (the tail's).
+input + output + weights over a stage's layers. Arena bytes are a device's, as the engine has it. Under
+TFLM: the most that is live while the stage runs (the head's share) and what is kept for its ops (the
+tail's). With generated C: the least arena that any cut into spans needs where the stage runs.
 """
 
 from __future__ import annotations
@@ -11,12 +12,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from mcofa.boards import Board
 from mcofa.cost.peak_items import part_shares
-from mcofa.engines.tflm import Target, op_memory, planned_buffers, target
-from mcofa.engines.tflm.model_file import OpBytes, op_bytes
-from mcofa.engines.tflm.tail import share_bytes, tail_share
+from mcofa.engines.engine import DEFAULT_ENGINE, ENGINES, BlockMemory, load_engine
+from mcofa.engines.tflm import Target, board_target, target
 from mcofa.lowering import lower_with_blocks
-from mcofa.memory.plan import aligned
 from mcofa.space.arch import Arch
 from mcofa.space.resolution import resolution_text
 from mcofa.space.search_space import SearchSpace
@@ -24,29 +24,11 @@ from mcofa.space.topology import HEAD, STEM, Part
 
 
 @dataclass(frozen=True, slots=True)
-class BlockMemory:
-    """What one block, or a group of blocks, takes of the arena and of the model file.
-
-    ``head_bytes``: planned bytes live at its fullest step; ``tail_bytes``: what TFLM keeps
-    for its ops and tensors; ``flash_bytes``: its part of the file, without what ops share.
-    """
-
-    head_bytes: int
-    tail_bytes: int
-    flash_bytes: int
-
-    @property
-    def arena_bytes(self) -> int:
-        """Head and tail together."""
-        return self.head_bytes + self.tail_bytes
-
-
-@dataclass(frozen=True, slots=True)
 class StageMemory:
     """Memory of one part of a network: items, or bytes of head and tail.
 
     ``name`` is ``stem`` (first block included), ``stage 1``, … or ``head`` (the layers after
-    the stages). Peak items have no ``persistent`` part.
+    the stages). Peak items have no ``persistent`` part, and no part of an arena of generated C is.
     """
 
     name: str
@@ -80,15 +62,24 @@ class MemoryProfile:
         return max(totals) / min(totals)
 
 
-def memory_profile(space: SearchSpace) -> MemoryProfile:
-    """Return what to show of a space: the arena, or peak items for one that no device can hold.
+def memory_profile(
+    space: SearchSpace,
+    board: Board | None = None,
+    engine: str | None = None,
+    streams_input: bool = False,
+) -> MemoryProfile:
+    """Return what to show of a space: its arena on ``board`` with ``engine``.
 
-    Those are the paper's spaces, which have symmetric padding. The arena is that of a
-    Cortex-M7 with CMSIS-NN kernels.
+    Without a board it is the arena of a Cortex-M7 with CMSIS-NN kernels, and without an engine that of
+    TFLM. With neither, spaces of symmetric padding, the paper's, get peak items: no device can hold them.
+
+    Raises:
+        UnstreamableInputError: the engine cannot take the input row by row.
     """
-    if space.padding == "symmetric":
+    if board is None and engine is None and space.padding == "symmetric":
         return peak_items_profile(space)
-    return arena_profile(space, target("cortex-m7", "cmsis-nn"))
+    on = target("cortex-m7", "cmsis-nn") if board is None else board_target(board)
+    return arena_profile(space, on, engine or DEFAULT_ENGINE, streams_input)
 
 
 def peak_items_profile(space: SearchSpace) -> MemoryProfile:
@@ -98,17 +89,24 @@ def peak_items_profile(space: SearchSpace) -> MemoryProfile:
     return MemoryProfile(space.name, measure, "items", tuple(rows))
 
 
-def arena_profile(space: SearchSpace, on: Target) -> MemoryProfile:
-    """Return arena bytes per stage of the largest subnet on the target ``on``."""
-    parts: dict[int, list[BlockMemory]] = {}
-    for (stage, _), block in block_memories(space, space.largest(), on).items():
-        parts.setdefault(stage, []).append(block)
-    rows = []
-    for stage, blocks in parts.items():
-        part = combined(blocks)
-        rows.append(StageMemory(_part_name(stage), part.head_bytes, part.tail_bytes))
-    measure = f"arena on {on.name} ({on.kernels}), {_largest(space)}"
-    return MemoryProfile(space.name, measure, "B", tuple(rows))
+def arena_profile(
+    space: SearchSpace, on: Target, engine: str = DEFAULT_ENGINE, streams_input: bool = False
+) -> MemoryProfile:
+    """Return arena bytes per stage of the largest subnet on the target ``on`` with ``engine``.
+
+    Raises:
+        UnstreamableInputError: the engine cannot take the input row by row.
+    """
+    rows = [
+        StageMemory(_part_name(stage), part.head_bytes, part.tail_bytes)
+        for stage, part in stage_memories(space, space.largest(), on, engine, streams_input).items()
+    ]
+    runs_it = load_engine(engine)
+    how = on.kernels if runs_it.has_kernel_sets else ENGINES[engine]
+    by_rows = ", image row by row" if streams_input else ""
+    return MemoryProfile(
+        space.name, f"arena on {on.name} ({how}{by_rows}), {_largest(space)}", "B", tuple(rows)
+    )
 
 
 def _largest(space: SearchSpace) -> str:
@@ -117,6 +115,25 @@ def _largest(space: SearchSpace) -> str:
 
 def _part_name(stage: int) -> str:
     return {STEM[0]: "stem", HEAD[0]: "head"}.get(stage, f"stage {stage + 1}")
+
+
+def stage_memories(
+    space: SearchSpace,
+    arch: Arch,
+    on: Target,
+    engine: str = DEFAULT_ENGINE,
+    streams_input: bool = False,
+) -> dict[int, BlockMemory]:
+    """Return what each part of ``arch`` takes: the stages by number, and the stages of ``STEM`` and ``HEAD``.
+
+    Raises:
+        InvalidArchError: the arch is not in the space.
+        UnstreamableInputError: the engine cannot take the input row by row.
+    """
+    parts: dict[int, list[BlockMemory]] = {}
+    for (stage, _), block in block_memories(space, arch, on, engine, streams_input).items():
+        parts.setdefault(stage, []).append(block)
+    return {stage: combined(blocks) for stage, blocks in parts.items()}
 
 
 def combined(blocks: Iterable[BlockMemory]) -> BlockMemory:
@@ -129,34 +146,22 @@ def combined(blocks: Iterable[BlockMemory]) -> BlockMemory:
     )
 
 
-def block_memories(space: SearchSpace, arch: Arch, on: Target) -> dict[Part, BlockMemory]:
+def block_memories(
+    space: SearchSpace,
+    arch: Arch,
+    on: Target,
+    engine: str = DEFAULT_ENGINE,
+    streams_input: bool = False,
+) -> dict[Part, BlockMemory]:
     """Return what each block of ``arch`` takes; the keys are those of ``lower_with_blocks``.
-
-    The head of the arena is as large as the largest head share, but for the planner's losses;
-    the tail is the sum of the tail shares, the allocators, input and output, and padding.
 
     Raises:
         InvalidArchError: the arch is not in the space.
+        UnstreamableInputError: the engine cannot take the input row by row.
     """
     graph, blocks = lower_with_blocks(space, arch)
-    ops = [op_memory(graph, op, on) for op in graph.ops]
-    in_file = op_bytes(graph)
-    live = [0] * (len(ops) + 1)
-    for buffer in planned_buffers(graph, ops):
-        for step in range(buffer.first_step, buffer.last_step + 1):
-            live[step] += aligned(buffer.bytes)
-    return {
-        key: BlockMemory(
-            head_bytes=max(live[i + 1] for i in span),
-            tail_bytes=int(share_bytes(tail_share(graph, ops, span, on), on)),
-            flash_bytes=sum(_file_bytes(in_file[i]) for i in span),
-        )
-        for key, span in blocks.items()
-    }
-
-
-def _file_bytes(op: OpBytes) -> int:
-    return op.operator_bytes + op.tensor_bytes + op.buffer_bytes
+    found = load_engine(engine).block_memories(graph, list(blocks.values()), on, streams_input=streams_input)
+    return dict(zip(blocks, found, strict=True))
 
 
 def _stage_peak_items(space: SearchSpace, arch: Arch) -> dict[str, int]:

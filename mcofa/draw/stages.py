@@ -46,7 +46,11 @@ def stages_svg(profiles: Sequence[MemoryProfile]) -> str:
             x = _MARGIN_PX + number * (_PANEL_PX + _GAP_PX)
             _panel(picture, profile, x, y + _ROW_TITLE_PX, most)
         y += row_px + _GAP_PX
-    _legend(picture, y - _GAP_PX + _LEGEND_PX - 6, any(profile.unit == "B" for profile in profiles))
+    _legend(
+        picture,
+        y - _GAP_PX + _LEGEND_PX - 6,
+        any(row.persistent for profile in profiles for row in profile.rows),
+    )
     return str(picture)
 
 
@@ -70,9 +74,7 @@ def _panel(picture: Picture, profile: MemoryProfile, x: float, y: float, most: i
 
 def _tooltip(profile: MemoryProfile, row: StageMemory) -> str:
     words = f"{profile.space}, {row.name}: {row.total:,} {profile.unit}"
-    if profile.unit == "items":
-        return words
-    return f"{words} (head {row.peak:,}, tail {row.persistent:,})"
+    return f"{words} (head {row.peak:,}, tail {row.persistent:,})" if row.persistent else words
 
 
 def _legend(picture: Picture, y: float, with_tail: bool) -> None:

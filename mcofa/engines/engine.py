@@ -74,6 +74,24 @@ class JointArena:
 
 
 @dataclass(frozen=True, slots=True)
+class BlockMemory:
+    """What one block, or a group of blocks, takes of the arena and of flash.
+
+    ``head_bytes``: activations and scratch at its fullest; ``tail_bytes``: what the engine keeps of it
+    all the time; ``flash_bytes``: its part of the network's own data, without what blocks share.
+    """
+
+    head_bytes: int
+    tail_bytes: int
+    flash_bytes: int
+
+    @property
+    def arena_bytes(self) -> int:
+        """Head and tail together."""
+        return self.head_bytes + self.tail_bytes
+
+
+@dataclass(frozen=True, slots=True)
 class BlockShare:
     """What one block of consecutive ops contributes to the networks that have it.
 
@@ -180,6 +198,15 @@ class Engine(Protocol):
 
         Raises:
             UnsupportedOpError: names the ops of the graph that the engine cannot run.
+            UnstreamableInputError: the engine cannot take the input row by row.
+        """
+
+    def block_memories(
+        self, graph: Graph, blocks: Sequence[range], on: Target, *, streams_input: bool = False
+    ) -> list[BlockMemory]:
+        """Return what each block of ``graph``, a range of its ops, takes on ``on``.
+
+        Raises:
             UnstreamableInputError: the engine cannot take the input row by row.
         """
 

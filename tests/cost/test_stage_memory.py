@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from mcofa.cost.peak_items import peak_items
 from mcofa.cost.stages import (
-    BlockMemory,
     MemoryProfile,
     StageMemory,
     arena_profile,
@@ -21,6 +20,9 @@ from mcofa.cost.stages import (
     peak_items_profile,
 )
 from mcofa.draw.stages import stages_svg, text_bars
+from mcofa.engines.aot.flash import aot_flash
+from mcofa.engines.aot.plan import plan_aot
+from mcofa.engines.engine import BlockMemory
 from mcofa.engines.tflm import account, op_memory, planned_buffers, target
 from mcofa.engines.tflm.model_file import model_file_bytes
 from mcofa.lowering import lower
@@ -102,6 +104,35 @@ def test_arena_rows_are_stem_stages_and_head() -> None:
     assert [row.name for row in profile.rows] == ["stem", "stage 1", "stage 2", "stage 3", "head"]
     # The 5×5 depthwise convolution of the first block, 28 to 14 pixels, 32 channels, and scratch: 2·32·25.
     assert profile.rows[1].peak == 28**2 * 32 + 14**2 * 32 + 2 * 32 * 25
+
+
+def test_a_stage_of_generated_c_by_hand() -> None:
+    """Stage 3 of mcofa-micro, 40 to 48 channels, 160 hidden ones, kernel 5, stride 2, 7 to 4 pixels.
+
+    Fullest is the span of the first block's expansion and depthwise convolution: of what it expands 5 rows,
+    and all that squeeze-excite reads. That begins where the input lies, which is smaller.
+    """
+    on = target("cortex-m7", "cmsis-nn")
+    profile = arena_profile(load_space("mcofa-micro"), on, "aot")
+    assert profile.rows[3] == StageMemory("stage 3", 5 * 7 * 160 + 4 * 4 * 160, 0)
+
+
+@pytest.mark.parametrize("streams_input", [False, True])
+@pytest.mark.parametrize("name", ["mcofa-micro", "ofa-micro", "compofa-micro"])
+def test_the_fullest_block_of_generated_c_is_the_arena(name: str, streams_input: bool) -> None:
+    """In most networks; in all no block takes more than the arena, and flash adds up."""
+    space, on = load_space(name), target("cortex-m7", "cmsis-nn")
+    reached = []
+    for genes in space.sample(15, np.random.default_rng(2)):
+        arch = space.decode(genes)
+        graph = lower(space, arch)
+        blocks = block_memories(space, arch, on, "aot", streams_input).values()
+        arena_bytes = plan_aot(graph, on, streams_input).arena_bytes
+        fullest_bytes = max(block.arena_bytes for block in blocks)
+        assert fullest_bytes <= arena_bytes
+        reached.append(fullest_bytes == arena_bytes)
+        assert sum(block.flash_bytes for block in blocks) == aot_flash(graph, on).data_bytes
+    assert sum(reached) > 10
 
 
 def test_memory_constant_spaces_are_level_and_those_with_ofa_widths_are_not() -> None:

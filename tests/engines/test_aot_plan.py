@@ -84,6 +84,26 @@ def test_no_other_cut_takes_less() -> None:
         assert max(costs[span.stop - 1][span.start, 0] for span in cut) == min(tried)
 
 
+def test_no_other_cut_takes_less_where_a_part_runs() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        count = int(rng.integers(2, 9))
+        spans, costs = _random_spans(rng, count)
+        border = int(rng.integers(1, count))
+        parts = [range(border), range(border, count), range(border - 1, border)]
+        for part, found in zip(parts, spans.least_touching(parts), strict=True):
+            tried = [
+                max(
+                    costs[stop - 1][start, 0]
+                    for start, stop in itertools.pairwise(ends)
+                    if set(part) & set(range(start, stop))
+                )
+                for ends in _every_cut(count)
+            ]
+            assert found == min(tried)
+        assert spans.least_touching([range(count)]) == [spans.least()[0]]
+
+
 def _random_spans(rng: np.random.Generator, count: int) -> tuple[SpanBytes, list[npt.NDArray[np.int64]]]:
     """Spans of made-up steps, and what each of them keeps, counted tensor by tensor."""
     whole = rng.integers(1, 20, count) * 16

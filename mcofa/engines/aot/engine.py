@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from mcofa.boards import Board
+from mcofa.engines.aot.block_memory import aot_block_memories
 from mcofa.engines.aot.flash import aot_flash
 from mcofa.engines.aot.latency import KERNELS, LATENCIES
 from mcofa.engines.aot.plan import plan_aot
 from mcofa.engines.aot.population import AotPopulation
 from mcofa.engines.aot.timeline import aot_timeline, span_figures
-from mcofa.engines.engine import JointArena, Needs
+from mcofa.engines.engine import BlockMemory, JointArena, Needs
 from mcofa.engines.latency import LatencyEstimate
 from mcofa.engines.tflm.targets import board_target
 from mcofa.graph import Graph
@@ -50,6 +51,12 @@ class AotEngine:
     def timeline(self, graph: Graph, on: Target, *, streams_input: bool = False) -> Timeline:
         """Return where each storage of tensors lies, op by op."""
         return aot_timeline(graph, on, streams_input)
+
+    def block_memories(
+        self, graph: Graph, blocks: Sequence[range], on: Target, *, streams_input: bool = False
+    ) -> list[BlockMemory]:
+        """Return what the spans take that run each block, and its constants and calls."""
+        return aot_block_memories(graph, blocks, on, streams_input)
 
     def population(self, graph: Graph, board: Board, *, streams_input: bool = False) -> AotPopulation:
         """Return the accounting for a space that ``graph`` is a network of."""

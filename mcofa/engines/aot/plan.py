@@ -58,8 +58,6 @@ def plan_aot(graph: Graph, on: Target, streams_input: bool = False) -> AotPlan:
         UnstreamableInputError: the input has no rows to be given one by one.
     """
     check_supported(graph)
-    if streams_input:
-        _check_streamable(graph)
     rules = StreamingRules(graph, on, streams_input)
     inputs = rules.flow.inputs
     cut = [span for span in best_cut(rules.span_bytes()) if span.stop > inputs]
@@ -76,9 +74,15 @@ def plan_aot(graph: Graph, on: Target, streams_input: bool = False) -> AotPlan:
 
 
 class StreamingRules:
-    """What a network keeps in which span: one statement for the bytes of spans and for their buffers."""
+    """What a network keeps in which span: one statement for the bytes of spans and for their buffers.
+
+    Raises:
+        UnstreamableInputError: the input has no rows to be given one by one.
+    """
 
     def __init__(self, graph: Graph, on: Target, streams_input: bool) -> None:
+        if streams_input:
+            _check_streamable(graph)
         self.flow = flow_of(graph)
         self.streams_input = streams_input
         self.takeovers = Takeovers(self.flow)

@@ -13,7 +13,7 @@ the best cut up to i and the span from i to j.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,6 +78,23 @@ class SpanBytes:
             best[end] = least
         fewest: Integers = best[-1]
         return fewest
+
+    def least_touching(self, parts: Sequence[range]) -> list[int]:
+        """Return, of one network, the fewest bytes that any cut needs in its spans with steps of each part.
+
+        What spans without such a step keep does not count. A part is a range of steps.
+        """
+        starts, stops = np.array([(part.start, part.stop) for part in parts], np.int64).T
+        best = np.zeros((len(self._steps.whole) + 1, len(parts)), np.int64)
+        for end, found in enumerate(self._where_nothing_is_saved(), start=1):
+            counts = ((np.arange(end)[:, None] < stops) & (end > starts)) | (found >= NEVER)
+            least = np.maximum(best[:end], np.where(counts, found, 0)).min(0)
+            at_best = np.maximum(best[:end], found - self._steps.whole[end - 1])
+            firsts = np.flatnonzero((counts & (at_best < least)).any(1))
+            if len(firsts):
+                found[firsts, 0] -= self._saved(end, firsts, np.zeros_like(firsts))
+            best[end] = np.maximum(best[:end], np.where(counts, found, 0)).min(0)
+        return [int(fewest) for fewest in best[-1]]
 
     def _where_nothing_is_saved(self) -> Iterator[Integers]:
         """The bytes of spans, without what is saved, by their end; sums and maxima grow with it."""

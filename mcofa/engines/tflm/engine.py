@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from mcofa.boards import Board
-from mcofa.engines.engine import Flash, JointArena, Needs
+from mcofa.engines.engine import BlockMemory, Flash, JointArena, Needs
 from mcofa.engines.latency import Latencies, LatencyEstimate
 from mcofa.engines.tflm.arena import account, joint_account
+from mcofa.engines.tflm.block_memory import tflm_block_memories
 from mcofa.engines.tflm.population import TflmPopulation
 from mcofa.engines.tflm.runtime_code import graph_code_bytes
 from mcofa.engines.tflm.targets import board_target
@@ -73,6 +74,13 @@ class TflmEngine:
         """Return where each tensor lies, op by op."""
         _check_not_streamed(streams_input)
         return tflm_timeline(graph, on)
+
+    def block_memories(
+        self, graph: Graph, blocks: Sequence[range], on: Target, *, streams_input: bool = False
+    ) -> list[BlockMemory]:
+        """Return the live bytes, the part of the tail and the part of the model file of each block."""
+        _check_not_streamed(streams_input)
+        return tflm_block_memories(graph, blocks, on)
 
     def population(self, graph: Graph, board: Board, *, streams_input: bool = False) -> TflmPopulation:
         """Return the accounting for a space that ``graph`` is a network of."""

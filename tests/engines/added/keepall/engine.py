@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mcofa.boards import Board
-from mcofa.engines.engine import BlockShare, Flash, Needs
+from mcofa.engines.engine import BlockMemory, BlockShare, Flash, Needs
 from mcofa.engines.latency import LatencyEstimate
 from mcofa.graph import Graph
 from mcofa.memory.plan import Buffer, Plan, aligned, peak
@@ -35,6 +35,11 @@ def _stored(graph: Graph) -> list[tuple[int, Buffer]]:
 def _bytes(graph: Graph, span: range) -> int:
     """What the outputs of some consecutive ops take."""
     return sum(aligned(graph.tensors[index].bytes) for i in span for index in graph.ops[i].outputs)
+
+
+def _constant_bytes(graph: Graph, span: range) -> int:
+    read = {index for i in span for index in graph.ops[i].inputs if index >= 0}
+    return sum(graph.tensors[index].bytes for index in read if graph.tensors[index].constant)
 
 
 def _instructions(graph: Graph, span: range) -> int:
@@ -94,6 +99,11 @@ class KeepAll:
         rows = timeline_rows(graph, placed)
         total_bytes = plan.total_bytes
         return Timeline(f"{on.name}, keepall", rows, placed, total_bytes, peak(buffers), total_bytes)
+
+    def block_memories(
+        self, graph: Graph, blocks: Sequence[range], on: Target, *, streams_input: bool = False
+    ) -> list[BlockMemory]:
+        return [BlockMemory(0, _bytes(graph, span), _constant_bytes(graph, span)) for span in blocks]
 
     def population(self, graph: Graph, board: Board, *, streams_input: bool = False) -> _Population:
         return _Population(graph)
