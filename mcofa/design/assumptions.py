@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mcofa.boards import Board
-from mcofa.design.report import Allowance
+from mcofa.design.conditions import Allowance, Conditions
 from mcofa.design.skeleton import (
     DEPTHS,
     EXPAND_RATIOS,
@@ -21,17 +20,23 @@ from mcofa.space.search_space import SearchSpace
 
 
 def assumptions(
-    space: SearchSpace, board: Board, model_budget_bytes: int, allowance: Allowance, sizes: Sequence[Size]
+    space: SearchSpace,
+    conditions: Conditions,
+    model_budget_bytes: int,
+    allowance: Allowance,
+    sizes: Sequence[Size],
 ) -> tuple[str, ...]:
     """Return one sentence each on budgets, allowance, image sides, options and the parts without a choice."""
     largest, stem, *stages = (
         resolution_text(resolution) for resolution in (space.resolutions[-1], *map(resolution_of, sizes))
     )
+    board = conditions.board
     return (
-        f"Budgets: arena {board.arena_budget_bytes:,} B, model {model_budget_bytes:,} B; "
-        f"{board.core}, {board.kernels} kernels, int8.",
+        f"Budgets: arena {board.arena_budget_bytes:,} B, {conditions.network} {model_budget_bytes:,} B; "
+        f"{board.core}, {conditions.execution}, int8.",
         f"The largest subnet may take {allowance.largest_arena:g} times the arena and "
         f"{allowance.largest_flash:g} times the flash, the smallest {allowance.smallest:g} times both.",
+        *_latency_limit(conditions, allowance),
         f"Image sides: {largest}, stem {stem}, stages {', '.join(stages)}. The stem "
         f"halves images of more than {UNSTRIDED_STEM_SIDE} pixels, stage 1 those of more than "
         f"{UNSTRIDED_FIRST_STAGE_SIDE}, every later stage halves until the next would be below "
@@ -43,6 +48,15 @@ def assumptions(
         f"First block: a third of stage 1's width, at least {WIDTH_STEP}; stem: half the first block's, so "
         "that no shortcut keeps its input; final expand: twice the last stage's; feature mix: the last "
         "stage's.",
+    )
+
+
+def _latency_limit(conditions: Conditions, allowance: Allowance) -> tuple[str, ...]:
+    if conditions.max_latency_ms is None:
+        return ()
+    return (
+        f"Latency (estimate): {conditions.max_latency_ms:,g} ms, of which the largest subnet may take "
+        f"{allowance.largest_arena:g} times, the smallest {allowance.smallest:g} times.",
     )
 
 

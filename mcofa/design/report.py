@@ -6,26 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from mcofa.cost.arch_cost import Cost
+from mcofa.design.conditions import Allowance, Conditions
 from mcofa.space.resolution import Resolution
 from mcofa.space.search_space import SearchSpace
 
-Limit = Literal["arena", "flash", "narrowest", "widest"]
-
-
-@dataclass(frozen=True, slots=True)
-class Allowance:
-    """How many times a board's budgets the extreme subnets of a space may take."""
-
-    largest_arena: float
-    largest_flash: float
-    smallest: float
-
-
-ALLOWANCES = (Allowance(1.5, 1.0, 0.5), Allowance(2.0, 1.5, 0.75), Allowance(3.0, 2.0, 0.85))
-"""Tried in this order; the later ones are for boards that hold no more than small subnets.
-
-In the first most subnets fit, as a random one takes about 0.6 of the largest's arena.
-"""
+Limit = Literal["arena", "latency", "flash", "narrowest", "widest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +38,13 @@ class DesignedStage:
 class DesignReport:
     """What was designed, on what assumptions, and what the extreme subnets cost on the board.
 
-    ``level_bytes`` is the contribution of the fullest stage; ``fitting_fraction`` is the part of
-    random archs that fits the board.
+    ``model_budget_bytes`` is what the network itself may take of flash: the model file, or generated
+    constants and calls. ``level_bytes`` is the contribution of the fullest stage; ``fitting_fraction``
+    is the part of random archs that fits the board.
     """
 
     space: SearchSpace
-    board: str
+    conditions: Conditions
     arena_budget_bytes: int
     model_budget_bytes: int
     allowance: Allowance
@@ -73,12 +59,32 @@ class DesignReport:
         """The contribution of the fullest stage."""
         return max(stage.arena_bytes for stage in self.stages)
 
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """Return a sentence for each of flash and latency that limits stages before the arena does."""
+        amounts = {
+            "flash": f"{self.largest.needs.flash.data_bytes:,} of {self.model_budget_bytes:,} B",
+            "latency": f"{self.largest.latency_ms:,.0f} ms (estimate)",
+        }
+        held = {
+            name: [n for n, stage in enumerate(self.stages, 1) if stage.limit == name] for name in amounts
+        }
+        return tuple(
+            f"{name.capitalize()}, not the arena, limits stage{'s' * (len(held[name]) > 1)} "
+            f"{', '.join(map(str, held[name]))}: the largest subnet takes {amount}."
+            for name, amount in amounts.items()
+            if held[name]
+        )
+
     def to_json(self) -> dict[str, object]:
         """Return the report as plain data; flash bytes include what the board reserves."""
         return {
             "space": self.space.model_dump(mode="json"),
             "archs": self.space.count(),
-            "board": self.board,
+            "board": self.conditions.board.name,
+            "engine": self.conditions.engine,
+            "streams_input": self.conditions.streams_input,
+            "max_latency_ms": self.conditions.max_latency_ms,
             "arena_budget_bytes": self.arena_budget_bytes,
             "model_budget_bytes": self.model_budget_bytes,
             "allowance": asdict(self.allowance),
@@ -89,10 +95,13 @@ class DesignReport:
                     "arena_bytes": found.arena_bytes,
                     "flash_bytes": found.flash_bytes,
                     "model_bytes": found.model_bytes,
+                    "data_bytes": found.needs.flash.data_bytes,
                     "macs": found.macs,
+                    "latency_ms": round(found.latency_ms, 3),
                 }
                 for name, found in (("smallest", self.smallest), ("largest", self.largest))
             },
             "fitting_fraction": self.fitting_fraction,
+            "limits": list(self.limits),
             "assumptions": list(self.assumptions),
         }

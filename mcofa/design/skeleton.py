@@ -14,7 +14,6 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from mcofa.boards import Board
 from mcofa.space.blocks import Activation
 from mcofa.space.resolution import Resolution, Size, size_of
 from mcofa.space.search_space import SearchSpace
@@ -57,7 +56,7 @@ class DataShape:
 
 
 def narrowest_space(
-    name: str, board: Board, data: DataShape, classes: int, resolutions: tuple[Resolution, ...]
+    name: str, title: str, data: DataShape, classes: int, resolutions: tuple[Resolution, ...]
 ) -> SearchSpace:
     """Return the space with every stage at its narrowest: all that follows from the images."""
     size = size_of(resolutions[-1])
@@ -74,7 +73,7 @@ def narrowest_space(
     return with_widths(
         SearchSpace(
             name=name,
-            title=f"Memory-constant space for {data} images on {board.name}",
+            title=title,
             input_channels=data.channels,
             classes=classes,
             padding="same",
@@ -100,6 +99,14 @@ def strided(size: Size, stride: int) -> Size:
     """Return the size of what a convolution of that stride puts out, padded to keep the size."""
     height, width = size
     return -(-height // stride), -(-width // stride)
+
+
+def stage_sizes(space: SearchSpace) -> list[Size]:
+    """Return the size of what the stem puts out, then of what each stage does, at the largest resolution."""
+    sizes = [strided(size_of(space.resolutions[-1]), space.stem.stride)]
+    for stage in space.stages:
+        sizes.append(strided(sizes[-1], stage.stride))
+    return sizes
 
 
 def first_block_width(first_stage_width: int) -> int:

@@ -26,11 +26,11 @@ def write_space(report: DesignReport, path: Path) -> None:
 def space_yaml(report: DesignReport) -> str:
     """Return the text of the space file."""
     space = report.space
-    comments = [f"Made by mcofa design-space for {report.board}: what it assumed."]
+    comments = [f"Made by mcofa design-space for {report.conditions.board.name}: what it assumed."]
     comments += report.assumptions
     comments += [
-        f"The {which} subnet: arena {found.arena_bytes:,} B, model {found.model_bytes:,} B, "
-        f"{found.macs / 1e6:.2f} M MACs."
+        f"The {which} subnet: arena {found.arena_bytes:,} B, {report.conditions.network} "
+        f"{found.needs.flash.data_bytes:,} B, {found.macs / 1e6:.2f} M MACs."
         for which, found in (("smallest", report.smallest), ("largest", report.largest))
     ]
     comments += [
@@ -38,6 +38,7 @@ def space_yaml(report: DesignReport) -> str:
         f"{stage.limit}) in the largest subnet."
         for number, stage in enumerate(report.stages, 1)
     ]
+    comments += report.limits
     plain = space.model_dump(mode="json", exclude={"stem", "stages", "head", "coupled", "global_average"})
     lines = [f"# {line}" for line in comments]
     lines += [f"{key}: {_flow(value)}" for key, value in plain.items()]

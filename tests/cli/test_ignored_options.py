@@ -30,19 +30,37 @@ class Sometimes:
 AOT_KERNELS = "--board stm32f746 --engine aot --kernels cmsis-nn"
 AOT_TFLM = "--board stm32f746 --engine aot --tflm zephyr-4.1"
 ARCHS = "cost --space ofa --archs b.csv"
+DESIGN = "design-space --board gone.yaml --data-shape 28x28x1 --classes 2 --out s.yaml"
 NOWHERE = "search --max-peak-items 20000"
 
 OPTIONS: dict[str, Sometimes | None] = {
     "boards --json": ALWAYS,
     "boards show --json": ALWAYS,
     "spaces --json": ALWAYS,
+    "spaces show --board": ALWAYS,
+    "spaces show --engine": ALWAYS,
+    "spaces show --stream-input": Sometimes(
+        "spaces show s.yaml --engine aot --stream-input",
+        ("spaces show mcofa-micro --stream-input", "spaces show mcofa-micro --engine tflm --stream-input"),
+    ),
     "spaces show --json": ALWAYS,
+    "spaces draw --board": ALWAYS,
+    "spaces draw --engine": ALWAYS,
+    "spaces draw --stream-input": Sometimes(
+        "spaces draw s.yaml --out drawn.svg --engine aot --stream-input",
+        ("spaces draw mcofa-micro --out drawn.svg --stream-input",),
+    ),
     "spaces draw --out": ALWAYS,
     "spaces draw --json": ALWAYS,
     "design-space --board": ALWAYS,
     "design-space --data-shape": ALWAYS,
     "design-space --classes": ALWAYS,
     "design-space --resolution": ALWAYS,
+    "design-space --engine": ALWAYS,
+    "design-space --stream-input": Sometimes(
+        f"{DESIGN} --engine aot --stream-input", (f"{DESIGN} --stream-input",)
+    ),
+    "design-space --max-latency-ms": ALWAYS,
     "design-space --name": ALWAYS,
     "design-space --out": ALWAYS,
     "design-space --json": ALWAYS,

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from mcofa.boards import Board, load_board
 from mcofa.cost.arch_cost import cost
 from mcofa.cost.stages import arena_profile
+from mcofa.design.conditions import ALLOWANCES
 from mcofa.design.designer import design_space
-from mcofa.design.report import ALLOWANCES, DesignReport
+from mcofa.design.report import DesignReport
 from mcofa.design.skeleton import DataShape
 from mcofa.design.space_file import write_space
 from mcofa.engines.tflm.targets import board_target
@@ -59,7 +60,6 @@ def assert_keeps_its_promises(report: DesignReport, board: Board) -> None:
     assert report.model_budget_bytes == board.flash_budget_bytes - largest.flash_bytes + largest.model_bytes
     assert report.fitting_fraction > 0
     assert all(stage.width % 8 == 0 for stage in space.stages)
-    # The shares found in trial spaces are those that the stages have in the space itself.
     rows = [row for row in arena_profile(space, board_target(board)).rows if row.is_stage]
     assert [(row.peak, row.persistent) for row in rows] == [
         (stage.head_bytes, stage.tail_bytes) for stage in report.stages
@@ -69,6 +69,30 @@ def assert_keeps_its_promises(report: DesignReport, board: Board) -> None:
 @pytest.mark.parametrize(("name", "data"), CASES)
 def test_boards(name: str, data: DataShape) -> None:
     assert_keeps_its_promises(designed(name, data), load_board(name))
+
+
+@pytest.mark.parametrize(
+    ("case", "widths", "largest", "smallest", "fits"),
+    [
+        (CASES[0], (120, 104, 56), (338_048, 982_144), (57_616, 60_768), 0.821),
+        (CASES[1], (48, 112, 96, 56), (361_680, 950_288), (84_496, 58_272), 0.72),
+        (CASES[2], (104, 200, 88), (373_712, 2_028_848), (62_800, 117_488), 0.701),
+        (CASES[3], (8, 16, 16), (50_640, 53_936), (13_904, 8_752), 0.058),
+        (CASES[4], (264, 216, 128), (836_736, 4_131_760), (154_448, 238_848), 1.0),
+    ],
+)
+def test_designs_for_tflm_are_what_they_have_always_been(
+    case: tuple[str, DataShape],
+    widths: tuple[int, ...],
+    largest: tuple[int, int],
+    smallest: tuple[int, int],
+    fits: float,
+) -> None:
+    report = designed(*case)
+    assert tuple(stage.width for stage in report.stages) == widths
+    assert (report.largest.arena_bytes, report.largest.model_bytes) == largest
+    assert (report.smallest.arena_bytes, report.smallest.model_bytes) == smallest
+    assert report.fitting_fraction == fits
 
 
 @settings(max_examples=20)

@@ -129,9 +129,9 @@ def _first(name: str, header_bytes: int, count: int) -> npt.NDArray[np.uint8]:
 
 def prints(shown: tuple[str, ...], printed: str) -> bool:
     """Say whether the lines of a page are what was printed, but for those that it leaves out."""
-    lines = printed.splitlines()
+    lines = [line.rstrip() for line in printed.splitlines()]
     at, anywhere = 0, False
-    for line in shown:
+    for line in map(str.rstrip, shown):
         if line == _LEFT_OUT:
             anywhere = True
             continue

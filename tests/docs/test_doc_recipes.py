@@ -67,7 +67,11 @@ def _nothing(folder: Path) -> None:
 
 
 Chain = tuple[tuple[str, ...], Callable[[Path], None]]
-QUICK: list[Chain] = [(("docs/ci.md",), _model), (("docs/tflm-versions.md",), _model)]
+QUICK: list[Chain] = [
+    (("docs/ci.md",), _model),
+    (("docs/tflm-versions.md",), _model),
+    (("docs/spaces.md",), _nothing),
+]
 SLOW: list[Chain] = [
     (("README.md", "docs/firmware.md"), _model),
     (("docs/aot.md",), _model),

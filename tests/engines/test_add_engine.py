@@ -83,6 +83,17 @@ def test_its_arena_is_shown_for_any_model(run: Path) -> None:
     assert (found["engine"], found["arena_bytes"]) == ("keepall", by_hand)
 
 
+def test_spaces_are_designed_for_it(run: Path) -> None:
+    """All that is kept adds up: stem, stages, head and the image, in the largest subnet."""
+    images = ("--data-shape", "28x28x1", "--classes", "10")
+    where = ("--board", "stm32f746", "--engine", "keepall")
+    made = document("design-space", *images, *where, "--out", "made.yaml", folder=run.parent)
+    shown = document("spaces", "show", "made.yaml", *where, folder=run.parent)
+    parts = {row["name"]: row["persistent"] for row in shown["stage_memory"]["rows"]}
+    assert sum(parts.values()) + 28 * 28 == made["largest"]["arena_bytes"]
+    assert [parts[f"stage {n}"] for n in (1, 2, 3)] == [stage["arena_bytes"] for stage in made["stages"]]
+
+
 def test_it_is_among_the_engines_that_help_and_errors_name(run: Path) -> None:
     assert "[tflm|aot|keepall]" in mcofa("search", "--help", folder=run.parent).stdout
     refused = mcofa("search", "--engine", "other", folder=run.parent)
