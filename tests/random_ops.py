@@ -274,7 +274,6 @@ OPS: dict[str, Callable[[Rng], bytes]] = {
     "RELU": lookup("RELU"),
     "RELU6": lookup("RELU6"),
     "LEAKY_RELU": leaky_relu,
-    "ELU": lookup("ELU"),
     "TANH": lookup("TANH"),
     "ABS": lookup("ABS"),
     "QUANTIZE": lookup("QUANTIZE"),

@@ -50,7 +50,7 @@ TANH = _function(
     temporaries=(0, 0, OUTPUT),
     aot=_TABLE,
 )
-ELU = _function(OpKind.ELU, 111, "AddElu", DType.INT8, DType.FLOAT32, op_data_bytes=256, aot=_TABLE)
+ELU = _function(OpKind.ELU, 111, "AddElu", DType.INT8, DType.FLOAT32, op_data_bytes=256)
 ABS = _function(
     OpKind.ABS, 101, "AddAbs", DType.INT8, DType.INT16, DType.FLOAT32, op_data_bytes=28, aot=_TABLE
 )

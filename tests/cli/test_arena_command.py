@@ -14,6 +14,7 @@ from tiny_models import ModelBuilder, small_network
 from export.tflite.parse import parse_tflite
 from mcofa.engines.aot.plan import plan_aot
 from mcofa.engines.tflm import account, default_kernels, kernel_sets, target, target_names
+from mcofa.tflm_versions.load import DEFAULT_VERSION
 
 SETS = [("x86-64", "reference")]
 SETS += [(name, k) for name in target_names()[1:] for k in kernel_sets(name) if k != "cmsis-nn-speed"]
@@ -43,6 +44,7 @@ def test_every_figure_on_every_target(model: Path, core: str, kernels: str) -> N
         "target": core,
         "kernels": kernels,
         "engine": "tflm",
+        "tflm": DEFAULT_VERSION,
         "head_bytes": predicted.head_bytes,
         "tail_bytes": predicted.tail_bytes,
         "recording_tail_bytes": predicted.recording_tail_bytes,

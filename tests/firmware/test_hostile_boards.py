@@ -93,8 +93,8 @@ def test_control_characters_in_labels_are_json_on_the_device(tmp_path: Path) -> 
     model = dataclasses.replace(MODEL, labels=LABELS)
     images = copied_images(board, model)
     for best, label in enumerate(LABELS):
-        images.inputs[0, 0, :5, 0] = (-9, -8, -7, -6, -5)
-        images.inputs[0, 0, best, 0] = 5
+        images.inputs[0][0, 0, 0, :5, 0] = (-9, -8, -7, -6, -5)
+        images.inputs[0][0, 0, 0, best, 0] = 5
         project = tmp_path / str(best)
         render_firmware(board, copy_engine(model=model), images, project)
         build(project)
