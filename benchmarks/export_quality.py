@@ -62,8 +62,9 @@ def main() -> None:
     )  # fmt: skip
     table = Table(*columns)
     for arch in (space.smallest(), middle(space), space.largest()):
-        data = load_data_for(space, header.data).at(arch.resolution)
-        test = load_test_split(header.data, arch.resolution, space.input_channels).spread(arguments.images)
+        data = load_data_for(space, header.data, header.fit).at(arch.resolution)
+        source = load_test_split(header.data, arch.resolution, space.input_channels, data.preprocessing)
+        test = source.spread(arguments.images)
         subnet = calibrate(supernet.extract(arch), data.train, data.preprocessing)
         model = to_onnx(subnet, arch.resolution)
         normalised, targets = data.preprocessing.normalise(test.images).numpy(), test.targets.numpy()

@@ -104,7 +104,7 @@ def main() -> None:
     if not untrained.exists():
         torch.manual_seed(SEED)
         save_checkpoint(untrained, header, dict(Supernet(space).state_dict()))
-    data = load_data_for(space, header.data)
+    data = load_data_for(space, header.data, header.fit)
     rows = []
     for number, genome in enumerate(balanced_archs(space, BOARD, SEED)[: options.archs]):
         arch = space.decode(genome)

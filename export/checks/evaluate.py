@@ -29,8 +29,8 @@ def evaluate_run(run: Run, report: Callable[[str], None] = lambda _: None) -> di
         FileFormatError: a file of the run has changed or is damaged.
     """
     exported = run.export
-    split = load_test_split(exported.data, exported.resolution, exported.channels)
-    preprocessing = Preprocessing(exported.preprocessing.mean, exported.preprocessing.std)
+    preprocessing = Preprocessing.recorded(exported.preprocessing)
+    split = load_test_split(exported.data, exported.resolution, exported.channels, preprocessing)
     targets = split.targets.numpy()
     onnx_model, tflite = run.read(exported.onnx), run.read(exported.tflite)
 

@@ -45,8 +45,8 @@ def second_opinion(run: Run) -> dict[str, Any]:
         DiskWriteError: a file could not be written.
     """
     exported = run.export
-    data = load_data(exported.data, exported.resolution, exported.channels)
-    preprocessing = Preprocessing(exported.preprocessing.mean, exported.preprocessing.std)
+    preprocessing = Preprocessing.recorded(exported.preprocessing)
+    data = load_data(exported.data, exported.resolution, exported.channels, preprocessing.fit)
 
     def normalised(split: Split) -> FloatArray:
         return np.ascontiguousarray(preprocessing.normalise(split.images).numpy())

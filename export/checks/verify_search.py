@@ -23,6 +23,7 @@ from mcofa.files.resources import data_folder
 from mcofa.runs.sources import recorded_source
 from mcofa.search import Candidate, Found, SearchRequest
 from mcofa.search.progress import Show
+from mcofa.space.fit import Fit
 from mcofa.space.search_space import GlobalAverage, SearchSpace
 from mcofa.supernet.data.datasets import ImageData, load_data_for
 from mcofa.supernet.measure.evaluate import calibrate, top1_percent
@@ -127,8 +128,8 @@ class Verify:
 
 def load_measurable(
     checkpoint: Path, space: SearchSpace, data_name: str | None = None
-) -> tuple[Supernet, str]:
-    """Return the supernet that measures archs of ``space``, and the name of the data set to measure on.
+) -> tuple[Supernet, str, Fit]:
+    """Return the supernet that measures archs of ``space``, the data set to measure on, and how it is fitted.
 
     Raises:
         MissingFileError: there is no such checkpoint.
@@ -136,7 +137,7 @@ def load_measurable(
     """
     header, supernet = load_supernet_of(space.name, space.fingerprint, checkpoint)
     check_trained(checkpoint, header, space.smallest())
-    return supernet, data_name or header.data
+    return supernet, data_name or header.data, header.fit
 
 
 def verify_candidates(
@@ -156,8 +157,8 @@ def verify_candidates(
         MissingFileError: checkpoint or data set missing.
         FileFormatError: the checkpoint is damaged, of another space, not fully trained, or names no data set.
     """
-    supernet, data_name = load_measurable(checkpoint, space, data_name)
-    data_at = functools.cache(load_data_for(space, data_name).at)
+    supernet, data_name, fit = load_measurable(checkpoint, space, data_name)
+    data_at = functools.cache(load_data_for(space, data_name, fit).at)
     measured: list[Measured] = []
     for candidate in candidates:
         data = data_at(candidate.arch.resolution)

@@ -75,7 +75,7 @@ def load_run_subnet(run: Run, checkpoint: Path) -> RunSubnet:
     """
     searched = load_searched(run, checkpoint)
     space, arch = searched.header.space, searched.arch
-    data = load_data_for(space, searched.header.data).at(arch.resolution)
+    data = load_data_for(space, searched.header.data, searched.header.fit).at(arch.resolution)
     section = run.finetune
     if section is None or not _belongs_to(section, searched):
         subnet = calibrate(searched.supernet.extract(arch), data.train, data.preprocessing)

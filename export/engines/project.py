@@ -20,6 +20,7 @@ from export.runtimes.litert import Int8Array
 from export.tflite.model_file import ModelFile
 from mcofa.boards import ARENA_GUARD_BYTES, Board
 from mcofa.errors import McofaWarning, MissingFileError
+from mcofa.runs.manifest import ExportSection
 from mcofa.runs.run import Run
 
 
@@ -97,7 +98,7 @@ def project_of_run(
         board,
         engine,
         folder or run.folder / "firmware" / f"{board.name}-{engine}",
-        _images_of(exported),
+        _images_of(run.export),
     )
 
 
@@ -127,7 +128,7 @@ def _write(
     return FirmwareProject(folder, board, part, images.count, files)
 
 
-def _images_of(exported: dict[str, Any]) -> Int8Array | None:
+def _images_of(exported: ExportSection) -> Int8Array | None:
     """Return the run's test images, or None for random ones where its data set is not at hand."""
     try:
         return run_images(exported)

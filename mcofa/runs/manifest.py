@@ -14,6 +14,8 @@ import pydantic
 from mcofa.boards import Board, Kernels
 from mcofa.cost.measures import MEASURES
 from mcofa.engines.engine import DEFAULT_ENGINE, ENGINES
+from mcofa.space.fit import Fit
+from mcofa.space.levels import BYTES, Levels
 from mcofa.space.resolution import ResolutionInFile
 from mcofa.space.search_space import SearchSpace
 
@@ -204,10 +206,12 @@ class QuantizedInput(Quantized):
 
 
 class Normalisation(Part):
-    """Mean and standard deviation of pixels in 0 to 1, the same for every channel."""
+    """How images are fitted, which numbers their levels are, and mean and deviation of levels in 0 to 1."""
 
     mean: float
     std: Positive
+    fit: Fit = "crop"
+    levels: Levels = BYTES
 
 
 class Calibration(Part):

@@ -16,7 +16,9 @@ from mcofa.search import Candidate
 from mcofa.space.arch import Arch
 from mcofa.space.search_space import SearchSpace
 from mcofa.supernet.data.datasets import load_data
-from mcofa.supernet.data.image_folder import ImageFiles, ImageFolder, Part
+from mcofa.supernet.data.image_files import ImageFiles
+from mcofa.supernet.data.image_folder import ImageFolder
+from mcofa.supernet.data.source import Part
 from mcofa.supernet.network.checkpoint import load_supernet
 
 pytestmark = pytest.mark.torch

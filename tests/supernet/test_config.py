@@ -41,7 +41,16 @@ def test_values_are_those_of_the_file(micro: dict[str, Any]) -> None:
     assert load_config(MICRO).model_dump() == {**micro, "phases": tuple(micro["phases"])}
 
 
-@pytest.mark.parametrize("key", sorted(yaml.safe_load(MICRO.read_text())))
+def test_files_of_earlier_versions_name_no_fit(tmp_path: Path, micro: dict[str, Any]) -> None:
+    del micro["fit"]
+    assert load_config(written(tmp_path, micro)).fit == "crop"
+    with pytest.raises(FileFormatError, match=r"fit.*'crop', 'stretch' or 'pad'"):
+        load_config(written(tmp_path, {**micro, "fit": "squeeze"}))
+    with pytest.raises(FileFormatError, match="fit pad with crop_area"):
+        load_config(written(tmp_path, {**micro, "fit": "pad", "crop_area": 0.5}))
+
+
+@pytest.mark.parametrize("key", sorted(set(yaml.safe_load(MICRO.read_text())) - {"fit"}))
 def test_every_key_is_needed(tmp_path: Path, micro: dict[str, Any], key: str) -> None:
     del micro[key]
     with pytest.raises(FileFormatError, match=f"config.yaml: missing key '{key}'"):

@@ -31,7 +31,7 @@ PARTS = {"train": ("train", 36), "test": ("t10k", 12)}
 
 
 def all_test_images(name: str, size: int, channels: int) -> Split:
-    source = load_test_split(name, size, channels)
+    source = load_test_split(name, size, channels, Preprocessing(0.0, 1.0))
     return source.spread(len(source))
 
 
@@ -195,7 +195,7 @@ def test_one_missing_file_is_named(idx_folder: Path) -> None:
     missing = idx_folder / "t10k-labels-idx1-ubyte"
     missing.unlink()
     with pytest.raises(MissingFileError, match=f"Fashion-MNIST file not found: {missing}"):
-        load_test_split("fashion-mnist", 28, 1)
+        load_test_split("fashion-mnist", 28, 1, Preprocessing(0.0, 1.0))
 
 
 def test_without_package_and_network_the_error_is_the_same(
@@ -272,7 +272,7 @@ def test_parts_with_different_classes_are_refused(tmp_path: Path) -> None:
     fill(tmp_path / "test", 2)
     (tmp_path / "test" / CLASSES[0]).rename(tmp_path / "test" / "zigzag")
     with pytest.raises(FileFormatError, match=r"test: holds the classes .*zigzag.*, train holds .*across"):
-        load_test_split(str(tmp_path), 8, 1)
+        load_test_split(str(tmp_path), 8, 1, Preprocessing(0.0, 1.0))
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 8, 3), (8, 8, 4)], ids=["grey", "RGB", "RGBA"])
@@ -360,7 +360,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match=r"data set not found: .*nosuch\n  next: .*fashion-mnist"):
         load_data(str(tmp_path / "nosuch"), 8, 1)
     with pytest.raises(MissingFileError, match="data set not found: fashion_mnist"):
-        load_test_split("fashion_mnist", 8, 1)
+        load_test_split("fashion_mnist", 8, 1, Preprocessing(0.0, 1.0))
 
 
 def test_a_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
@@ -387,7 +387,7 @@ def test_of_a_large_folder_a_sample_is_kept_and_every_file_is_known(
     for data in (large, small):
         assert data.train_files is not None
         assert torch.equal(data.train_files.targets, small.train.targets)
-        everything = data.train_files.read(torch.arange(66), 8, 1)
+        everything = data.train_files.read(torch.arange(66), 8, 1, "crop")
         assert torch.equal(everything, small.train.images)
 
 
@@ -422,7 +422,7 @@ def test_images_in_memory_are_cut_at_the_centre_like_files(idx_folder: Path, tmp
         data = load_data("fashion-mnist", size, 1)
         kept = np.setdiff1d(np.arange(36), [11, 23, 35])
         np.testing.assert_array_equal(data.train.images[:, 0].numpy(), images[kept][:, rows, columns])
-        read = ImageFolder(tmp_path / "folder").files("train").read(torch.arange(1), size, 1)
+        read = ImageFolder(tmp_path / "folder").files("train").read(torch.arange(1), size, 1, "crop")
         np.testing.assert_array_equal(read[0, 0].numpy(), images[2][rows, columns])
     square, side = load_data("fashion-mnist", (14, 14), 1), load_data("fashion-mnist", 14, 1)
     assert torch.equal(square.train.images, side.train.images)
@@ -450,13 +450,13 @@ def test_statistics_and_resizing_do_not_depend_on_chunks(monkeypatch: pytest.Mon
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (50, 3, 9, 7)).astype(np.uint8)
     split = Split(torch.from_numpy(images), torch.arange(50))
-    whole = Preprocessing.of(split), split.resized((6, 5)).images
+    whole = Preprocessing.of(split), split.resized((6, 5), "crop").images
     pixels = images.astype(np.float64) / 255
     assert whole[0] == Preprocessing(round(pixels.mean(), 4), round(pixels.std(ddof=1), 4))
     for chunk_bytes in (1, 200, 1_000):
         monkeypatch.setattr(splits, "_CHUNK_BYTES", chunk_bytes)
         assert Preprocessing.of(split) == whole[0]
-        assert torch.equal(split.resized((6, 5)).images, whole[1])
+        assert torch.equal(split.resized((6, 5), "crop").images, whole[1])
         parts = list(split.chunks())
         assert max(part.images.nbytes for part in parts) <= max(chunk_bytes, 9 * 7 * 3)
         assert torch.equal(torch.cat([part.targets for part in parts]), split.targets)
@@ -482,7 +482,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / ima
 
 @pytest.mark.parametrize(
     ("action", "most"),
-    [("Preprocessing.of(split)", 0.7), ("split.resized(128)", 0.25 + 0.9)],
+    [("Preprocessing.of(split)", 0.7), ("split.resized(128, 'crop')", 0.25 + 0.9)],
     ids=["statistics", "resizing"],
 )
 def test_memory_beside_the_images(action: str, most: float) -> None:
@@ -495,7 +495,7 @@ def test_memory_beside_the_images(action: str, most: float) -> None:
 
 def test_test_images_are_read_when_they_are_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path, 24)
-    test = load_test_split(str(tmp_path), 8, 1)
+    test = load_test_split(str(tmp_path), 8, 1, Preprocessing(0.0, 1.0))
     everything = test.spread(len(test))
     monkeypatch.setattr(splits, "_CHUNK_BYTES", 5 * 64)
     damaged = Path(test.files.paths[-1]) if test.files else tmp_path
@@ -533,7 +533,7 @@ def test_cifar_10_is_read_from_its_published_files(tmp_path: Path, monkeypatch: 
     rows = np.random.default_rng(0).integers(0, 256, (24, 3072)).astype(np.uint8)
     np.testing.assert_array_equal(data.train.images[0].numpy(), rows[0].reshape(3, 32, 32))
     np.testing.assert_array_equal(data.validation.images[0].numpy(), rows[11].reshape(3, 32, 32))
-    assert len(load_test_split("cifar-10", 32, 3)) == 24
+    assert len(load_test_split("cifar-10", 32, 3, Preprocessing(0.0, 1.0))) == 24
 
 
 def test_missing_cifar_10_says_where_it_belongs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,6 +41,7 @@ from mcofa.runs.sources import recorded_source
 from mcofa.space.arch import Arch
 from mcofa.space.search_space import SearchSpace
 from mcofa.supernet.data.datasets import load_data, load_test_split
+from mcofa.supernet.data.splits import Preprocessing
 from mcofa.supernet.finetune import finetuned
 from mcofa.supernet.finetune.finetune import FinetuneSettings, Progress, finetune
 from mcofa.supernet.finetune.searched import default_checkpoint
@@ -169,7 +170,7 @@ def test_test_images_are_never_read(checkpoint: Path, tmp_path: Path) -> None:
     section = finetune(searched_run(tmp_path), path, FinetuneSettings(epochs=1, qat=True, batch_size=16))
     assert section["validation_images"] == 15
     with pytest.raises(FileFormatError, match="cannot be read as"):
-        load_test_split(section["data"], 12, 1).spread(1)
+        load_test_split(section["data"], 12, 1, Preprocessing(0.0, 1.0)).spread(1)
 
 
 def interrupt_at(step: int) -> Callable[[Progress], None]:

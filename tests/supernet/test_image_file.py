@@ -7,18 +7,23 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from mcofa.errors import FileFormatError
+from mcofa.space.fit import Fit
 from mcofa.supernet.data import image_file
 from mcofa.supernet.data.image_file import fitted, pillow_warnings_ignored, read_image, suffixes
-from mcofa.supernet.data.image_folder import ImageFiles
+from mcofa.supernet.data.image_files import ImageFiles
+from mcofa.supernet.data.splits import resized
 
 pytestmark = pytest.mark.torch
 
@@ -342,10 +347,55 @@ def test_the_largest_centred_part_of_the_wanted_shape_is_taken(
     pixels = np.zeros(image, np.uint8)
     top, left, bottom, right = box
     pixels[top:bottom, left:right] = 255
-    found = np.asarray(fitted(Image.fromarray(pixels), wanted))
+    found = np.asarray(fitted(Image.fromarray(pixels), wanted, "crop"))
     assert found.shape == wanted
     assert (found[1:-1, 1:-1] == 255).all()
     assert found.mean() > 200
+
+
+@pytest.mark.parametrize(
+    ("image", "wanted", "place"),
+    [
+        ((8, 8), (4, 4), (0, 0, 4, 4)),
+        ((8, 16), (8, 8), (2, 0, 6, 8)),
+        ((24, 16), (12, 12), (0, 2, 12, 10)),
+        ((3, 100), (10, 10), (4, 0, 5, 10)),
+        ((40, 24), (80, 96), (0, 24, 80, 72)),
+    ],
+    ids=str,
+)
+def test_a_padded_image_keeps_its_shape_at_the_centre_of_black(
+    image: tuple[int, int], wanted: tuple[int, int], place: tuple[int, int, int, int]
+) -> None:
+    """A white image comes to lie at ``place`` (top, left, bottom, right)."""
+    expected = np.zeros(wanted, np.uint8)
+    top, left, bottom, right = place
+    expected[top:bottom, left:right] = 255
+    found = np.asarray(fitted(Image.fromarray(np.full(image, 255, np.uint8)), wanted, "pad"))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_stretched_image_is_all_there() -> None:
+    """Its left half is white, before and after, but for the two columns that the edge blurs."""
+    pixels = np.zeros((8, 64), np.uint8)
+    pixels[:, :32] = 255
+    found = np.asarray(fitted(Image.fromarray(pixels), (16, 8), "stretch"))
+    assert found.shape == (16, 8)
+    assert (found[:, :3] == 255).all()
+    assert (found[:, 5:] == 0).all()
+
+
+@pytest.mark.parametrize("fit", get_args(Fit))
+@given(
+    pixels=arrays.arrays(np.uint8, st.tuples(*[st.integers(1, 30)] * 2)),
+    wanted=st.tuples(*[st.integers(1, 20)] * 2),
+)
+@settings(max_examples=60, deadline=None)
+def test_images_in_memory_are_fitted_as_files_are(fit: Fit, pixels: Pixels, wanted: tuple[int, int]) -> None:
+    """Pillow and torch scale alike but for rounding; what black surrounds starts at the same pixel."""
+    in_file = np.asarray(fitted(Image.fromarray(pixels), wanted, fit)).astype(int)
+    in_memory = resized(torch.from_numpy(pixels)[None, None], wanted, fit)[0, 0].numpy()
+    np.testing.assert_allclose(in_memory, in_file, atol=2)
 
 
 def test_an_image_too_narrow_to_be_scaled_is_named(tmp_path: Path) -> None:
@@ -353,4 +403,4 @@ def test_an_image_too_narrow_to_be_scaled_is_named(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((1, 10_000), np.uint8)).save(path)
     files = ImageFiles((str(path),), torch.zeros(1, dtype=torch.int64))
     with pytest.raises(FileFormatError, match=f"^{path}: 10,000×1 pixels are too narrow for 128×128"):
-        files.read(torch.arange(1), 128, 1)
+        files.read(torch.arange(1), 128, 1, "crop")

@@ -16,6 +16,7 @@ from mcofa.errors import FileFormatError, McofaWarning
 from mcofa.supernet.data import datasets as data_module
 from mcofa.supernet.data.datasets import ImageData, load_data, load_test_split
 from mcofa.supernet.data.image_folder import ImageFolder
+from mcofa.supernet.data.splits import Preprocessing
 
 pytestmark = pytest.mark.torch
 
@@ -40,7 +41,7 @@ def shown(images: torch.Tensor) -> list[int]:
 
 def load(root: Path) -> tuple[ImageData, list[int]]:
     """Return the data set, and the brightness of the test images."""
-    test = load_test_split(str(root), 8, 1)
+    test = load_test_split(str(root), 8, 1, Preprocessing(0.0, 1.0))
     return load_data(str(root), 8, 1), shown(test.spread(len(test)).images)
 
 
@@ -250,7 +251,7 @@ def test_a_class_without_test_images_is_said(tmp_path: Path, how: str) -> None:
     if how == "an empty folder":
         (tmp_path / "test" / "cats").mkdir()
     with pytest.warns(McofaWarning, match="test.* class cats"):
-        test = load_test_split(str(tmp_path), 8, 1)
+        test = load_test_split(str(tmp_path), 8, 1, Preprocessing(0.0, 1.0))
     assert test.targets.tolist() == [1, 1]
 
 

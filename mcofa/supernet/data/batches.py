@@ -18,7 +18,7 @@ from mcofa.errors import FileFormatError
 from mcofa.supernet.data.augment import augment, seeded
 from mcofa.supernet.data.datasets import ImageData
 from mcofa.supernet.data.image_file import pillow_warnings_ignored, read_image
-from mcofa.supernet.data.image_folder import ImageFiles
+from mcofa.supernet.data.image_files import ImageFiles
 from mcofa.supernet.training.config import TrainConfig
 from mcofa.supernet.training.distributed import World
 from mcofa.supernet.training.schedule import Schedule

@@ -8,7 +8,6 @@ split is read by ``mcofa evaluate`` alone.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,11 +15,15 @@ import torch
 from torch import Tensor
 
 from mcofa.errors import FileFormatError
-from mcofa.space.resolution import Resolution, size_of
+from mcofa.space.fit import Fit
+from mcofa.space.resolution import Resolution
 from mcofa.space.search_space import SearchSpace
-from mcofa.supernet.data.image_folder import ImageFiles, ImageFolder, Part
+from mcofa.supernet.data.array_folder import ArrayFolder
+from mcofa.supernet.data.image_files import ImageFiles
+from mcofa.supernet.data.image_folder import ImageFolder
 from mcofa.supernet.data.published import PUBLISHED
-from mcofa.supernet.data.splits import Preprocessing, Split, chunk_slices, resized, spread_index
+from mcofa.supernet.data.source import DataSet, ImageSource
+from mcofa.supernet.data.splits import Preprocessing, Split, spread_index
 
 _VALIDATION_PERIOD = 12
 _MOST_VALIDATION_IMAGES = 10_000
@@ -54,50 +57,26 @@ class ImageData:
 
     def at(self, size: Resolution) -> ImageData:
         """Return the data set at another size, preprocessing unchanged."""
-        return replace(self, train=self.train.resized(size), validation=self.validation.resized(size))
+        fit = self.preprocessing.fit
+        return replace(
+            self, train=self.train.resized(size, fit), validation=self.validation.resized(size, fit)
+        )
 
 
-@dataclass(frozen=True)
-class ImageSource:
-    """Images of one size and their class indices, int64, (n,); the images are read when they are needed."""
+def load_data(name: str, size: Resolution, channels: int, fit: Fit = "crop") -> ImageData:
+    """Load the training and validation splits, every image fitted to ``size``.
 
-    labels: tuple[str, ...]
-    targets: Tensor
-    read: Callable[[Tensor], Tensor]
-    bytes_each: int
-    files: ImageFiles | None = None
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def take(self, index: Tensor) -> Split:
-        """Read the chosen images."""
-        return Split(self.read(index), self.targets[index])
-
-    def spread(self, count: int) -> Split:
-        """Read ``count`` images (or all, if there are fewer) evenly spread over the source."""
-        return self.take(spread_index(len(self), count))
-
-    def chunks(self) -> Iterator[Split]:
-        """Read the images in pieces of 16 MiB of pixels, or of one image where that is larger."""
-        order = torch.arange(len(self))
-        return (self.take(order[piece]) for piece in chunk_slices(len(self), self.bytes_each))
-
-
-def load_data(name: str, size: Resolution, channels: int) -> ImageData:
-    """Load the training and validation splits, every image ``size`` (height and width) large.
-
-    ``name`` is ``fashion-mnist``, ``cifar-10`` or the path of a folder of images (see ``image_folder``
-    for its layouts). Images of another shape are scaled to cover ``size`` and cut at the centre.
+    ``name`` is ``fashion-mnist``, ``cifar-10``, or the path of a folder of images (see ``image_folder``
+    for its layouts) or of arrays (see ``array_folder``).
 
     Raises:
         MissingFileError: the data is not there.
         FileFormatError: a file is damaged, there are too few images, or a class has none to train on.
     """
-    folder = None if name in PUBLISHED else ImageFolder(Path(name))
-    source = _open(name, folder, "train", size, channels)
+    found = _find(name)
+    source = found.open("train", size, channels, fit, found.levels)
     held_out = torch.zeros(len(source), dtype=torch.bool)
-    if folder is None or not folder.has_validation:
+    if not found.has_validation:
         held_out = _validating(name, len(source))
     kept, validating = (~held_out).nonzero()[:, 0], held_out.nonzero()[:, 0]
     _check_every_class_trains(name, source, kept)
@@ -105,21 +84,25 @@ def load_data(name: str, size: Resolution, channels: int) -> ImageData:
     if len(kept) * source.bytes_each > _LARGEST_BYTES_IN_MEMORY:
         kept = kept[spread_index(len(kept), _SAMPLED_IMAGES)]
     train = source.take(kept)
-    if folder is None or not folder.has_validation:
-        validation = source.take(validating)
+    if found.has_validation:
+        validation = found.open("validation", size, channels, fit, found.levels).spread(
+            _MOST_VALIDATION_IMAGES
+        )
     else:
-        validation = _open(name, folder, "validation", size, channels).spread(_MOST_VALIDATION_IMAGES)
-    return ImageData(name, source.labels, train, validation, Preprocessing.of(train), files)
+        validation = source.take(validating)
+    return ImageData(
+        name, source.labels, train, validation, Preprocessing.of(train, fit, found.levels), files
+    )
 
 
-def load_data_for(space: SearchSpace, name: str) -> ImageData:
+def load_data_for(space: SearchSpace, name: str, fit: Fit) -> ImageData:
     """Load the training and validation splits, see ``load_data``, at the largest resolution of ``space``.
 
     Raises:
         MissingFileError: the data is not there.
         FileFormatError: a file is damaged, too few images, or other channels or classes than the space's.
     """
-    data = load_data(name, space.resolutions[-1], space.input_channels)
+    data = load_data(name, space.resolutions[-1], space.input_channels, fit)
     if len(data.labels) != space.classes:
         raise FileFormatError(
             name,
@@ -130,42 +113,21 @@ def load_data_for(space: SearchSpace, name: str) -> ImageData:
     return data
 
 
-def load_test_split(name: str, size: Resolution, channels: int) -> ImageSource:
-    """Open the test split; for ``mcofa evaluate`` only.
+def load_test_split(name: str, size: Resolution, channels: int, preprocessing: Preprocessing) -> ImageSource:
+    """Open the test split as ``preprocessing`` fits its images; for ``mcofa evaluate`` only.
 
     Raises:
         MissingFileError: the data is not there.
         FileFormatError: a file is damaged; an image, when it is read.
     """
-    folder = None if name in PUBLISHED else ImageFolder(Path(name))
-    return _open(name, folder, "test", size, channels)
+    return _find(name).open("test", size, channels, preprocessing.fit, preprocessing.levels)
 
 
-def _open(name: str, folder: ImageFolder | None, part: Part, size: Resolution, channels: int) -> ImageSource:
-    height, width = size_of(size)
-    bytes_each = channels * height * width
-    if folder is not None:
-        if channels not in (1, 3):
-            raise _other_channels(name, "are read as grey (1 channel) or in colour (3)", channels, "1 or 3")
-        files = folder.files(part)
-        return ImageSource(
-            folder.labels, files.targets, lambda index: files.read(index, size, channels), bytes_each, files
-        )
-    assert part != "validation"
-    labels, images, targets = PUBLISHED[name](part)
-    if images.shape[1] != channels:
-        found = f"have {images.shape[1]} channel(s)"
-        raise _other_channels(name, found, channels, str(images.shape[1]))
-    return ImageSource(labels, targets, lambda index: resized(images[index], size), bytes_each)
-
-
-def _other_channels(name: str, found: str, channels: int, fitting: str) -> FileFormatError:
-    return FileFormatError(
-        name,
-        f"images {found}, the search space takes {channels}",
-        f"set `input_channels: {fitting}` in a copy of the space's file, or make a space for "
-        "your data with `mcofa design-space`",
-    )
+def _find(name: str) -> DataSet:
+    if name in PUBLISHED:
+        return PUBLISHED[name]
+    folder = Path(name)
+    return ArrayFolder(folder) if ArrayFolder.is_in(folder) else ImageFolder(folder)
 
 
 def _validating(name: str, count: int) -> Tensor:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from mcofa.errors import FileFormatError
-from mcofa.supernet.data.cover import centre, covering
+from mcofa.space.fit import Fit, window
 
 # Of what Pillow opens, the formats that hold photographs, and need no other program to be read.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
@@ -59,16 +59,15 @@ def read_image(path: str, channels: int) -> Image.Image:
         ) from error
 
 
-def fitted(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Scale an image until it covers ``size`` (height, width), and cut that out at its centre.
+def fitted(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
+    """Return an image of ``size`` (height, width), see module ``fit``.
 
     Raises:
         ValueError: it is so narrow that it would have to become enormous.
     """
-    height, width = covered = covering((image.height, image.width), size)
+    (height, width), top, left = window((image.height, image.width), size, fit)
     if height * width > _MOST_PIXELS:
         raise ValueError(f"{image.width:,}×{image.height:,} pixels are too narrow for {size[1]}×{size[0]}")
-    top, left = centre(covered, size)
     scaled = image.resize((width, height), Image.Resampling.BILINEAR)
     return scaled.crop((left, top, left + size[1], top + size[0]))
 

@@ -19,21 +19,18 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from mcofa.errors import FileFormatError, McofaWarning, MissingFileError
+from mcofa.space.fit import Fit
+from mcofa.space.levels import BYTES, Levels
 from mcofa.space.resolution import Resolution, size_of
-from mcofa.supernet.data.image_file import fitted, pillow_warnings_ignored, read_image, suffixes
-
-Part = Literal["train", "validation", "test"]
+from mcofa.supernet.data.image_file import suffixes
+from mcofa.supernet.data.image_files import ImageFiles
+from mcofa.supernet.data.source import ImageSource, Part, other_channels
 
 # Without a folder of its own, every sixth image is a test image.
 _TEST_PERIOD = 6
@@ -47,37 +44,10 @@ _LAYOUTS = (
 _MOST_NAMED = 3
 
 
-@dataclass(frozen=True)
-class ImageFiles:
-    """Image files and their class indices, int64, (n,)."""
-
-    paths: tuple[str, ...]
-    targets: Tensor
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def take(self, index: Tensor) -> ImageFiles:
-        """Return the chosen files."""
-        return ImageFiles(tuple(self.paths[i] for i in index.tolist()), self.targets[index])
-
-    def read(self, index: Tensor, size: Resolution, channels: int) -> Tensor:
-        """Read images as uint8, (n, channels, height, width), scaled and cropped at the centre to ``size``.
-
-        Raises:
-            FileFormatError: a file holds no image that can be read.
-        """
-        height, width = size_of(size)
-        images = torch.empty(len(index), channels, height, width, dtype=torch.uint8)
-        with pillow_warnings_ignored(), ThreadPoolExecutor() as pool:
-            read = pool.map(lambda i: _read(self.paths[i], (height, width), channels), index.tolist())
-            for place, image in enumerate(read):
-                images[place] = torch.from_numpy(image).view(height, width, channels).permute(2, 0, 1)
-        return images
-
-
 class ImageFolder:
     """A folder in one of the layouts that the module describes."""
+
+    levels = BYTES
 
     def __init__(self, folder: Path) -> None:
         """Find the layout and the classes; the files are listed by ``files``.
@@ -102,6 +72,25 @@ class ImageFolder:
     def has_validation(self) -> bool:
         """Whether the folder itself says which images validate."""
         return "validation" in self._roots
+
+    def open(self, part: Part, size: Resolution, channels: int, fit: Fit, levels: Levels) -> ImageSource:
+        """Open a split; of a folder, ``levels`` are always those of bytes.
+
+        Raises:
+            FileFormatError: see ``files``; or images are not read with so many ``channels``.
+        """
+        if channels not in (1, 3):
+            raise other_channels(
+                str(self.folder), "are read as grey (1 channel) or in colour (3)", channels, "1 or 3"
+            )
+        files, (height, width) = self.files(part), size_of(size)
+        return ImageSource(
+            self.labels,
+            files.targets,
+            lambda index: files.read(index, size, channels, fit),
+            channels * height * width,
+            files,
+        )
 
     def files(self, part: Part) -> ImageFiles:
         """Return the files of one split, class by class in the order of their names.
@@ -242,14 +231,6 @@ def _class_names(root: Path) -> tuple[str, ...]:
         if _shown(name) != name:
             raise _refused(root, f"the name of class folder {_shown(name)} cannot be printed")
     return found.folders
-
-
-def _read(path: str, size: tuple[int, int], channels: int) -> npt.NDArray[np.uint8]:
-    image = read_image(path, channels)
-    try:
-        return np.array(fitted(image, size))
-    except ValueError as error:
-        raise FileFormatError(path, str(error), "crop or remove it") from error
 
 
 def _tell_what_is_left_out(

@@ -7,6 +7,7 @@ import gzip
 import os
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,10 @@ import torch
 from torch import Tensor
 
 from mcofa.errors import FileFormatError, MissingFileError
+from mcofa.space.fit import Fit
+from mcofa.space.levels import BYTES, Levels
+from mcofa.space.resolution import Resolution
+from mcofa.supernet.data.source import ImageSource, Part, source_in_memory
 
 Whole = tuple[tuple[str, ...], Tensor, Tensor]
 """Class labels; images as uint8, (n, channels, height, width); and their class indices as int64, (n,)."""
@@ -112,13 +117,32 @@ def _read_cifar_10(part: Literal["train", "test"]) -> Whole:
     return tuple(found.classes), images, torch.tensor(found.targets)
 
 
-PUBLISHED: dict[str, Callable[[Literal["train", "test"]], Whole]] = {
-    "fashion-mnist": _read_fashion_mnist,
-    "cifar-10": _read_cifar_10,
-}
-"""What reads the training or the test images of a data set, by its name.
+@dataclass(frozen=True)
+class PublishedSet:
+    """A data set that is known by name.
 
-Raises:
-    MissingFileError: the data is not there.
-    FileFormatError: a file is damaged.
-"""
+    ``read`` reads its training or its test images; it raises MissingFileError where they are not there,
+    FileFormatError where a file is damaged.
+    """
+
+    name: str
+    read: Callable[[Literal["train", "test"]], Whole]
+    has_validation: bool = False
+    levels: Levels = BYTES
+
+    def open(self, part: Part, size: Resolution, channels: int, fit: Fit, levels: Levels) -> ImageSource:
+        """Open a split, see ``DataSet``; its levels are those of bytes.
+
+        Raises:
+            MissingFileError: the data is not there.
+            FileFormatError: a file is damaged, or the images have other channels.
+        """
+        assert part != "validation"
+        return source_in_memory(self.name, *self.read(part), size, channels, fit)
+
+
+PUBLISHED = {
+    name: PublishedSet(name, read)
+    for name, read in (("fashion-mnist", _read_fashion_mnist), ("cifar-10", _read_cifar_10))
+}
+"""The published data sets by their names."""

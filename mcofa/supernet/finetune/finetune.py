@@ -102,7 +102,7 @@ def finetune(
     """
     searched = load_searched(run, checkpoint)
     header = searched.header
-    data = load_data_for(header.space, header.data)
+    data = load_data_for(header.space, header.data, header.fit)
     assert header.config is not None
     _check_count(data, settings)
     started = time.monotonic()
@@ -179,7 +179,7 @@ class _Tuning:
         self.preprocessing = data.preprocessing
         used = data.train.spread(CALIBRATION_IMAGES), data.train.spread(_RANGE_IMAGES), data.validation
         self.calibration, self.range_images, self.validation = (
-            split.resized(self.resolution).to(device) for split in used
+            split.resized(self.resolution, data.preprocessing.fit).to(device) for split in used
         )
         self.subnet = supernet.extract(arch).to(device).to(memory_format=torch.channels_last)
         self.model: Subnet | FakeQuantizedSubnet = self.subnet
@@ -226,7 +226,7 @@ class _Tuning:
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rates[self.step]
         smoothing = self.settings.label_smoothing
-        logits = self.model(scaled_to(images, self.resolution))
+        logits = self.model(scaled_to(images, self.resolution, self.preprocessing.fit))
         loss = functional.cross_entropy(logits, targets, label_smoothing=smoothing)
         if not torch.isfinite(loss):
             raise McofaError(

@@ -39,11 +39,12 @@ def evaluate_checkpoint(
     graph = lower(space, arch)
     check_trained(checkpoint, header, arch)
     name = data_name or header.data
-    device, data = own_device(), load_data_for(space, name)
-    calibration = data.train.spread(CALIBRATION_IMAGES).resized(arch.resolution).to(device)
-    subnet = calibrate(supernet.extract(arch).to(device), calibration, data.preprocessing)
-    test = load_test_split(name, arch.resolution, space.input_channels)
-    right = sum(correct(subnet, chunk.to(device), data.preprocessing) for chunk in test.chunks())
+    device, data = own_device(), load_data_for(space, name, header.fit)
+    preprocessing = data.preprocessing
+    calibration = data.train.spread(CALIBRATION_IMAGES).resized(arch.resolution, preprocessing.fit)
+    subnet = calibrate(supernet.extract(arch).to(device), calibration.to(device), preprocessing)
+    test = load_test_split(name, arch.resolution, space.input_channels, preprocessing)
+    right = sum(correct(subnet, chunk.to(device), preprocessing) for chunk in test.chunks())
     return {
         "checkpoint": str(checkpoint),
         "space": space.name,

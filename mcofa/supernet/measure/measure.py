@@ -6,7 +6,7 @@ import functools
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,6 @@ from mcofa.boards import Board
 from mcofa.errors import FileFormatError
 from mcofa.space.arch import Arch
 from mcofa.space.arch_table import Measured, read_measured, write_measured
-from mcofa.space.resolution import Resolution
 from mcofa.space.search_space import Genomes, SearchSpace
 from mcofa.supernet.data.datasets import ImageData, load_data_for
 from mcofa.supernet.data.splits import Split
@@ -60,7 +59,7 @@ def measure(
     header, supernet = load_supernet(checkpoint)
     space = header.space
     check_trained(checkpoint, header, space.smallest())
-    data = load_data_for(space, data_name or header.data)
+    data = load_data_for(space, data_name or header.data, header.fit)
     order = balanced_archs(space, board, seed)
     weights = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:16]
     tables = _Tables(space, weights, data.fingerprint, finetune_epochs, order, seed, out)
@@ -96,7 +95,8 @@ def _accuracy(
         return lambda arch: finetuned_top1_percent(supernet, arch, data, config, settings)
 
     device = own_device()
-    at = functools.cache(lambda resolution: _splits(data, resolution, device))
+    data = replace(data, train=data.train.spread(CALIBRATION_IMAGES))
+    at = functools.cache(lambda resolution: _splits(data.at(resolution), device))
 
     def inherited(arch: Arch) -> float:
         train, validation = at(arch.resolution)
@@ -106,10 +106,9 @@ def _accuracy(
     return inherited
 
 
-def _splits(data: ImageData, size: Resolution, device: torch.device) -> tuple[Split, Split]:
-    """Return the images to recalibrate with and those to measure on."""
-    calibration, validation = data.train.spread(CALIBRATION_IMAGES), data.validation
-    return calibration.resized(size).to(device), validation.resized(size).to(device)
+def _splits(data: ImageData, device: torch.device) -> tuple[Split, Split]:
+    """Return the images to recalibrate with and those to measure on, on a device."""
+    return data.train.to(device), data.validation.to(device)
 
 
 @dataclass(frozen=True)

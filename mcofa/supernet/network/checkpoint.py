@@ -13,6 +13,7 @@ from torch import Tensor
 from mcofa.errors import FileFormatError
 from mcofa.files.atomic import atomic_path
 from mcofa.files.read import require_file
+from mcofa.space.fit import Fit
 from mcofa.space.search_space import SearchSpace
 from mcofa.supernet.network.supernet import Supernet
 from mcofa.supernet.training.config import TrainConfig
@@ -60,6 +61,11 @@ class Header(pydantic.BaseModel, frozen=True, extra="forbid"):
                 "name one, as in `mcofa evaluate CHECKPOINT --data FOLDER`",
             )
         return self.config.data
+
+    @property
+    def fit(self) -> Fit:
+        """How images of another shape were fitted in training; imported weights are taken to know crops."""
+        return "crop" if self.config is None else self.config.fit
 
 
 def save_checkpoint(path: Path, header: Header, tensors: dict[str, Tensor]) -> None:

@@ -10,6 +10,7 @@ import pydantic
 
 from mcofa.errors import MissingFileError
 from mcofa.files.yaml_file import read_model
+from mcofa.space.fit import Fit
 
 Step = Literal["sandwich", "teacher", "kernel", "depth", "expand"]
 _UNNUMBERED = ("sandwich", "teacher")
@@ -59,6 +60,7 @@ class TrainConfig(pydantic.BaseModel, frozen=True, extra="forbid", allow_inf_nan
     flip: bool
     shift_pixels: int = pydantic.Field(ge=0)
     crop_area: float | None = pydantic.Field(gt=0, le=1)
+    fit: Fit = "crop"
     phases: tuple[Phase, ...]
 
     @pydantic.model_validator(mode="after")
@@ -67,6 +69,12 @@ class TrainConfig(pydantic.BaseModel, frozen=True, extra="forbid", allow_inf_nan
             raise ValueError(
                 f"micro_batch_size {self.micro_batch_size} does not divide batch_size {self.batch_size}"
             )
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _random_crops_are_crops(self) -> TrainConfig:
+        if self.crop_area is not None and self.fit != "crop":
+            raise ValueError(f"fit {self.fit} with crop_area: random parts of images are crops")
         return self
 
     @pydantic.field_validator("phases")

@@ -113,7 +113,7 @@ class PhaseRun:
     def _logits(self, supernet: Supernet, images: Tensor, arch: Arch) -> Tensor:
         """Return the logits of an arch for images resized to its resolution."""
         with torch.autocast(self.world.device.type, torch.bfloat16, enabled=self.mixed_precision):
-            logits: Tensor = supernet(scaled_to(images, arch.resolution), arch)
+            logits: Tensor = supernet(scaled_to(images, arch.resolution, self.data.preprocessing.fit), arch)
         return logits.float()
 
     def measure(self) -> dict[str, float]:

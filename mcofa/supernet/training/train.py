@@ -121,7 +121,7 @@ def _check_start(files: PhaseFiles, index: int) -> None:
 
 
 def _load(files: PhaseFiles, world: World) -> ImageData:
-    data = load_data_for(files.space, files.config.data)
+    data = load_data_for(files.space, files.config.data, files.config.fit)
     check_batches(files.config, data, world)
     return data
 
