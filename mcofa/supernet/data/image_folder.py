@@ -60,7 +60,8 @@ class ImageFolder:
             raise MissingFileError(
                 folder,
                 "data set",
-                "name `fashion-mnist`, `cifar-10` or a folder with one subfolder of images a class",
+                "name `fashion-mnist`, `cifar-10`, or a folder with one subfolder of images a class, or with "
+                "train.npz and test.npz",
             )
         self.folder = folder
         self._roots = _split_folders(folder)
