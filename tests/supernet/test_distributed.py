@@ -122,7 +122,7 @@ def test_missing_data_are_told_once(tmp_path: Path, missing: tuple[int, ...]) ->
     first, second = two_machines((gone if 0 in missing else here, gone), tmp_path)
     assert (first[0], second[0]) == (1, 1), first[1] + second[1]
     assert errors_in(first[1]) == [f"error: on machine-{missing[0]}: data set not found: {nosuch}"]
-    assert "next: name `fashion-mnist`, `cifar-10` or a folder" in first[1]
+    assert "next: name `fashion-mnist`, `cifar-10`, or a folder" in first[1]
     assert errors_in(second[1]) == []
     assert not (tmp_path / "out").exists()
 
