@@ -6,7 +6,18 @@ import math
 from collections.abc import Mapping, Sequence
 
 from accuracy_chart import Line, accuracy_chart
-from zoo_rows import LIMITS, MORE_LIMITS, Limit, Pick, Refusal, Row, Rows, Settings, Supernet
+from zoo_rows import (
+    ENGINE_LIMITS,
+    LIMITS,
+    MORE_LIMITS,
+    Limit,
+    Pick,
+    Refusal,
+    Row,
+    Rows,
+    Settings,
+    Supernet,
+)
 
 from mcofa.accuracy.predictor import after_finetuning
 
@@ -17,28 +28,61 @@ def figure(rows: Rows) -> str:
     """Draw int8 test accuracy by arena budget; each point with one standard error."""
     lines = []
     for number, (name, of_space) in enumerate(rows.items()):
-        picks = [(limit, row) for limit in LIMITS if isinstance(row := of_space.get(limit), Pick)]
-        points = [(_place(limit) + 0.006 * (number - 1), pick.int8_top1_percent) for limit, pick in picks]
-        lines.append(Line(TITLES[name], points, [pick.standard_error_points for _, pick in picks]))
+        points, errors = _points(of_space, LIMITS, 0.006 * (number - 1))
+        lines.append(Line(TITLES[name], points, errors))
+    return _chart(
+        "Top-1 on the test images, %, int8 (± one standard error)",
+        f"limit on the arena, KB (model file at most {LIMITS[0].model_kb} KB)",
+        LIMITS,
+        lines,
+    )
+
+
+def engine_figure(rows: Rows) -> str:
+    """Draw int8 test accuracy by arena budget and engine; those of generated C with one standard error."""
+    lines = []
+    for number, (name, of_space) in enumerate(rows.items()):
+        for engine, limits in ENGINE_LIMITS.items():
+            points, errors = _points(of_space, limits, 0.006 * (number - 1))
+            lines.append(Line(TITLES[name], points, errors if engine == "aot" else ()))
+    first = ENGINE_LIMITS["aot"][0]
+    return _chart(
+        "Top-1 on the test images, %, int8: generated C (± one standard error), and dashed TFLM",
+        f"limit on the arena, KB (program at most {first.flash_kb} KB of flash)",
+        ENGINE_LIMITS["aot"],
+        lines,
+    )
+
+
+def _points(
+    of_space: Mapping[Limit, Row], limits: Sequence[Limit], aside: float
+) -> tuple[list[tuple[float, float]], list[float]]:
+    """Where the picks of a space lie, drawn ``aside`` of their budgets, and their standard errors."""
+    picks = [(limit, row) for limit in limits if isinstance(row := of_space.get(limit), Pick)]
+    points = [(_place(limit, limits) + aside, pick.int8_top1_percent) for limit, pick in picks]
+    return points, [pick.standard_error_points for _, pick in picks]
+
+
+def _chart(title: str, x_title: str, limits: Sequence[Limit], lines: Sequence[Line]) -> str:
     ends = [
         top1 + sign * error
         for line in lines
-        for (_, top1), error in zip(line.points, line.std_points, strict=True)
+        for (_, top1), error in zip(line.points, line.std_points or [0.0] * len(line.points), strict=True)
         for sign in (-1, 1)
     ]
     return accuracy_chart(
-        "Top-1 on the test images, %, int8 (± one standard error)",
-        f"limit on the arena, KB (model file at most {LIMITS[0].model_kb} KB)",
-        [(_place(limit), str(limit.arena_kb)) for limit in LIMITS],
+        title,
+        x_title,
+        [(_place(limit, limits), str(limit.arena_kb)) for limit in limits],
         (math.floor(min(ends, default=0)), math.ceil(max(ends, default=100))),
         [line for line in lines if line.points],
     )
 
 
-def _place(limit: Limit) -> float:
+def _place(limit: Limit, limits: Sequence[Limit]) -> float:
     """Budgets twice as large are equally far apart."""
-    octaves = math.log2(LIMITS[-1].arena_kb / LIMITS[0].arena_kb)
-    return 0.05 + 0.9 * math.log2(limit.arena_kb / LIMITS[0].arena_kb) / octaves
+    octaves = math.log2(limits[-1].arena_kb / limits[0].arena_kb)
+    return 0.05 + 0.9 * math.log2(limit.arena_kb / limits[0].arena_kb) / octaves
 
 
 def markdown(rows: Rows, supernets: Mapping[str, Supernet], settings: Settings) -> str:
@@ -48,7 +92,7 @@ def markdown(rows: Rows, supernets: Mapping[str, Supernet], settings: Settings) 
         "# Three supernets within the memory of a microcontroller",
         "",
         "Written by `make zoo-table`; do not edit. Each cell: int8 top-1 on the test images of "
-        f"{settings.data}, in percent / minimum TFLM arena in bytes ({settings.target}) / millions of "
+        f"{settings.data}, in percent / minimum arena in bytes ({settings.target}) / millions of "
         "MACs. The most accurate of a row is bold. 1 KB is 1,024 B.",
         "",
         "![Measured int8 accuracy against the limit on the arena](zoo-table.svg)",
@@ -57,14 +101,40 @@ def markdown(rows: Rows, supernets: Mapping[str, Supernet], settings: Settings) 
         f"|---:{'|---:' * len(rows)}|",
     ]
     lines += [f"| {limit} | {' | '.join(_cells(rows, limit))} |" for limit in LIMITS + MORE_LIMITS]
+    lines += ["", *_engine_table(rows)]
     lines += ["", "## What the numbers are", "", *_notes(picks, settings), "", "## The supernets", ""]
     lines += _supernet_table(supernets)
     lines += ["", "## Again", "", *_commands(settings)]
     return "\n".join(lines) + "\n"
 
 
+def _engine_table(rows: Rows) -> list[str]:
+    flash_kb = {limit.flash_kb for limits in ENGINE_LIMITS.values() for limit in limits}
+    columns = [f"{TITLES[name]}, {engine}" for name in rows for engine in ENGINE_LIMITS]
+    lines = [
+        "## What the engine is worth",
+        "",
+        "The same supernets and the same way of choosing, within smaller arenas, with TFLM (`tflm`) and with "
+        "generated C that runs row by row (`aot`, the image in the arena). The whole program may take "
+        f"{' and '.join(map(str, sorted(flash_kb)))} KB of flash with either. The same three figures in each "
+        "cell, the arena as the engine needs it.",
+        "",
+        "![Measured int8 accuracy against the limit on the arena, for both engines](zoo-engines.svg)",
+        "",
+        f"| arena | {' | '.join(columns)} |",
+        f"|---:{'|---:' * len(columns)}|",
+    ]
+    for limits in zip(*ENGINE_LIMITS.values(), strict=True):
+        found = [of_space.get(limit) for of_space in rows.values() for limit in limits]
+        lines.append(f"| {limits[0].arena_kb} KB | {' | '.join(_marked(found))} |")
+    return lines
+
+
 def _cells(rows: Rows, limit: Limit) -> list[str]:
-    of_limit = [of_space.get(limit) for of_space in rows.values()]
+    return _marked([of_space.get(limit) for of_space in rows.values()])
+
+
+def _marked(of_limit: Sequence[Row | None]) -> list[str]:
     best = max((row.int8_top1_percent for row in of_limit if isinstance(row, Pick)), default=None)
     return [_cell(row, best) for row in of_limit]
 
@@ -140,15 +210,15 @@ def _supernet_table(supernets: Mapping[str, Supernet]) -> list[str]:
 
 
 def _commands(settings: Settings) -> list[str]:
-    limit = LIMITS[0]
+    budget = LIMITS[0].budget
     return [
         "`make zoo-table` makes this page from the checkpoints and predictors in `zoo/`; `zoo/README.md` "
         "says how those were made. It goes on where it was interrupted. One space at a time: "
         "`python benchmarks/zoo_table.py --spaces mcofa-micro`. One cell by hand:",
         "",
         "```console",
-        f"$ mcofa search --board {settings.board} --space mcofa-micro --max-arena-bytes {limit.arena_bytes} "
-        f"--max-model-bytes {limit.model_bytes} --finetuned --out runs/cell",
+        f"$ mcofa search --board {settings.board} --space mcofa-micro --max-arena-bytes {budget.arena_bytes} "
+        f"--max-model-bytes {budget.model_bytes} --finetuned --out runs/cell",
         f"$ mcofa finetune runs/cell --epochs {settings.epochs}",
         "$ mcofa export runs/cell",
         "$ mcofa evaluate runs/cell",

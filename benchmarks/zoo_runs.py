@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from zoo_rows import LIMITS, MORE_LIMITS, Limit, Pick, Refusal, Row, Supernet
+from zoo_rows import ALL_LIMITS, Limit, Measured, Pick, Refusal, Row, Supernet
 
 from export.checks.evaluate import evaluate_run
 from export.convert.deploy import export_run
 from mcofa.accuracy.predictor import Predictor, load_predictor
 from mcofa.boards import load_board
+from mcofa.cost.arch_cost import cost
+from mcofa.engines.engine import DEFAULT_ENGINE
 from mcofa.errors import BudgetError, MissingFileError
 from mcofa.runs.run import Run
-from mcofa.search import Budget, search
+from mcofa.search import search
 from mcofa.search.costs import CandidateCosts
 from mcofa.search.smallest import least
 from mcofa.space.arch import Arch, arch_from_json
@@ -61,8 +65,7 @@ class Zoo:
         Those on the model file come tightest first: limits with the same pick share one export, which
         keeps within the first.
         """
-        limits = LIMITS + MORE_LIMITS
-        return tuple(sorted(limits, key=lambda limit: limit.model_kb))
+        return tuple(sorted(ALL_LIMITS, key=lambda limit: limit.model_kb or math.inf))
 
     @cached_property
     def made_from(self) -> str:
@@ -77,6 +80,8 @@ class Zoo:
     def searched(self, limit: Limit) -> Run:
         """The run that holds what was chosen within a limit."""
         name = f"arena-{limit.arena_kb}-model-{limit.model_kb}-{self._chosen_from}"
+        if limit.flash_kb:
+            name = f"{limit.engine}-{limit.arena_kb}-flash-{limit.flash_kb}-{self._chosen_from}"
         return Run(self.work / self.space.name / name)
 
     def tuned(self, arch: Arch) -> Run:
@@ -102,21 +107,26 @@ def choose(zoo: Zoo, limit: Limit) -> None:
     run = zoo.searched(limit)
     if _manifest(run):
         return
-    budget = Budget(arena_bytes=limit.arena_bytes, model_bytes=limit.model_bytes)
     try:
-        found = search(zoo.space, BOARD, budget, zoo.predictor, SEED)
+        found = search(zoo.space, BOARD, limit.budget, zoo.predictor, SEED, engine=limit.engine)
     except BudgetError as error:
-        smallest = least(zoo.space, CandidateCosts(zoo.space, BOARD, {"arena_bytes"}), "arena_bytes")
+        costs = CandidateCosts(zoo.space, BOARD, {"arena_bytes"}, limit.engine)
+        smallest = least(zoo.space, costs, "arena_bytes")
         run.record("refusal", {"problem": error.problem, "smallest_arena_bytes": int(smallest.value)})
         return
-    run.record("search", found.to_json(zoo.space, BOARD, budget, SEED))
+    run.record("search", found.to_json(zoo.space, BOARD, limit.budget, SEED, limit.engine))
 
 
-def measure(zoo: Zoo, limit: Limit) -> None:
-    """Fine-tune, export and measure the arch that was chosen, if any, as far as that is not done."""
+def measure(zoo: Zoo, limit: Limit, written: Iterable[Row]) -> None:
+    """Fine-tune, export and measure the arch that was chosen, if any, as far as that is not done.
+
+    What is ``written`` of the same arch needs not be measured again. The file does not depend on the engine:
+    it is exported for TFLM.
+    """
     searched = _manifest(zoo.searched(limit)).get("search")
-    if searched is None:
+    if searched is None or read_row(zoo, limit, written):
         return
+    searched = searched | {"engine": DEFAULT_ENGINE}
     run = zoo.tuned(arch_from_json(searched["arch"], "search"))
     done = _manifest(run)
     if not done:
@@ -129,28 +139,38 @@ def measure(zoo: Zoo, limit: Limit) -> None:
         evaluate_run(run)
 
 
-def read_row(zoo: Zoo, limit: Limit) -> Row | None:
-    """Return a row, None if it is not complete."""
+def read_row(zoo: Zoo, limit: Limit, written: Iterable[Row] = ()) -> Row | None:
+    """Return a row, None if it is not complete; accuracies may come from one ``written`` of the same arch."""
     chosen = _manifest(zoo.searched(limit))
     if "refusal" in chosen:
         return Refusal(zoo.made_from, **chosen["refusal"])
     if "search" not in chosen:
         return None
     arch = arch_from_json(chosen["search"]["arch"], "search")
+    cells = arch_cells(zoo.space, zoo.space.encode([arch])[0])
     done = _manifest(zoo.tuned(arch))
-    if "evaluate" not in done:
+    measured = _measured(done) if "evaluate" in done else _written(zoo, cells, written)
+    if measured is None:
         return None
-    predicted, tuned = chosen["search"]["predicted"], done["finetune"]
-    exported, evaluated = done["export"], done["evaluate"]
+    predicted = chosen["search"]["predicted"]
     return Pick(
         made_from=zoo.made_from,
-        **arch_cells(zoo.space, zoo.space.encode([arch])[0]),
+        **cells,
         arena_bytes=predicted["arena_bytes"],
         model_bytes=predicted["model_bytes"],
+        flash_bytes=cost(zoo.space, arch, BOARD, limit.engine).flash_bytes,
         macs=predicted["macs"],
         predicted_top1_percent=predicted["top1_percent"],
         predicted_std_points=predicted["top1_std_points"],
         outside_measured_range=predicted["outside_measured_range"],
+        **asdict(measured),
+    )
+
+
+def _measured(done: dict[str, Any]) -> Measured:
+    """What a run that was fine-tuned, exported and evaluated says of its arch."""
+    tuned, exported, evaluated = done["finetune"], done["export"], done["evaluate"]
+    return Measured(
         validation_images=tuned["validation_images"],
         validation_top1_percent=tuned["validation_top1_percent"]["before"],
         finetuned_validation_top1_percent=tuned["validation_top1_percent"]["after"],
@@ -160,6 +180,15 @@ def read_row(zoo: Zoo, limit: Limit) -> Row | None:
         float_top1_percent=evaluated["float_top1_percent"],
         int8_top1_percent=evaluated["int8_top1_percent"],
     )
+
+
+def _written(zoo: Zoo, cells: dict[str, str], written: Iterable[Row]) -> Measured | None:
+    """What a row made from the same files says of the arch with these cells; None if there is none."""
+    for row in written:
+        known = asdict(row)
+        if row.made_from == zoo.made_from and cells.items() <= known.items():
+            return Measured(**{field.name: known[field.name] for field in fields(Measured)})
+    return None
 
 
 def supernet_of(zoo: Zoo) -> Supernet:

@@ -1,6 +1,6 @@
-"""The paper's experiment with the zoo: the best subnet of each space for one arena budget after another.
+"""The paper's experiment with the zoo: the best subnet of each space by arena budget and engine.
 
-Writes docs/zoo-table.md, its figure and a CSV. Each pick is searched for its accuracy after
+Writes docs/zoo-table.md, its figures and a CSV. Each pick is searched for its accuracy after
 fine-tuning, fine-tuned, exported to int8 and measured on the test images, in run folders below
 ``--work``: an interrupted call goes on where it stopped, and what was made from another checkpoint or
 predictor, or with other settings, is made again. The outputs show everything that is
@@ -19,7 +19,7 @@ from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from zoo_page import figure, markdown
+from zoo_page import engine_figure, figure, markdown
 from zoo_rows import SPACES, Limit, Refusal, Row, Settings, csv_rows, read_rows
 from zoo_runs import BOARD, Zoo, choose, measure, read_row, supernet_of
 
@@ -48,7 +48,7 @@ def words(row: Row) -> str:
 
 def known_rows(zoo: Zoo, written: Mapping[Limit, Row]) -> dict[Limit, Row]:
     """Return the rows that the runs have, else those written before from the same files and settings."""
-    found = {limit: read_row(zoo, limit) or written.get(limit) for limit in zoo.limits}
+    found = {limit: read_row(zoo, limit, written.values()) or written.get(limit) for limit in zoo.limits}
     return {limit: row for limit, row in found.items() if row and row.made_from == zoo.made_from}
 
 
@@ -71,8 +71,9 @@ def write_outputs(zoos: list[Zoo], out: Path) -> None:
     supernets = {zoo.space.name: supernet_of(zoo) for zoo in zoos if zoo.space.name in rows}
     write_rows(out / "zoo-table.csv", csv_rows(rows))
     write_atomic(out / "zoo-table.svg", figure(rows).encode())
+    write_atomic(out / "zoo-engines.svg", engine_figure(rows).encode())
     write_atomic(out / "zoo-table.md", markdown(rows, supernets, settings).encode())
-    print(f"written: {out / 'zoo-table.md'}, .csv and .svg")
+    print(f"written: {out / 'zoo-table.md'} and .csv, and two pictures beside it")
 
 
 def parse() -> argparse.Namespace:
@@ -110,11 +111,15 @@ def main() -> None:
     for name in spaces:
         supernet = supernet_of(zoos[name])
         print(f"{name}: {supernet.epochs:g} epochs trained, {supernet.measured_archs:,} archs measured")
-    for step in (choose, measure):
+    written = read_rows(options.out / "zoo-table.csv")
+    for is_measured in (False, True):
         for zoo, limit in asked:
-            started = time.monotonic()
-            step(zoo, limit)
-            row = read_row(zoo, limit)
+            started, before = time.monotonic(), written.get(zoo.space.name, {}).values()
+            if is_measured:
+                measure(zoo, limit, before)
+            else:
+                choose(zoo, limit)
+            row = read_row(zoo, limit, before)
             done = "chosen" if row is None else words(row)
             print(f"{zoo.space.name}, {limit}, {time.monotonic() - started:.0f} s: {done}", flush=True)
     write_outputs(trained, options.out)

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from mcofa.cost.arch_cost import cost
 from mcofa.errors import FileFormatError
-from mcofa.space.arch_table import write_rows
+from mcofa.space.arch_table import arch_cells, write_rows
 from mcofa.space.search_space import load_space
 from mcofa.supernet.finetune.finetune import FinetuneSettings
 
@@ -38,6 +39,7 @@ def pick(module: ModuleType, int8_top1_percent: float, **changes: Any) -> Any:
         "image_size": "28",
         "arena_bytes": 15_000,
         "model_bytes": 60_000,
+        "flash_bytes": 110_000,
         "macs": 1_234_567,
         "predicted_top1_percent": 89.5,
         "predicted_std_points": 0.2,
@@ -58,6 +60,7 @@ def pick(module: ModuleType, int8_top1_percent: float, **changes: Any) -> Any:
 def rows(rows_module: ModuleType) -> dict[str, dict[Any, Any]]:
     """Two spaces of three; the first has nothing for 16 KB and stands still after 24."""
     limit, more = rows_module.LIMITS, rows_module.MORE_LIMITS
+    tflm, aot = (rows_module.ENGINE_LIMITS[engine] for engine in ("tflm", "aot"))
     refusal = rows_module.Refusal("0123456789ab", "no arch fits: 16,384 B", 17_000)
     return {
         "ofa-micro": {
@@ -69,6 +72,9 @@ def rows(rows_module: ModuleType) -> dict[str, dict[Any, Any]]:
             limit[0]: pick(rows_module, 89.0),
             limit[1]: pick(rows_module, 90.0),
             more[0]: pick(rows_module, 91.0, exported_model_bytes=60_100),
+            tflm[0]: refusal,
+            tflm[2]: pick(rows_module, 89.0),
+            aot[0]: pick(rows_module, 91.0, arena_bytes=8_000),
         },
     }
 
@@ -97,18 +103,47 @@ def test_a_row_has_the_picks_and_what_is_not_there(page: str) -> None:
     assert cells(page, "32 KB / 64 KB") == ["not measured", "**91.00** / 15,000 / 1.23"]
 
 
+def test_the_engines_are_compared_within_the_same_arenas(page: str) -> None:
+    nothing = ["not measured"] * 2
+    assert cells(page, "8 KB") == [
+        *nothing,
+        "nothing fits (smallest arena 17,000 B)",
+        "**91.00** / 8,000 / 1.23",
+    ]
+    assert cells(page, "16 KB") == [*nothing, "**89.00** / 15,000 / 1.23", "not measured"]
+
+
+def test_an_arch_that_was_measured_within_another_limit_is_not_measured_again(
+    rows: Any, rows_module: ModuleType, tmp_path: Path, repo_root: Path
+) -> None:
+    runs = importlib.import_module("zoo_runs")
+    space = load_space("ofa-micro")
+    files = (repo_root / "zoo" / f"ofa-micro{ending}" for ending in (".safetensors", "-finetuned.npz"))
+    zoo = runs.Zoo(space, *files, tmp_path, FinetuneSettings(epochs=1))
+    limit = rows_module.ENGINE_LIMITS["aot"][-1]
+    runs.choose(zoo, limit)
+    assert runs.read_row(zoo, limit) is None
+    arch = arch_cells(space, space.encode([space.largest()])[0])
+    same = replace(rows["ofa-micro"][rows_module.LIMITS[1]], made_from=zoo.made_from, **arch)
+    runs.measure(zoo, limit, [same])
+    row = runs.read_row(zoo, limit, [same])
+    assert (row.int8_top1_percent, row.kernel_sizes) == (88.0, same.kernel_sizes)
+    assert row.arena_bytes == cost(space, space.largest(), runs.BOARD, "aot").arena_bytes < 16_384
+    assert runs.read_row(zoo, limit, [replace(same, made_from="elsewhere")]) is None
+
+
 def test_the_notes_say_what_was_done(page: str) -> None:
     # 10,000 images: 100 √(0.91 · 0.09 / 10,000) = 0.286 and 100 √(0.88 · 0.12 / 10,000) = 0.325 points.
     assert "0.29 to 0.32 points" in page
     assert "best predicted accuracy after 2 epochs of fine-tuning" in page
     assert "3 epochs of the chosen subnet" in page
-    assert "Here 1 of 5 do, and grow by at most 100 B" in page
+    assert "Here 1 of 7 do, and grow by at most 100 B" in page
     assert cells(page, "`ofa-micro`")[1:4] == ["12", "2.50", "not counted"]
 
 
 def test_the_csv_has_the_same_columns_in_every_row(rows: Any, rows_module: ModuleType) -> None:
     refused, picked, *others = rows_module.csv_rows(rows)
-    assert len(others) == 4
+    assert len(others) == 7
     assert {tuple(row) for row in (picked, *others)} == {tuple(refused)}
     assert (refused["problem"], refused["smallest_arena_bytes"]) == ("no arch fits: 16,384 B", "17000")
     assert refused["int8_top1_percent"] == ""
