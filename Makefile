@@ -110,7 +110,7 @@ paper-table: setup ## search the paper's table anew and write it into docs/
 	$(BIN)/python benchmarks/paper_table.py
 
 .PHONY: zoo-table
-zoo-table: setup ## fine-tune and measure what the zoo has for six arena budgets, into docs/ (hours)
+zoo-table: setup ## fine-tune and measure what the zoo has for its arena budgets and both engines, into docs/ (hours)
 	$(BIN)/python benchmarks/zoo_table.py
 
 # What a run lacks is made.

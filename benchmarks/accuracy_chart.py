@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mcofa.draw.svg import GRID, Picture
+from mcofa.draw.svg import GRID, PAPER, Picture
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 760, 420, 60, 20, 40, 50
 _FONT_PX = 13
+_DASHES = "5 4"
 _COLOURS = {"MIT OFA": "#0072b2", "CompOFA": "#e69f00", "MC-OFA": "#009e73"}
 
 
@@ -16,12 +17,23 @@ _COLOURS = {"MIT OFA": "#0072b2", "CompOFA": "#e69f00", "MC-OFA": "#009e73"}
 class Line:
     """Points of one supernet, from left to right: (place between 0 and 1, accuracy in percent).
 
-    ``std_points`` are the deviations drawn as bars; a line without them is dashed and unmarked.
+    ``std_points`` are the deviations drawn as bars; a line without them is dashed and unmarked. Points that
+    are ``hollow`` are rings on a dashed line.
     """
 
     supernet: str
     points: Sequence[tuple[float, float]]
     std_points: Sequence[float] = ()
+    hollow: bool = False
+
+
+@dataclass(frozen=True)
+class Note:
+    """Words in the chart that begin at ``place`` (between 0 and 1) and stand at an accuracy in percent."""
+
+    words: str
+    place: float
+    top1_percent: float
 
 
 def accuracy_chart(
@@ -30,6 +42,7 @@ def accuracy_chart(
     x_ticks: Sequence[tuple[float, str]],
     percents: tuple[int, int],
     lines: Sequence[Line],
+    notes: Sequence[Note] = (),
 ) -> str:
     """Draw ``lines`` over the accuracies from the lower to the higher of ``percents``.
 
@@ -59,10 +72,14 @@ def accuracy_chart(
             legend.append(line.supernet)
         placed = [(x(place), y(top1)) for place, top1 in line.points]
         if not line.std_points:
-            picture.polyline(placed, stroke=colour, stroke_dasharray="5 4")
+            picture.polyline(placed, stroke=colour, stroke_dasharray=_DASHES)
             continue
-        picture.polyline(placed, stroke=colour, stroke_width=2)
+        dashes = {"stroke_dasharray": _DASHES} if line.hollow else {}
+        dot = {"fill": PAPER, "stroke": colour} if line.hollow else {"fill": colour}
+        picture.polyline(placed, stroke=colour, stroke_width=2, **dashes)
         for (place, top1), std in zip(line.points, line.std_points, strict=True):
             picture.line(x(place), y(top1 - std), x(place), y(top1 + std), stroke=colour)
-            picture.circle(x(place), y(top1), 4, fill=colour)
+            picture.circle(x(place), y(top1), 4, **dot)
+    for note in notes:
+        picture.text(x(note.place), y(note.top1_percent), note.words, _FONT_PX)
     return str(picture)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from accuracy_chart import Line, accuracy_chart
+from accuracy_chart import Line, Note, accuracy_chart
 from zoo_rows import (
     ENGINE_LIMITS,
     LIMITS,
@@ -39,18 +39,25 @@ def figure(rows: Rows) -> str:
 
 
 def engine_figure(rows: Rows) -> str:
-    """Draw int8 test accuracy by arena budget and engine; those of generated C with one standard error."""
+    """Draw int8 test accuracy by arena budget and engine; each point with one standard error."""
     lines = []
-    for number, (name, of_space) in enumerate(rows.items()):
-        for engine, limits in ENGINE_LIMITS.items():
+    for engine, limits in ENGINE_LIMITS.items():
+        for number, (name, of_space) in enumerate(rows.items()):
             points, errors = _points(of_space, limits, 0.006 * (number - 1))
-            lines.append(Line(TITLES[name], points, errors if engine == "aot" else ()))
-    first = ENGINE_LIMITS["aot"][0]
+            lines.append(Line(TITLES[name], points, errors, hollow=engine == "tflm"))
+    limits = ENGINE_LIMITS["tflm"]
+    empty = [limit for limit in limits if all(isinstance(row.get(limit), Refusal) for row in rows.values())]
+    notes = []
+    if empty:
+        words = f"TFLM: nothing fits {' and '.join(str(limit.arena_kb) for limit in empty)} KB"
+        lowest = min((top1 for line in lines for _, top1 in line.points), default=0)
+        notes.append(Note(words, _place(empty[0], limits), lowest))
     return _chart(
-        "Top-1 on the test images, %, int8: generated C (± one standard error), and dashed TFLM",
-        f"limit on the arena, KB (program at most {first.flash_kb} KB of flash)",
-        ENGINE_LIMITS["aot"],
+        "Top-1 on the test images, %, int8 (± one standard error). Filled: generated C (aot), rings: TFLM",
+        f"limit on the arena, KB (program at most {limits[0].flash_kb} KB of flash)",
+        limits,
         lines,
+        notes,
     )
 
 
@@ -63,11 +70,13 @@ def _points(
     return points, [pick.standard_error_points for _, pick in picks]
 
 
-def _chart(title: str, x_title: str, limits: Sequence[Limit], lines: Sequence[Line]) -> str:
+def _chart(
+    title: str, x_title: str, limits: Sequence[Limit], lines: Sequence[Line], notes: Sequence[Note] = ()
+) -> str:
     ends = [
         top1 + sign * error
         for line in lines
-        for (_, top1), error in zip(line.points, line.std_points or [0.0] * len(line.points), strict=True)
+        for (_, top1), error in zip(line.points, line.std_points, strict=True)
         for sign in (-1, 1)
     ]
     return accuracy_chart(
@@ -76,6 +85,7 @@ def _chart(title: str, x_title: str, limits: Sequence[Limit], lines: Sequence[Li
         [(_place(limit, limits), str(limit.arena_kb)) for limit in limits],
         (math.floor(min(ends, default=0)), math.ceil(max(ends, default=100))),
         [line for line in lines if line.points],
+        notes,
     )
 
 
@@ -211,16 +221,25 @@ def _supernet_table(supernets: Mapping[str, Supernet]) -> list[str]:
 
 def _commands(settings: Settings) -> list[str]:
     budget = LIMITS[0].budget
+    generated = ENGINE_LIMITS["aot"][0].budget
+    search = f"$ mcofa search --board {settings.board} --space mcofa-micro"
     return [
         "`make zoo-table` makes this page from the checkpoints and predictors in `zoo/`; `zoo/README.md` "
         "says how those were made. It goes on where it was interrupted. One space at a time: "
         "`python benchmarks/zoo_table.py --spaces mcofa-micro`. One cell by hand:",
         "",
         "```console",
-        f"$ mcofa search --board {settings.board} --space mcofa-micro --max-arena-bytes {budget.arena_bytes} "
-        f"--max-model-bytes {budget.model_bytes} --finetuned --out runs/cell",
+        f"{search} --max-arena-bytes {budget.arena_bytes} --max-model-bytes {budget.model_bytes} "
+        "--finetuned --out runs/cell",
         f"$ mcofa finetune runs/cell --epochs {settings.epochs}",
         "$ mcofa export runs/cell",
         "$ mcofa evaluate runs/cell",
+        "```",
+        "",
+        "A cell of the second table begins with",
+        "",
+        "```console",
+        f"{search} --engine aot --max-arena-bytes {generated.arena_bytes} "
+        f"--max-flash-bytes {generated.flash_bytes} --finetuned --out runs/small-cell",
         "```",
     ]

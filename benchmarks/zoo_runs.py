@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -103,10 +104,9 @@ def _manifest(run: Run) -> dict[str, Any]:
 
 
 def choose(zoo: Zoo, limit: Limit) -> None:
-    """Search within a limit, unless that is done."""
+    """Search within a limit, also where that was done: what archs take may have changed since."""
     run = zoo.searched(limit)
-    if _manifest(run):
-        return
+    shutil.rmtree(run.folder, ignore_errors=True)
     try:
         found = search(zoo.space, BOARD, limit.budget, zoo.predictor, SEED, engine=limit.engine)
     except BudgetError as error:

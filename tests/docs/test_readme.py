@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -15,7 +16,8 @@ from mcofa.lowering import lower
 from mcofa.space.arch import arch_from_json
 from mcofa.space.search_space import load_space
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 BOARDS = re.findall(r"^\| `(\w+)` \| Cortex-\S+ \| [\d,]+ B \|", README, re.MULTILINE)
 
 
@@ -45,3 +47,21 @@ def test_generated_c_in_what_the_demo_prints(tmp_path: Path, capsys: pytest.Capt
     assert re.search(
         rf"^arena, engine aot, image row by row +{by_rows} of {budget} B \(", README, re.MULTILINE
     )
+
+
+def test_what_generated_c_is_worth_is_what_the_zoo_measured() -> None:
+    zoo = (ROOT / "docs" / "zoo-table.csv").read_text(encoding="utf-8")
+    measured = {
+        (row["engine"], row["max_arena_bytes"]): f"{float(row['int8_top1_percent']):.2f} %"
+        if row["int8_top1_percent"]
+        else "nothing fits"
+        for row in csv.DictReader(zoo.splitlines())
+        if row["space"] == "mcofa-micro" and row["max_flash_bytes"] == str(256 * 1024)
+    }
+    shown = re.findall(r"^\| (\d+) KB \| ([^|]+) \| ([^|]+) \|$", README, re.MULTILINE)
+    in_table = {
+        (engine, str(1024 * int(kb))): cell
+        for kb, *cells in shown
+        for engine, cell in zip(("tflm", "aot"), cells, strict=True)
+    }
+    assert in_table == measured

@@ -14,7 +14,7 @@ import pytest
 
 from mcofa.cost.arch_cost import cost
 from mcofa.errors import FileFormatError
-from mcofa.space.arch_table import arch_cells, write_rows
+from mcofa.space.arch_table import arch_cells, read_archs, write_rows
 from mcofa.space.search_space import load_space
 from mcofa.supernet.finetune.finetune import FinetuneSettings
 
@@ -132,6 +132,29 @@ def test_an_arch_that_was_measured_within_another_limit_is_not_measured_again(
     assert runs.read_row(zoo, limit, [replace(same, made_from="elsewhere")]) is None
 
 
+@pytest.mark.parametrize("name", ["ofa-micro", "compofa-micro", "mcofa-micro"])
+def test_the_rows_of_the_page_take_what_the_accounting_says(
+    name: str, rows_module: ModuleType, repo_root: Path, tmp_path: Path
+) -> None:
+    board = importlib.import_module("zoo_runs").BOARD
+    space, of_space = load_space(name), rows_module.read_rows(repo_root / "docs" / "zoo-table.csv")[name]
+    assert of_space.keys() == set(rows_module.ALL_LIMITS)
+    picks = {limit: row for limit, row in of_space.items() if isinstance(row, rows_module.Pick)}
+    write_rows(tmp_path / "picks.csv", rows_module.csv_rows({name: picks}))
+    genomes = read_archs(tmp_path / "picks.csv", space)[1]
+    for (limit, row), genome in zip(picks.items(), genomes, strict=True):
+        taken = cost(space, space.decode(genome), board, limit.engine)
+        assert (taken.arena_bytes, taken.flash_bytes, taken.macs) == (
+            row.arena_bytes,
+            row.flash_bytes,
+            row.macs,
+        )
+        assert all(getattr(row, measure) <= most for measure, most in limit.budget.limits.items())
+    for limit in of_space.keys() - picks.keys():
+        smallest = cost(space, space.smallest(), board, limit.engine).arena_bytes
+        assert of_space[limit].smallest_arena_bytes == smallest > limit.budget.arena_bytes
+
+
 def test_the_notes_say_what_was_done(page: str) -> None:
     # 10,000 images: 100 √(0.91 · 0.09 / 10,000) = 0.286 and 100 √(0.88 · 0.12 / 10,000) = 0.325 points.
     assert "0.29 to 0.32 points" in page
@@ -201,3 +224,14 @@ def test_the_figure_has_a_bar_of_two_standard_errors_for_each_pick_within_the_co
     long_px = [abs(float(bar["y1"]) - float(bar["y2"])) for bar in bars]
     for top1, px in zip((0.88, 0.88, 0.89, 0.90), long_px, strict=True):
         assert px == pytest.approx(2 * point_px * math.sqrt(top1 * (1 - top1)), abs=0.11)
+
+
+def test_the_figure_of_the_engines_tells_them_apart_and_says_where_tflm_has_nothing(
+    rows: Any, rows_module: ModuleType, page_module: ModuleType
+) -> None:
+    refusal = rows["ofa-micro"][rows_module.LIMITS[0]]
+    rows["ofa-micro"][rows_module.ENGINE_LIMITS["tflm"][0]] = refusal
+    root = ET.fromstring(page_module.engine_figure(rows))
+    fills = [element.get("fill") for element in root if element.tag.endswith("circle")]
+    assert sorted(fills) == ["#009e73", "#ffffff"]
+    assert "TFLM: nothing fits 8 KB" in [element.text for element in root if element.tag.endswith("text")]
