@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +13,12 @@ from export.convert.deploy import deployed_model
 from export.convert.to_c import DeployedModel
 from export.engines.engine import device_engine
 from export.firmware.deployed_file import deployed_file
-from export.firmware.device_images import device_images
-from export.firmware.emulate import BootReport, emulate
+from export.firmware.device_images import image_count, self_test_inputs, with_answers
+from export.firmware.emulate import BootReport, combined, emulate
 from export.firmware.engine_part import EnginePart, check_fits
-from export.firmware.project import render_firmware
+from export.firmware.project import render_firmware, replace_images
 from export.firmware.run_images import run_images
+from export.runtimes.answers import Items
 from export.runtimes.litert import Int8Array
 from export.tflite.model_file import ModelFile
 from mcofa.boards import ARENA_GUARD_BYTES, Board
@@ -26,11 +29,15 @@ from mcofa.runs.run import Run
 
 @dataclass(frozen=True)
 class FirmwareProject:
-    """A firmware project that was written: its folder, what it is for, and its files by path in it."""
+    """A firmware project that was written: its folder, what it is for, and its files by path in it.
+
+    It carries the first ``test_images`` of the images in ``inputs``, an array for each input of the network.
+    """
 
     folder: Path
     board: Board
     engine: EnginePart
+    inputs: tuple[Items, ...]
     test_images: int
     files: tuple[str, ...]
 
@@ -69,11 +76,25 @@ class FirmwareProject:
     def emulate(self) -> BootReport:
         """Run its self-test in the emulator, once it is built; ``enforce_report`` says whether it passed.
 
+        Images that the project does not carry are run by a copy of it, as many at a time as fit.
+
         Raises:
             EmulationError: QEMU does not have the board, or the firmware said nothing.
             McofaError: QEMU is not installed.
         """
-        return emulate(self.folder, self.board)
+        from export.firmware.build import build
+
+        reports = [emulate(self.folder, self.board)]
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / "project"
+            for start in range(self.test_images, len(self.inputs[0]), self.test_images):
+                others = [items[start : start + self.test_images] for items in self.inputs]
+                if not copy.exists():
+                    shutil.copytree(self.folder, copy)
+                replace_images(copy, self.board, self.engine, with_answers(self.engine, others))
+                build(copy)
+                reports.append(emulate(copy, self.board))
+        return combined(reports)
 
 
 def project_of_run(
@@ -122,10 +143,11 @@ def _write(
 ) -> FirmwareProject:
     part = device_engine(engine).firmware(board, model)
     check_fits(part, board)
-    images = device_images(part, board, candidates)
+    inputs, carried = self_test_inputs(model, board, candidates), image_count(part, board)
+    images = with_answers(part, [items[:carried] for items in inputs])
     paths = render_firmware(board, part, images, folder)
     files = tuple(str(path.relative_to(folder.absolute())) for path in paths)
-    return FirmwareProject(folder, board, part, images.count, files)
+    return FirmwareProject(folder, board, part, inputs, images.count, files)
 
 
 def _images_of(exported: ExportSection) -> Int8Array | None:

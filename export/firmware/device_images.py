@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from mcofa.boards import Board
 from mcofa.errors import FileFormatError
 
 EMULATED_IMAGES = 50
-"""Test images in a firmware for an emulated board; a real one carries one."""
+"""Test images that an emulated board runs, as many at a time as fit; a real one carries one."""
 
 _HIGHEST_INDEX = 3
 """What random items of an integer type without scale go up to: they may be indices into something."""
@@ -49,17 +50,36 @@ class DeviceImages:
 def device_images(engine: EnginePart, board: Board, candidates: Items | None = None) -> DeviceImages:
     """Return as many images as ``board`` carries beside ``engine``, with the answers that it must give.
 
-    The first of ``candidates``, (n, rows, columns, channels); without candidates random
-    ones, always the same.
+    They are the first of ``self_test_inputs``.
 
     Raises:
         FileFormatError: the engine's reference cannot run the model.
     """
-    model, count = engine.model, image_count(engine, board)
+    inputs = self_test_inputs(engine.model, board, candidates)
+    return with_answers(engine, [items[: image_count(engine, board)] for items in inputs])
+
+
+def self_test_inputs(
+    model: DeployedModel, board: Board, candidates: Items | None = None
+) -> tuple[Items, ...]:
+    """Return all images that the board's self-test is to run, at once or in turns: an array for each input.
+
+    The first of ``candidates``, (n, rows, columns, channels); without candidates random
+    ones, always the same.
+    """
+    count = EMULATED_IMAGES if board.emulate else 1
     if candidates is None:
-        inputs = random_images(model, count)
-    else:
-        inputs = (candidates[:count].reshape(-1, *model.inputs[0].shape),)
+        return random_images(model, count)
+    return (candidates[:count].reshape(-1, *model.inputs[0].shape),)
+
+
+def with_answers(engine: EnginePart, inputs: Sequence[Items]) -> DeviceImages:
+    """Return images with the answers that ``engine`` must give to them.
+
+    Raises:
+        FileFormatError: the engine's reference cannot run the model.
+    """
+    model = engine.model
     outputs = engine.reference.run(model.data, inputs, model.file.name)
     for found, expected in zip(outputs, model.outputs, strict=True):
         if found.shape[1:] != expected.shape:
@@ -68,7 +88,7 @@ def device_images(engine: EnginePart, board: Board, candidates: Items | None = N
                 f"{engine.reference.title} give an output of shape {found.shape[1:]}, not {expected.shape}",
                 "convert it with static shapes",
             )
-    return DeviceImages(inputs, tuple(outputs))
+    return DeviceImages(tuple(inputs), tuple(outputs))
 
 
 def image_count(engine: EnginePart, board: Board) -> int:

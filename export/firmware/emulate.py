@@ -6,7 +6,8 @@ import importlib.util
 import json
 import shutil
 import subprocess
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,19 @@ def emulate(project: Path, board: Board, timeout_seconds: float = EMULATION_SECO
             f"watch it with `make -C {project} emulate`",
         ) from error
     return boot_report(done.stdout, f"exit status {done.returncode}: {done.stderr.strip()[:200]}")
+
+
+def combined(reports: Sequence[BootReport]) -> BootReport:
+    """Return one report of several programs that differ in their test images only."""
+    return replace(
+        reports[0],
+        arena_touched_bytes=max(report.arena_touched_bytes for report in reports),
+        arena_guards_intact=all(report.arena_guards_intact for report in reports),
+        stack_used_bytes=max(report.stack_used_bytes for report in reports),
+        images=sum(report.images for report in reports),
+        images_equal_to_host=sum(report.images_equal_to_host for report in reports),
+        passed=all(report.passed for report in reports),
+    )
 
 
 def check_emulated(board: Board) -> None:

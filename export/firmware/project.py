@@ -71,6 +71,13 @@ def render_firmware(board: Board, engine: EnginePart, images: DeviceImages, dest
     return sorted(destination / name for name in contents)
 
 
+def replace_images(project: Path, board: Board, engine: EnginePart, images: DeviceImages) -> None:
+    """Give a rendered project other test images."""
+    contents = _project_contents(board, engine, images)
+    for name in ("src/test_images.c", "src/test_images.h"):
+        (project / name).write_bytes(contents[name])
+
+
 def pixel_table(model: DeployedModel, given: DeployedTensor) -> list[Items]:
     """Return what an input of ``model`` is given for every pixel of 0..255, one row of 256 a channel.
 

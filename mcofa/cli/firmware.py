@@ -15,7 +15,7 @@ from mcofa.cli.run_engine import HowToRun, how_options
 if TYPE_CHECKING:
     from export.engines.project import FirmwareProject
     from export.firmware.emulate import BootReport
-    from mcofa.boards import Board, Kernels
+    from mcofa.boards import Kernels
     from mcofa.runs.run import Run
 
 
@@ -46,8 +46,9 @@ def firmware(
 ) -> None:
     """Write a firmware project with a run's network, or any .tflite that the engine runs, for the board.
 
-    The project carries test images with the answers that the host computed: 50 on an emulated
-    board, one on a real one. --emulate fails when an output byte or the arena differs.
+    The project carries test images with the answers that the host computed: on an emulated board
+    50, or as many as fit, on a real one one. --emulate runs all 50 and fails when an output byte or
+    the arena differs.
     """
     run: Run | None = None
     if subject is not None and names_file(subject, ".tflite"):
@@ -84,7 +85,7 @@ def firmware(
         report = project.emulate()
         section["emulated"] = {**report.to_json(), "instructions": report.instructions(board)}
         if not as_json:
-            _show_report(report, board)
+            _show_report(report, project)
     if run is not None:
         run.record("firmware", {**section, "folder": run.path_from(project.folder)})
     if as_json:
@@ -110,9 +111,11 @@ def _show_linked(linked: dict[str, Any]) -> None:
     )
 
 
-def _show_report(report: BootReport, board: Board) -> None:
+def _show_report(report: BootReport, project: FirmwareProject) -> None:
+    carried = f" ({project.test_images} at a time)" if project.test_images < report.images else ""
     click.echo(
-        f"emulated: {report.images_equal_to_host} of {report.images} images with the host's output bytes, "
-        f"arena {in_bytes(report.arena_touched_bytes)} of {in_bytes(report.arena_reserved_bytes)} touched, "
-        f"stack {in_bytes(report.stack_used_bytes)}, {report.instructions(board):,} instructions an inference"
+        f"emulated: {report.images_equal_to_host} of {report.images} images{carried} with the host's output "
+        f"bytes, arena {in_bytes(report.arena_touched_bytes)} of {in_bytes(report.arena_reserved_bytes)} "
+        f"touched, stack {in_bytes(report.stack_used_bytes)}, "
+        f"{report.instructions(project.board):,} instructions an inference"
     )

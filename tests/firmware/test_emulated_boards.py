@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
-from device_projects import MODEL, copied_images, copy_engine, cross_tool, need_qemu, tflm_folder
+from device_projects import MODEL, copied, copied_images, copy_engine, cross_tool, need_qemu, tflm_folder
 
+from export.engines.project import FirmwareProject
 from export.engines.tflm.firmware import tflm_part
 from export.firmware.build import FirmwareBuildError, LinkedSizes, build
 from export.firmware.deployed_file import deployed_file
-from export.firmware.device_images import EMULATED_IMAGES, DeviceImages, device_images
+from export.firmware.device_images import (
+    EMULATED_IMAGES,
+    DeviceImages,
+    device_images,
+    image_count,
+    self_test_inputs,
+)
 from export.firmware.emulate import BootReport, EmulationError, boot_report, emulate, enforce_report
 from export.firmware.engine_part import EnginePart
 from export.firmware.project import render_firmware
+from export.runtimes.answers import Items, Reference
 from export.tflite.model_file import ModelFile
 from mcofa.boards import Board, board_names, load_board
 
@@ -74,6 +83,35 @@ def test_one_wrong_byte_fails_the_self_test(tmp_path: Path) -> None:
     assert (report.images_equal_to_host, report.passed) == (EMULATED_IMAGES - 1, False)
     with pytest.raises(EmulationError, match="1 of 50 images get other output bytes"):
         enforce_report(report, copy_engine())
+
+
+@pytest.mark.parametrize("wrong", [[], [3, 45]], ids=["all right", "two wrong"])
+def test_images_that_do_not_fit_at_once_are_run_in_turns(tmp_path: Path, wrong: list[int]) -> None:
+    """Room for 20 images: the last of three programs has ten."""
+    board = load_board("microbit")
+    left_bytes = 20 * (64 + 5) + 30
+    inputs = self_test_inputs(MODEL, board)
+    numbers = {items.tobytes(): number for number, items in enumerate(inputs[0])}
+
+    def answered(_: bytes, inputs: Sequence[Items], __: str) -> list[Items]:
+        (outputs,) = copied(MODEL, inputs)
+        flaws = [numbers[items.tobytes()] in wrong for items in inputs[0]]
+        return [outputs ^ np.array(flaws, np.int8)[:, None, None]]
+
+    engine = dataclasses.replace(
+        copy_engine(),
+        flash_bytes=board.flash_budget_bytes - left_bytes,
+        reference=Reference("its first bytes, but for some", answered),
+    )
+    render_firmware(board, engine, device_images(engine, board), tmp_path / "project")
+    project = FirmwareProject(tmp_path / "project", board, engine, inputs, image_count(engine, board), ())
+    project.build()
+    before = {path: path.read_bytes() for path in project.folder.rglob("*") if path.is_file()}
+    report = project.emulate()
+    assert project.test_images == emulate(project.folder, board).images == 20
+    assert (report.images, report.images_equal_to_host) == (50, 50 - len(wrong))
+    assert report.passed is not bool(wrong)
+    assert before == {path: path.read_bytes() for path in before}
 
 
 def test_make_emulate_exits_with_the_verdict(tmp_path: Path) -> None:
