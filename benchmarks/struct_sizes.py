@@ -51,6 +51,8 @@ OPTIONS = {
     OpKind.RESHAPE: "TfLiteReshapeParams",
     OpKind.SOFTMAX: "TfLiteSoftmaxParams",
     OpKind.LEAKY_RELU: "TfLiteLeakyReluParams",
+    OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM: "TfLiteUnidirectionalSequenceLSTMParams",
+    OpKind.SVDF: "TfLiteSVDFParams",
 }
 OP_DATA = {
     OpKind.CONV_2D: "OpDataConv",
@@ -68,10 +70,23 @@ OP_DATA = {
     OpKind.HARD_SWISH: "HardSwishParams",
     OpKind.QUANTIZE: "OpDataQuantizeReference",
     OpKind.DEQUANTIZE: "DequantizeOpData",
+    OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM: "OpDataLSTM",
+    OpKind.SVDF: "OpDataSvdf",
 }
 KERNELS = (
     *("activations", "add", "conv", "depthwise_conv", "dequantize", "fully_connected", "hard_swish"),
-    *("leaky_relu", "logistic", "mul", "pooling", "quantize", "reduce", "softmax", "sub"),
+    *(
+        "leaky_relu",
+        "logistic",
+        "lstm_shared",
+        "mul",
+        "pooling",
+        "quantize",
+        "reduce",
+        "softmax",
+        "sub",
+        "svdf",
+    ),
 )
 # The library's own headers come first: what follows makes private members visible.
 SOURCE = """

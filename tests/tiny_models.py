@@ -267,6 +267,45 @@ def _fill(m: ModelBuilder) -> Added:
     return [value], y
 
 
+def lstm(
+    m: ModelBuilder, batch: int = 1, steps: int = 3, units: int = 5, dtype: str = "int8", scales: int = 1
+) -> Added:
+    """A plain LSTM on six features."""
+    bias, cell = {"int8": ("int32", "int16"), "int16": ("int64", "int16")}.get(dtype, (dtype, dtype))
+    weights, scaled = "float32" if dtype == "float32" else "int8", int(dtype != "float32")
+    inputs = [-1] * 24
+    inputs[0] = m.tensor((batch, steps, 6), dtype, scales=scaled)
+    for position in range(1, 9):
+        shape = (units, 6 if position < 5 else units)
+        inputs[position] = m.weights(shape, scales * scaled, 0, weights)
+    for position in range(12, 16):
+        inputs[position] = m.weights((units,), scaled, 0, bias)
+    inputs[18] = m.tensor((batch, units), dtype, scales=scaled, variable=True)
+    inputs[19] = m.tensor((batch, units), cell, scales=scaled, variable=True)
+    y = m.tensor((batch, steps, units), dtype, scales=scaled)
+    m.op(
+        "UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, [y],
+        table="UnidirectionalSequenceLSTMOptions", fusedActivationFunction=4,
+    )  # fmt: skip
+    return [inputs[0]], y
+
+
+def svdf(m: ModelBuilder, batch: int = 1, rank: int = 2, dtype: str = "int8", state: str = "int8") -> Added:
+    """An SVDF of 6 features, 4 units and a memory of 7 steps."""
+    quantized, filters = dtype == "int8", 4 * rank
+    state = state if quantized else dtype
+    x = m.tensor((batch, 6), dtype, scales=int(quantized))
+    weights = m.weights((filters, 6), int(quantized), 0, dtype)
+    times = m.weights((filters, 7), int(quantized), 0, state)
+    bias = m.weights((4,), int(quantized), 0, "int32" if quantized else dtype)
+    if quantized:
+        m.tensors[bias].quantization.scale = [0.25]
+    kept = m.tensor((batch, 7 * filters), state, scales=int(quantized), variable=True)
+    y = m.tensor((batch, 4), dtype, scales=int(quantized))
+    m.op("SVDF", [x, weights, times, bias, kept], [y], table="SVDFOptions", rank=rank)
+    return [x], y
+
+
 _PAIR = ((1, 6, 6, 4), (1, 6, 6, 4))
 _FLOAT_FUNCTIONS = ("NEG", "SQUARE", "SQRT", "EXP", "LOG", "SIN", "COS", "FLOOR", "CEIL", "ROUND")
 _COMPARISONS = ("EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL")
@@ -377,6 +416,8 @@ MORE_OPS: dict[str, Callable[[ModelBuilder], Added]] = {
         constants=([9, 9],),
         table="ResizeNearestNeighborOptions",
     ),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": lstm,
+    "SVDF": svdf,
     "TRANSPOSE_CONV": transpose_conv,
     "BATCH_MATMUL": matmul,
 }

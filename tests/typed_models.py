@@ -14,6 +14,9 @@ _OF_INT16 = {"SOFTMAX": 1 / 32768, "LOGISTIC": 1 / 32768, "TANH": 1 / 32768}
 _UNSCALED = {"ADD", "SUB", "MUL", "DIV"}
 """What TFLM adds and multiplies of int32 has no scale."""
 _FILTERED = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "PRELU", "TRANSPOSE_CONV"}
+_FILTERED |= {"UNIDIRECTIONAL_SEQUENCE_LSTM", "SVDF"}
+_CELL = ("UNIDIRECTIONAL_SEQUENCE_LSTM", 19)
+"""The input of an LSTM that is int16 unless all is float32."""
 
 
 def retyped(data: bytes, *dtypes: str) -> bytes:
@@ -31,6 +34,8 @@ def retyped(data: bytes, *dtypes: str) -> bytes:
             if index >= 0:
                 tensor = graph.tensors[index]
                 is_parameter = kind in _FILTERED and position > 0 and tensor.buffer > 0
+                if (kind, position) == _CELL and source != "float32":
+                    continue
                 _retype(model, tensor, _parameter_type(tensor, source) if is_parameter else source)
         for output in (graph.tensors[index] for index in op.outputs):
             _retype(model, output, result or source)

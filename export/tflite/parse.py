@@ -323,7 +323,8 @@ def _op(table: Any, kind: OpKind, position: int, tensors: int) -> Op:
         )
     inputs = tuple(int(table.Inputs(i)) for i in range(table.InputsLength()))
     outputs = tuple(int(table.Outputs(i)) for i in range(table.OutputsLength()))
-    required = inputs[:fewest] + outputs + tuple(index for index in inputs[fewest:] if index != -1)
+    optional = {*OPERATORS[kind].absent, *range(fewest, most)}
+    required = outputs + tuple(one for at, one in enumerate(inputs) if one != -1 or at not in optional)
     if any(not 0 <= index < tensors for index in required):
         raise _MalformedError(f"corrupt .tflite: {what} uses tensors {inputs} and {outputs} of {tensors}")
     return Op(kind, inputs, outputs, **_options(table, kind, what))

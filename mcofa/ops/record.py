@@ -214,7 +214,8 @@ NO_KERNEL = Aot()
 class Operator:
     """Everything that is known of one kind of op before anything is built.
 
-    ``inputs`` and ``outputs`` are the fewest and the most of them. ``ranks`` are those of the
+    ``inputs`` and ``outputs`` are the fewest and the most of them; of the fewest, those at the positions
+    ``absent`` may be. ``ranks`` are those of the
     first inputs, then of the output, where TFLM demands them (None: 1 or more). ``options`` is the
     table that a .tflite file holds for the op, with what ``mcofa.ops.options`` reads of it; ``code``
     its number in the TensorFlow Lite schema, and ``version`` the first version of the op that takes int8
@@ -230,6 +231,7 @@ class Operator:
     version: int | None = None
     inputs: tuple[int, int] = (1, 1)
     outputs: tuple[int, int] = (1, 1)
+    absent: tuple[int, ...] = ()
     ranks: tuple[int | None, ...] = ()
     valued: tuple[int, ...] = ()
     options: Table | None = None

@@ -21,6 +21,7 @@ from mcofa.ops import (
     pooling,
     quantization,
     rearranging,
+    recurrent,
     reduction,
     resizing,
     transposed_convolution,
@@ -32,7 +33,7 @@ _FAMILIES = (
     *(convolution, depthwise_convolution, fully_connected, arithmetic, reduction),
     *(pooling, activation, movement, quantization),
     *(elementwise, indexing, joining, matrix, pairwise, rearranging, resizing, transposed_convolution),
-    variables,
+    *(recurrent, variables),
 )
 
 _records = {

@@ -11,12 +11,14 @@ import pytest
 from tiny_models import (
     Added,
     ModelBuilder,
+    lstm,
     matmul,
     one_op,
     ops_side_by_side,
     schema,
     simple,
     small_network,
+    svdf,
     transpose_conv,
 )
 
@@ -244,6 +246,11 @@ CASTS = [("int8", "float32"), ("float32", "int32"), ("bool", "int16")]
         partial(transpose_conv, depth=20),
         *(partial(matmul, adj_x=x, adj_y=y) for x in (False, True) for y in (False, True)),
         partial(matmul, constant=True),
+        *(partial(lstm, batch=b, dtype=of) for b in (1, 3) for of in ("int8", "int16", "float32")),
+        partial(lstm, scales=5),
+        partial(lstm, steps=1, units=33),
+        *(partial(svdf, batch=b, state=of) for b in (1, 3) for of in ("int8", "int16")),
+        partial(svdf, rank=3, dtype="float32"),
         simple("CONCATENATION", *[(1, 3)] * 10, output=(1, 30), table="ConcatenationOptions", axis=1),
         simple("UNPACK", (4, 2, 3), output=(4, 3), outputs=2, table="UnpackOptions", num=2, axis=1),
         simple("GATHER", (7, 2), output=(3, 2), constants=([6, 1, 2],), table="GatherOptions"),

@@ -15,7 +15,7 @@ from mcofa.tflm_versions import KernelData
 
 _WITHOUT_RULE = frozenset(
     {
-        *("IF", "WHILE", "SVDF", "UNIDIRECTIONAL_SEQUENCE_LSTM", "L2_POOL_2D", "REDUCE_MIN", "REDUCE_ALL"),
+        *("IF", "WHILE", "L2_POOL_2D", "REDUCE_MIN", "REDUCE_ALL"),
         *("DYNAMIC_UPDATE_SLICE", "EMBEDDING_LOOKUP", "CUSTOM TFLite_Detection_PostProcess"),
         *("CUSTOM CIRCULAR_BUFFER", "CUSTOM TFLM_DECODE", "CUSTOM ethos-u", "CUSTOM SignalDelay"),
         *("CUSTOM SignalEnergy", "CUSTOM SignalFftAutoScale", "CUSTOM SignalFilterBank"),
