@@ -34,7 +34,7 @@ def _model(folder: Path) -> None:
 
 
 def _photos(folder: Path) -> None:
-    """The images and the configuration that docs/own-images.md asks for, few of them."""
+    """The images and the configurations that docs/own-images.md asks for, few of them."""
     rng = np.random.default_rng(0)
     for split, count in (("train", 60), ("test", 12)):
         for shade, name in ((60, "bag"), (120, "shirt"), (180, "shoe")):
@@ -50,6 +50,7 @@ def _photos(folder: Path) -> None:
         assert len(lines) == 1
         config = config.replace(lines[0], f"{key}: {value}")
     (folder / "photos-config.yaml").write_text(config)
+    (folder / "camera-config.yaml").write_text(config.replace("space: photos.yaml", "space: camera.yaml"))
 
 
 def _zoo_to_make(folder: Path) -> None:
