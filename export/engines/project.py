@@ -13,7 +13,7 @@ from export.convert.deploy import deployed_model
 from export.convert.to_c import DeployedModel
 from export.engines.engine import device_engine
 from export.firmware.deployed_file import deployed_file
-from export.firmware.device_images import image_count, self_test_inputs, with_answers
+from export.firmware.device_images import device_images, self_test_inputs, with_answers
 from export.firmware.emulate import BootReport, combined, emulate
 from export.firmware.engine_part import EnginePart, check_fits
 from export.firmware.project import render_firmware, replace_images
@@ -143,8 +143,8 @@ def _write(
 ) -> FirmwareProject:
     part = device_engine(engine).firmware(board, model)
     check_fits(part, board)
-    inputs, carried = self_test_inputs(model, board, candidates), image_count(part, board)
-    images = with_answers(part, [items[:carried] for items in inputs])
+    images = device_images(part, board, candidates)
+    inputs = images.inputs if images.computed else self_test_inputs(model, board, candidates)
     paths = render_firmware(board, part, images, folder)
     files = tuple(str(path.relative_to(folder.absolute())) for path in paths)
     return FirmwareProject(folder, board, part, inputs, images.count, files)

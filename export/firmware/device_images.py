@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,10 +22,14 @@ _HIGHEST_INDEX = 3
 
 @dataclass(frozen=True)
 class DeviceImages:
-    """For each input and each output of a model an array (n, ...) of its whole shape."""
+    """For each input and each output of a model an array (n, ...) of its whole shape.
+
+    Inputs that are ``computed`` are not stored in the firmware: it makes them anew, see ``computed_images``.
+    """
 
     inputs: tuple[Items, ...]
     outputs: tuple[Items, ...]
+    computed: bool = False
 
     @property
     def count(self) -> int:
@@ -35,7 +39,9 @@ class DeviceImages:
     def first(self, count: int) -> DeviceImages:
         """Return the first ``count`` images."""
         return DeviceImages(
-            tuple(items[:count] for items in self.inputs), tuple(items[:count] for items in self.outputs)
+            tuple(items[:count] for items in self.inputs),
+            tuple(items[:count] for items in self.outputs),
+            self.computed,
         )
 
     def input_bytes(self, image: int) -> bytes:
@@ -50,13 +56,15 @@ class DeviceImages:
 def device_images(engine: EnginePart, board: Board, candidates: Items | None = None) -> DeviceImages:
     """Return as many images as ``board`` carries beside ``engine``, with the answers that it must give.
 
-    They are the first of ``self_test_inputs``.
+    They are the first of ``self_test_inputs``, or computed ones where not one of these fits.
 
     Raises:
         FileFormatError: the engine's reference cannot run the model.
     """
-    inputs = self_test_inputs(engine.model, board, candidates)
-    return with_answers(engine, [items[: image_count(engine, board)] for items in inputs])
+    inputs, carried = self_test_inputs(engine.model, board, candidates), image_count(engine, board)
+    if not carried:
+        return replace(with_answers(engine, computed_images(engine.model, len(inputs[0]))), computed=True)
+    return with_answers(engine, [items[:carried] for items in inputs])
 
 
 def self_test_inputs(
@@ -92,15 +100,36 @@ def with_answers(engine: EnginePart, inputs: Sequence[Items]) -> DeviceImages:
 
 
 def image_count(engine: EnginePart, board: Board) -> int:
-    """Return how many images a firmware carries: 50 if emulated, fewer where they do not fit, else 1."""
-    if board.emulate is None:
-        return 1
+    """Return how many images a firmware carries: 50 if emulated, else 1, and fewer where they do not fit."""
     model = engine.model
     each_bytes = sum(tensor.bytes for tensor in (*model.inputs, *model.outputs))
     free_bytes = board.images_region.bytes
     if board.images_region == board.flash_region:
         free_bytes = board.flash_budget_bytes - engine.flash_bytes
-    return max(1, min(EMULATED_IMAGES, free_bytes // each_bytes))
+    fitting = min(EMULATED_IMAGES if board.emulate else 1, max(0, free_bytes) // each_bytes)
+    return fitting if _can_be_computed(model) else max(1, fitting)
+
+
+def computed_images(model: DeployedModel, count: int) -> tuple[Items, ...]:
+    """Return images that a program can compute itself: ``test_input`` of src/test_images.h does the same."""
+    each_bytes, first, inputs = sum(given.bytes for given in model.inputs), 0, []
+    for given in model.inputs:
+        dtype = np.dtype(str(given.dtype))
+        places = np.arange(first, first + given.bytes, dtype.itemsize, dtype=np.uint32)
+        numbers = np.arange(count, dtype=np.uint32)[:, None] * np.uint32(each_bytes) + places
+        levels = ((numbers * np.uint32(2654435761)) >> np.uint32(24)).astype(np.uint8)
+        items = levels.astype(np.float32) / 128 - 1 if given.is_float else levels.view(dtype)
+        inputs.append(items.reshape(count, *given.shape))
+        first += given.bytes
+    return tuple(inputs)
+
+
+def _can_be_computed(model: DeployedModel) -> bool:
+    """Whether any byte, or any float from -1 to 1, is an item of every input."""
+    types = {str(given.dtype) for given in model.inputs}
+    if types == {"float32"}:
+        return True
+    return types in ({"int8"}, {"uint8"}) and all(given.scale for given in model.inputs)
 
 
 def random_images(model: DeployedModel, count: int) -> tuple[Items, ...]:

@@ -20,6 +20,7 @@ from tiny_models import ModelBuilder, one_op
 from export.convert.to_c import DeployedTensor
 from export.engines.engine import device_engine
 from export.engines.project import FirmwareProject, project_of_file
+from export.firmware import device_images as images_of_devices
 from export.firmware.deployed_file import deployed_file
 from export.firmware.device_images import DeviceImages, device_images
 from export.firmware.emulate import enforce_report
@@ -64,6 +65,27 @@ def test_every_form_of_model_gives_the_hosts_answers(path: Path, tmp_path: Path)
     enforce_report(report, project.engine)
     assert report.images == report.images_equal_to_host == 50
     assert 0 <= report.top1 < project.engine.model.outputs[0].shape[-1]
+
+
+@pytest.mark.emulator
+@pytest.mark.parametrize(
+    ("name", "streams_input"),
+    [("two_inputs_add", False), ("conv_flatten_dense_float", False), ("conv_flatten_dense_float", True)],
+)
+def test_computed_images_are_those_of_the_host(
+    name: str, streams_input: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where flash has no room for an image, the program and the host make the same ones."""
+    need_qemu()
+    cross_tool("gcc")
+    monkeypatch.setattr(images_of_devices, "image_count", lambda *_: 0)
+    file = ModelFile((FORMS / f"{name}.tflite").read_bytes(), name)
+    project = project_of_file(file, BOARD, "aot", tmp_path / "project", streams_input=streams_input)
+    project.build()
+    report = project.emulate()
+    enforce_report(report, project.engine)
+    assert report.images == report.images_equal_to_host == 50
+    assert "kTestInputs[" not in (project.folder / "src" / "test_images.c").read_text()
 
 
 @pytest.mark.emulator

@@ -114,6 +114,19 @@ def test_images_that_do_not_fit_at_once_are_run_in_turns(tmp_path: Path, wrong: 
     assert before == {path: path.read_bytes() for path in before}
 
 
+def test_images_of_which_flash_holds_none_are_computed(tmp_path: Path) -> None:
+    board = load_board("microbit")
+    engine = dataclasses.replace(copy_engine(), flash_bytes=board.flash_budget_bytes - 60)
+    images = device_images(engine, board)
+    assert (images.computed, image_count(engine, board)) == (True, 0)
+    assert len(np.unique(images.inputs[0], axis=0)) == EMULATED_IMAGES
+    assert len(np.unique(images.inputs[0])) == 256
+    sizes, report = run(tmp_path / "project", board, engine, images)
+    enforce_report(report, engine)
+    assert report.images == report.images_equal_to_host == EMULATED_IMAGES
+    assert sizes.test_image_bytes == EMULATED_IMAGES * 5
+
+
 def test_make_emulate_exits_with_the_verdict(tmp_path: Path) -> None:
     board = load_board("mps2-an500")
     images = copied_images(board)
