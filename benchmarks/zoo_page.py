@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from accuracy_chart import Line, Note, accuracy_chart
 from zoo_rows import (
@@ -97,7 +98,15 @@ def _place(limit: Limit, limits: Sequence[Limit]) -> float:
 
 def markdown(rows: Rows, supernets: Mapping[str, Supernet], settings: Settings) -> str:
     """Return the page."""
-    picks = [row for of_space in rows.values() for row in of_space.values() if isinstance(row, Pick)]
+    picks = {
+        engine: [
+            row
+            for of_space in rows.values()
+            for limit, row in of_space.items()
+            if isinstance(row, Pick) and limit.engine == engine
+        ]
+        for engine in ENGINE_LIMITS
+    }
     lines = [
         "# Three supernets within the memory of a microcontroller",
         "",
@@ -159,7 +168,8 @@ def _cell(row: Row | None, best_top1_percent: float | None) -> str:
     return f"{marked} / {row.arena_bytes:,} / {row.macs / 1e6:.2f}"
 
 
-def _notes(picks: Sequence[Pick], settings: Settings) -> list[str]:
+def _notes(of_engine: Mapping[str, Sequence[Pick]], settings: Settings) -> list[str]:
+    picks = list(chain.from_iterable(of_engine.values()))
     errors = [pick.standard_error_points for pick in picks]
     gains = [pick.finetuned_validation_top1_percent - pick.validation_top1_percent for pick in picks]
     lines = [
@@ -187,14 +197,16 @@ def _notes(picks: Sequence[Pick], settings: Settings) -> list[str]:
         ]
     lines += [
         "",
-        "**The limits** are on the arena and the model file with TFLM's own memory plan, as the search "
-        "predicts them to the byte. Exported files may carry a better plan, which takes less arena and more "
-        "of the file; [zoo-table.csv](zoo-table.csv) has both, with archs, predictions and every accuracy.",
+        "**The limits** are on the arena, to the byte as the search predicts it, and on the model file or "
+        "the whole program. With TFLM they hold for its own memory plan. Exported files may carry a better "
+        "one, which takes less arena and more of the file; [zoo-table.csv](zoo-table.csv) has both, with "
+        "archs, predictions and every accuracy.",
     ]
-    larger = [pick for pick in picks if pick.exported_model_bytes > pick.model_bytes]
+    for_tflm = of_engine["tflm"]
+    larger = [pick for pick in for_tflm if pick.exported_model_bytes > pick.model_bytes]
     if larger:
         most = max(pick.exported_model_bytes - pick.model_bytes for pick in larger)
-        lines[-1] += f" Here {len(larger)} of {len(picks)} do, and grow by at most {most:,} B."
+        lines[-1] += f" Here {len(larger)} of {len(for_tflm)} do, and grow by at most {most:,} B."
     return lines
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import math
+import shutil
+import sys
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
@@ -155,12 +157,25 @@ def test_the_rows_of_the_page_take_what_the_accounting_says(
         assert of_space[limit].smallest_arena_bytes == smallest > limit.budget.arena_bytes
 
 
+@pytest.mark.torch
+def test_the_page_and_its_pictures_are_what_the_table_makes(
+    rows_module: ModuleType, repo_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docs = repo_root / "docs"
+    shutil.copy(docs / "zoo-table.csv", tmp_path)
+    words = ["zoo_table.py", "--spaces", "--work", str(tmp_path / "runs"), "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", words)
+    importlib.import_module("zoo_table").main()
+    names = ("zoo-table.csv", "zoo-table.md", "zoo-table.svg", "zoo-engines.svg")
+    assert [name for name in names if (tmp_path / name).read_bytes() != (docs / name).read_bytes()] == []
+
+
 def test_the_notes_say_what_was_done(page: str) -> None:
     # 10,000 images: 100 √(0.91 · 0.09 / 10,000) = 0.286 and 100 √(0.88 · 0.12 / 10,000) = 0.325 points.
     assert "0.29 to 0.32 points" in page
     assert "best predicted accuracy after 2 epochs of fine-tuning" in page
     assert "3 epochs of the chosen subnet" in page
-    assert "Here 1 of 7 do, and grow by at most 100 B" in page
+    assert "Here 1 of 6 do, and grow by at most 100 B" in page
     assert cells(page, "`ofa-micro`")[1:4] == ["12", "2.50", "not counted"]
 
 
