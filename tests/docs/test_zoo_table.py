@@ -138,6 +138,7 @@ def test_an_arch_that_was_measured_within_another_limit_is_not_measured_again(
 def test_the_rows_of_the_page_take_what_the_accounting_says(
     name: str, rows_module: ModuleType, repo_root: Path, tmp_path: Path
 ) -> None:
+    """Where a rule or a table of code sizes moved, `make zoo-table` writes the page anew."""
     board = importlib.import_module("zoo_runs").BOARD
     space, of_space = load_space(name), rows_module.read_rows(repo_root / "docs" / "zoo-table.csv")[name]
     assert of_space.keys() == set(rows_module.ALL_LIMITS)
