@@ -82,7 +82,7 @@ test: setup ## every test, the slow ones too, but the recipes
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 .PHONY: recipes
-recipes: setup ## run what the long pages of the docs tell to type, training included (hours)
+recipes: setup ## run what the long pages of the docs tell to type, training on few images included (20 minutes)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m recipe
 
 .PHONY: lint

@@ -1,7 +1,7 @@
 """Every console block of README and docs, executed: a recipe that fails as written fails here.
 
 The pages of a chain share a folder, and run in order; commands that cannot run here say why.
-Chains of ``HOURS`` run by ``make recipes`` only.
+Chains of ``LONGEST`` run by ``make recipes`` only.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ SLOW: list[Chain] = [
     (("docs/aot.md",), _model),
     (("docs/arena.md",), _nothing),
 ]
-HOURS: list[Chain] = [
+LONGEST: list[Chain] = [
     (("docs/own-images.md", "docs/finetune.md"), _photos),
     (("docs/training.md",), _nothing),
     (("docs/zoo-table.md",), _nothing),
@@ -109,7 +109,7 @@ def test_the_commands_of_a_page_work(chain: Chain, repo_root: Path, tmp_path: Pa
 @pytest.mark.emulator
 @pytest.mark.parametrize(
     "chain",
-    [*SLOW, *(pytest.param(chain, marks=pytest.mark.recipe) for chain in HOURS)],
+    [*SLOW, *(pytest.param(chain, marks=pytest.mark.recipe) for chain in LONGEST)],
     ids=lambda chain: " ".join(chain[0]),
 )
 def test_the_commands_of_a_long_page_work(chain: Chain, repo_root: Path, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_the_commands_of_a_long_page_work(chain: Chain, repo_root: Path, tmp_pat
 
 
 def test_every_page_is_in_a_chain(repo_root: Path) -> None:
-    assert sorted(name for names, _ in (*QUICK, *SLOW, *HOURS) for name in names) == sorted(pages(repo_root))
+    assert sorted(name for names, _ in (*QUICK, *SLOW, *LONGEST) for name in names) == sorted(pages(repo_root))
 
 
 def test_what_cannot_run_here_is_on_a_page(repo_root: Path) -> None:
