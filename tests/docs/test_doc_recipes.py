@@ -117,7 +117,9 @@ def test_the_commands_of_a_long_page_work(chain: Chain, repo_root: Path, tmp_pat
 
 
 def test_every_page_is_in_a_chain(repo_root: Path) -> None:
-    assert sorted(name for names, _ in (*QUICK, *SLOW, *LONGEST) for name in names) == sorted(pages(repo_root))
+    assert sorted(name for names, _ in (*QUICK, *SLOW, *LONGEST) for name in names) == sorted(
+        pages(repo_root)
+    )
 
 
 def test_what_cannot_run_here_is_on_a_page(repo_root: Path) -> None:
