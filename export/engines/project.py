@@ -26,6 +26,9 @@ from mcofa.errors import McofaWarning, MissingFileError
 from mcofa.runs.manifest import ExportSection
 from mcofa.runs.run import Run
 
+_LARGER_CODE_BYTES = 1_024
+"""By how much a library's code may exceed what was counted before that is worth a word."""
+
 
 @dataclass(frozen=True)
 class FirmwareProject:
@@ -62,16 +65,39 @@ class FirmwareProject:
         # Rendering alone needs no reader of ELF files, which is in the extra "firmware".
         from export.firmware.build import build
 
+        flash_bytes, basis = self.predicted_flash()
         sizes, reserved = build(self.folder), self.board.reserved
         stack_and_data_bytes = reserved.stack_bytes + reserved.runtime_ram_bytes
         return {
             "flash_bytes": sizes.flash_bytes,
-            "flash_predicted_bytes": self.engine.flash_bytes,
-            "flash_basis": self.engine.flash_basis,
+            "flash_predicted_bytes": flash_bytes,
+            "flash_basis": basis,
             "test_image_bytes": sizes.test_image_bytes,
             "ram_bytes": sizes.ram_bytes,
             "ram_predicted_bytes": self.engine.model.arena_bytes + ARENA_GUARD_BYTES + stack_and_data_bytes,
         }
+
+    def predicted_flash(self) -> tuple[int, str]:
+        """Return flash and what it rests on: with the library that is there, where the engine links one.
+
+        Warns where its code is larger than what was counted with.
+
+        Raises:
+            McofaError: the library is missing, or was compiled for something else than the board.
+        """
+        part = self.engine
+        if part.measure_library is None:
+            return part.flash_bytes, part.flash_basis
+        library = part.measure_library(self.folder, self.board)
+        if library.code_bytes > part.code_bytes + _LARGER_CODE_BYTES:
+            warnings.warn(
+                f"with this network {library.file} links {library.code_bytes:,} B of code, and "
+                f"{part.code_bytes:,} B were counted, as it takes when it is built with {library.arguments}",
+                McofaWarning,
+                stacklevel=2,
+            )
+        flash_bytes = part.flash_bytes - part.code_bytes + library.code_bytes
+        return flash_bytes, f"model file, code that {library.file} links, board's reserve"
 
     def emulate(self) -> BootReport:
         """Run its self-test in the emulator, once it is built; ``enforce_report`` says whether it passed.

@@ -44,9 +44,20 @@ def build(project: Path) -> LinkedSizes:
         FirmwareBuildError: make failed; the message holds the end of what it said.
         McofaError: make is not installed.
     """
+    run_make(project, "all")
+    return linked_sizes(project / PROGRAM.with_suffix(".elf"))
+
+
+def run_make(project: Path, target: str) -> str:
+    """Make ``target`` in ``project`` and return what make printed.
+
+    Raises:
+        FirmwareBuildError: make failed; the message holds the end of what it said.
+        McofaError: make is not installed.
+    """
     try:
         done = subprocess.run(
-            ["make", "--silent", f"--jobs={os.cpu_count() or 1}", "all"],
+            ["make", "--silent", f"--jobs={os.cpu_count() or 1}", target],
             cwd=project,
             env=_environment(),
             capture_output=True,
@@ -61,7 +72,7 @@ def build(project: Path) -> LinkedSizes:
         told = [line for line in lines if not line.startswith("make: ***")] or lines
         said = "\n".join(told[:_SHOWN_LINES])
         raise FirmwareBuildError(f"building {project} failed:\n{said}", _next_step(said, project))
-    return linked_sizes(project / PROGRAM.with_suffix(".elf"))
+    return done.stdout
 
 
 def linked_sizes(elf: Path) -> LinkedSizes:

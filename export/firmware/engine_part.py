@@ -5,13 +5,23 @@ An engine implements ``src/engine.h``; its ``engine.mk`` tells the project's Mak
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from export.convert.to_c import DeployedModel
 from export.runtimes.answers import Reference
 from mcofa.boards import Board
 from mcofa.errors import BudgetError
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedLibrary:
+    """A library that a project links: what it takes with this network, and how it should have been built."""
+
+    file: Path
+    code_bytes: int
+    arguments: str
 
 
 @dataclass(frozen=True)
@@ -22,7 +32,8 @@ class EnginePart:
     report; an engine that ``fills_arena`` writes to every byte of it. ``flash_bytes`` is predicted for the
     whole program without the self-test's images; ``flash_basis`` says what it rests on. ``files`` are
     the engine's own, by path in the project. Its outputs must be those of ``reference``. ``readme`` is what
-    the project's README says of it, as Markdown.
+    the project's README says of it, as Markdown. ``measure_library`` looks at the library that a rendered
+    project links, where there is one, and ``code_bytes`` is what was predicted for it.
     """
 
     name: str
@@ -34,6 +45,8 @@ class EnginePart:
     files: Mapping[str, bytes]
     reference: Reference
     readme: str = ""
+    code_bytes: int = 0
+    measure_library: Callable[[Path, Board], LinkedLibrary] | None = None
 
 
 def check_fits(engine: EnginePart, board: Board) -> None:

@@ -25,7 +25,7 @@ from elftools.elf.sections import SymbolTableSection
 
 from export.checks.evaluate import quantize_images
 from export.convert.to_c import DeployedModel, DeployedTensor
-from export.engines.tflm.firmware import TFLM_COMMIT, tflm_part
+from export.engines.tflm.firmware import tflm_part
 from export.firmware.build import FirmwareBuildError, build, linked_sizes
 from export.firmware.engine_part import check_fits
 from export.firmware.project import MARKER, pixel_table, render_firmware
@@ -33,6 +33,7 @@ from mcofa.boards import ARENA_GUARD_BYTES, Board, board_names, load_board
 from mcofa.errors import BudgetError, DiskWriteError, McofaError, MissingFileError, UnsupportedOpError
 from mcofa.graph import DType
 from mcofa.ops import OPERATORS
+from mcofa.tflm_versions.load import DEFAULT_VERSION
 
 
 def render(board: Board, destination: Path, model: DeployedModel = MODEL) -> list[Path]:
@@ -219,10 +220,12 @@ def test_tflm_missing_says_what_to_do(board: Board, tmp_path: Path) -> None:
     assert failed.returncode == 2
     for needed in (
         "set TFLM_DIR",
-        TFLM_COMMIT,
+        DEFAULT_VERSION,
         "cortex_m_generic/README.md",
         f"TARGET_ARCH={board.core}",
         "ENGINE=aot",
+        "BUILD_TYPE=release KERNEL_OPTIMIZATION_LEVEL=-Os THIRD_PARTY_KERNEL_OPTIMIZATION_LEVEL=-Os",
+        "TARGET_TOOLCHAIN_ROOT=/usr/bin/",
     ):
         assert needed in failed.stderr
     assert ("OPTIMIZED_KERNEL_DIR=cmsis_nn" in failed.stderr) == (board.kernels == "cmsis-nn")

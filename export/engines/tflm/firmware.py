@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 from export.convert.to_c import DeployedModel, to_c
-from export.firmware.engine_part import EnginePart
+from export.engines.tflm.arguments import library_arguments, target_arch
+from export.firmware.engine_part import EnginePart, LinkedLibrary
 from export.runtimes.answers import TFLM
 from export.templates.render import render_template
 from mcofa.boards import Board
@@ -16,9 +18,7 @@ from mcofa.engines.tflm.targets import board_target
 from mcofa.errors import UnsupportedOpError
 from mcofa.graph import Graph, OpKind
 from mcofa.ops import OPERATORS, Registration
-
-TFLM_COMMIT = "90b983c2b3f1"
-"""The tflite-micro commit whose arena the accounting was verified against."""
+from mcofa.tflm_versions import DEFAULT_VERSION
 
 
 def tflm_part(board: Board, model: DeployedModel) -> EnginePart:
@@ -38,9 +38,9 @@ def tflm_part(board: Board, model: DeployedModel) -> EnginePart:
         "model": model,
         "registrations": registrations,
         "registration_headers": sorted({item.header for item in registrations if item.header}),
-        "tflm_commit": TFLM_COMMIT,
-        "library_arguments": _library_arguments(board),
-        "target_arch": _target_arch(board),
+        "tflm_commit": board.tflm_version.commit,
+        "library_arguments": library_arguments(board),
+        "target_arch": target_arch(board),
     }
     files = {
         path: render_template(f"tflm/{path.removeprefix('src/')}.jinja", **values)
@@ -53,10 +53,12 @@ def tflm_part(board: Board, model: DeployedModel) -> EnginePart:
         arena_used_bytes=arena_used_bytes,
         fills_arena=True,
         flash_bytes=needs.flash.total_bytes,
-        flash_basis=f"model file, TFLM {TFLM_COMMIT} built with {board.kernels} and -Os, board's reserve",
+        flash_basis=f"model file, TFLM {DEFAULT_VERSION} built with {board.kernels} and -Os, board's reserve",
         files=files | sources,
         reference=TFLM,
         readme=render_template("tflm/readme.md.jinja", **values).decode(),
+        code_bytes=needs.flash.code_bytes,
+        measure_library=_measured_library,
     )
 
 
@@ -77,20 +79,8 @@ def op_registrations(op_kinds: tuple[str, ...], graph: Graph) -> list[Registrati
     return [found.any_type if kind in any_type else found for kind, found in registrations]
 
 
-def _target_arch(board: Board) -> str:
-    arch = board.core_facts.tflm_arch
-    return arch.without_fpu if board.fpu == "none" else arch.with_fpu
+def _measured_library(project: Path, board: Board) -> LinkedLibrary:
+    # Rendering alone needs no reader of ELF files, which is in the extra "firmware".
+    from export.engines.tflm.library import measured_library
 
-
-def _library_arguments(board: Board) -> str:
-    """What TFLM's library must be built for, in the words of its document.
-
-    FPU must be named: TFLM's default for a Cortex-M7 has double-precision instructions,
-    which a part with a single-precision unit cannot execute.
-    """
-    arguments = [f"TARGET={board.core_facts.family.tflm_target}", f"TARGET_ARCH={_target_arch(board)}"]
-    if board.fpu != "none":
-        arguments.append(f"FPU={board.fpu}")
-    if board.kernels == "cmsis-nn":
-        arguments += ["OPTIMIZED_KERNEL_DIR=cmsis_nn", "OPTIMIZE_KERNELS_FOR=KERNELS_OPTIMIZED_FOR_SIZE"]
-    return " ".join([*arguments, "BUILD_TYPE=release"])
+    return measured_library(project, board)
