@@ -22,7 +22,7 @@ class ArenaCheck:
     """What was predicted for the board with an engine, and predictions beside measurements, in bytes.
 
     ``flash_bytes`` is that of the whole program, test images apart. With ``streams_input`` the image arrives
-    row by row.
+    row by row. ``flash_uncounted`` are the ops whose code is not in it, as it was not measured.
     """
 
     board: str
@@ -36,6 +36,7 @@ class ArenaCheck:
     flash_budget_bytes: int
     comparisons: tuple[Comparison, ...]
     streams_input: bool = False
+    flash_uncounted: tuple[str, ...] = ()
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -103,6 +104,7 @@ def check_arena(model: ModelFile, board: Board, engine: str, streams_input: bool
         flash_budget_bytes=board.flash_budget_bytes,
         comparisons=tuple(device_engine(engine).measure(model, board, streams_input=streams_input)),
         streams_input=streams_input,
+        flash_uncounted=needs.flash.uncounted,
     )
 
 

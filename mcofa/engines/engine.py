@@ -39,12 +39,14 @@ class Flash:
     """The flash of a whole program without test images, by parts, in bytes.
 
     ``data_bytes`` is what the network itself takes (a model file, or constants and calls),
-    ``code_bytes`` the code that runs its ops, ``firmware_bytes`` everything around them.
+    ``code_bytes`` the code that runs its ops, ``firmware_bytes`` everything around them. ``uncounted`` are
+    the ops whose code is not in it, as it was not measured.
     """
 
     data_bytes: int
     code_bytes: int
     firmware_bytes: int
+    uncounted: tuple[str, ...] = ()
 
     @property
     def total_bytes(self) -> int:

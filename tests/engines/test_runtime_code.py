@@ -1,13 +1,25 @@
 from __future__ import annotations
 
+import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_models import ModelBuilder, one_op
 
-from mcofa.boards import Kernels, core_names
-from mcofa.engines.tflm.runtime_code import TABLE_FILE, always_linked_bytes, code_parts, runtime_code_bytes
+from export.tflite.parse import parse_tflite
+from mcofa.boards import Kernels, core_names, load_board
+from mcofa.cli import main
+from mcofa.engines.tflm.runtime_code import (
+    TABLE_FILE,
+    always_linked_bytes,
+    code_parts,
+    graph_code_bytes,
+    runtime_code_bytes,
+    uncounted_ops,
+)
 from mcofa.graph import OpKind
 
 MEASURED_AT_LEAST = 22
@@ -56,3 +68,43 @@ def test_every_op_takes_some_code(core: str, kernels: Kernels) -> None:
         assert sum(code_parts(kind, core, kernels).values()) > 500
         once = runtime_code_bytes([kind], core, kernels)
         assert runtime_code_bytes([kind, kind], core, kernels) == once > always_linked_bytes(core, kernels)
+
+
+def unmeasured_model() -> bytes:
+    """A RELU, and an op whose code was not measured."""
+    unmeasured = next(kind for kind in ("FLOOR_MOD", "GATHER", "ELU") if kind not in MEASURED)
+    m = ModelBuilder()
+    x, y, z = (m.tensor((1, 4), "float32", scales=0) for _ in range(3))
+    m.op("RELU", [x], [y])
+    if unmeasured == "FLOOR_MOD":
+        m.op(unmeasured, [y, y], [z], table="FloorModOptions")
+    else:
+        m.op(unmeasured, [y], [z])
+    return m.build([x], [z])
+
+
+def test_code_that_was_not_measured_is_named_and_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board, path = load_board("mps2-an500"), tmp_path / "model.tflite"
+    path.write_bytes(unmeasured_model())
+    graph = parse_tflite(path.read_bytes(), "model")
+    (named,) = uncounted_ops(graph, board)
+    assert graph_code_bytes(graph, board) == runtime_code_bytes([OpKind.RELU], board.core, board.kernels)
+    assert main(["arena-check", str(path), "--board", board.name]) == 0
+    assert f"without the code of {named}, not measured" in " ".join(capsys.readouterr().out.split())
+    assert main(["arena-check", str(path), "--board", board.name, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["flash_uncounted"] == [named]
+    words = ["firmware", str(path), "--board", board.name, "--out", str(tmp_path / "project")]
+    assert main(words) == 0, capsys.readouterr().err
+
+
+def test_optimized_kernels_are_measured_for_int8_only() -> None:
+    conv = ModelBuilder()
+    x, y = (conv.tensor((1, 4, 4, 2), "float32", scales=0) for _ in range(2))
+    w = conv.weights((2, 1, 1, 2), 0, dtype="float32")
+    conv.conv(x, w, -1, y)
+    graph, board = parse_tflite(conv.build([x], [y]), "float"), load_board("mps2-an500")
+    assert uncounted_ops(graph, board) == ("CONV_2D of float32",)
+    assert uncounted_ops(graph, dataclasses.replace(board, kernels="reference")) == ()
+    assert uncounted_ops(parse_tflite(one_op("CONV_2D"), "int8"), board) == ()

@@ -139,12 +139,13 @@ def litert_on_pixels(data: bytes) -> Any:
     return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
 
 
-@pytest.mark.parametrize("dtype", [DType.INT8, DType.INT16, DType.FLOAT32])
+@pytest.mark.parametrize("dtype", [DType.INT8, DType.UINT8, DType.INT16, DType.FLOAT32])
 def test_numbers_are_converted_at_the_border(dtype: DType, tmp_path: Path) -> None:
     """The C of pixels, of numbers in and of numbers out, natively, against numpy."""
     if shutil.which("gcc") is None:
         pytest.skip("gcc is not installed")
-    scale, zero_point = (0.0, 0) if dtype is DType.FLOAT32 else (0.0625, -3 if dtype is DType.INT8 else 0)
+    zero_point = {DType.INT8: -3, DType.UINT8: 125}.get(dtype, 0)
+    scale = 0.0 if dtype is DType.FLOAT32 else 0.0625
     image = DeployedTensor((1, 8, 8, 2), scale, zero_point, dtype, "image")
     model = dataclasses.replace(MODEL, inputs=(image,), mean=(0.5, 0.25), std=(0.25, 0.125))
     images = copied_images(BOARD, MODEL)
@@ -213,6 +214,17 @@ def test_each_engine_is_held_to_its_own_runtime() -> None:
     np.testing.assert_array_equal(found["tflm"].reshape(50, -1), tflm.invoke(model.data, inputs[:, 0]))
     differing = (found["tflm"] != found["aot"]).any((1, 2)).sum()
     assert differing > 0
+
+
+def test_a_sum_is_held_to_tflm() -> None:
+    """LiteRT's reference kernel is far off: over three rows of 2, TFLM and arithmetic say 6."""
+    m = ModelBuilder()
+    x, y = m.tensor((1, 3, 2)), m.tensor((1, 2))
+    m.op("SUM", [x, m.tensor((1,), "int32", [1], 0)], [y], table="ReducerOptions", keepDims=False)
+    model = ModelFile(m.build([x], [y]), "sum")
+    part = device_engine("aot").firmware(BOARD, deployed_file(model, BOARD, "aot"))
+    (answer,) = part.reference.run(model.data, [np.full((1, 1, 3, 2), 2, np.int8)], "sum")
+    np.testing.assert_array_equal(answer, [[[6, 6]]])
 
 
 def with_bias_axis(data: bytes, axis: int) -> bytes:

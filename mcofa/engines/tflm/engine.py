@@ -12,7 +12,7 @@ from mcofa.engines.latency import Latencies, LatencyEstimate
 from mcofa.engines.tflm.arena import account, joint_account
 from mcofa.engines.tflm.block_memory import tflm_block_memories
 from mcofa.engines.tflm.population import TflmPopulation
-from mcofa.engines.tflm.runtime_code import graph_code_bytes
+from mcofa.engines.tflm.runtime_code import graph_code_bytes, uncounted_ops
 from mcofa.engines.tflm.targets import board_target
 from mcofa.engines.tflm.timeline import tflm_timeline
 from mcofa.errors import UnstreamableInputError
@@ -52,7 +52,12 @@ class TflmEngine:
         assert arena.minimum_bytes is not None
         return Needs(
             arena_bytes=arena.minimum_bytes,
-            flash=Flash(model_bytes, graph_code_bytes(graph, board), board.reserved.firmware_flash_bytes),
+            flash=Flash(
+                model_bytes,
+                graph_code_bytes(graph, board),
+                board.reserved.firmware_flash_bytes,
+                uncounted_ops(graph, board),
+            ),
         )
 
     def latency(self, graph: Graph, board: Board) -> LatencyEstimate:
