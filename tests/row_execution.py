@@ -56,6 +56,8 @@ class _Execution:
             if at == 1 and self.plan.streams_input:
                 first = 0
             self.span, self.step_of_span = range(first, ops.stop + inputs), at
+            if len(self.span) == 1 and self._lies_over_input(first):
+                self._make_over_input(first)
             self._make(self.span[-1], self.flow.steps[self.span[-1]].rows)
             for step in self.span:
                 if self.flow.last_reader(step) >= self.span.stop:
@@ -90,6 +92,23 @@ class _Execution:
         if self.step_of_span in self.scratch and made.op >= 0:
             self.arena[self.scratch[self.step_of_span]] = LOST
         self._write_rows(step, made.rows if made.at_once else 1)
+
+    def _lies_over_input(self, step: int) -> bool:
+        made = self.flow.steps[step]
+        over = {self.offset[self.flow.steps[read.source].tensor] for read in made.reads}
+        return made.over_input_bytes is not None and self.offset[made.tensor] in over
+
+    def _make_over_input(self, step: int) -> None:
+        """Read all, then write all: what has to be kept of a row that is overwritten is in the scratch."""
+        made = self.flow.steps[step]
+        (read,) = made.reads
+        self._check(read.source, 0, self.flow.steps[read.source].rows)
+        assert made.over_input_bytes is not None
+        place = self.scratch[self.step_of_span]
+        assert place.stop - place.start >= made.over_input_bytes
+        self.arena[place] = LOST
+        self._check(read.source, 0, self.flow.steps[read.source].rows)
+        self._write_rows(step, made.rows)
 
     def _take_into_sums(self, step: int, source: int) -> None:
         op = self.flow.steps[step].op

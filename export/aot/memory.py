@@ -42,11 +42,6 @@ class Memory:
         """Return how many rows of tensor ``index`` are kept."""
         return self._rows[index]
 
-    def is_renamed(self, position: int) -> bool:
-        """Return whether the output of op ``position`` lies where its input does."""
-        op = self._graph.ops[position]
-        return self.offsets.get(op.inputs[0]) == self.offsets[op.outputs[0]]
-
     def pointer(self, index: int, row: str = "0") -> str:
         """Return the C expression of the address of ``row``, an expression, of tensor ``index``."""
         tensor = self._graph.tensors[index]

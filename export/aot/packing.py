@@ -17,6 +17,7 @@ from mcofa.ops import Extension, Target
 Value = int | float | Sequence[int] | npt.NDArray[Any]
 Weights = npt.NDArray[Any]
 _TAKE_PIXELS = frozenset({"nn_conv_2d", "nn_conv_2d_1x1"})
+_OVER_INPUT = "nn_depthwise_over_input"
 _STREAMED = ("filter", "bias", "multiplier", "shift")
 _WIDE = 64
 _LARGEST_SUM = 1 << 30
@@ -26,9 +27,9 @@ _MVE_BLOCK = 16
 
 def in_kernel_order(kind: OpKind, kernel: str, fields: dict[str, Value], on: Target) -> dict[str, Value]:
     """Return the ``fields`` of an op as its ``kernel`` reads them on the target ``on``."""
-    if kernel not in _TAKE_PIXELS | {"nn_depthwise"}:
+    if kernel not in _TAKE_PIXELS | {"nn_depthwise", _OVER_INPUT}:
         return fields
-    mve = on.extension is Extension.MVE
+    mve = on.extension is Extension.MVE and kernel != _OVER_INPUT
     fields = _for_mve(fields) if mve else {**fields, "shift": _mark_wide(kind, fields)}
     if kernel in _TAKE_PIXELS:
         return _for_pixels(fields, _mve_blocks if mve else _fours)

@@ -142,9 +142,9 @@ class _Writer:
     def _whole(self, position: int, number: int) -> str:
         """The call that runs an op on whole tensors, nothing if there is nothing to do."""
         op = self._network.graph.ops[position]
-        if OPERATORS[op.kind].aot.in_place_is_nothing and self.memory.is_renamed(position):
+        if OPERATORS[op.kind].aot.in_place_is_nothing and self._plan.is_over_input(op):
             return ""
-        call = lower_op(self._network, position, self._kernel(position), self._on)
+        call = lower_op(self._network, position, self._kernel(position, alone=True), self._on)
         constants = self._operands(position)
         operands = [
             constants.get(index) or self.memory.pointer(index)
@@ -167,8 +167,13 @@ class _Writer:
         leading = self._leading(call, position)
         return self._makers.op(step, span, number, call.kernel, leading, self._operands(position))
 
-    def _kernel(self, position: int) -> str:
-        chosen = kernel(self._network.graph, self._network.graph.ops[position], self._on)
+    def _kernel(self, position: int, alone: bool = False) -> str:
+        op = self._network.graph.ops[position]
+        over_input = OPERATORS[op.kind].aot.over_input
+        if over_input and alone and self._plan.is_over_input(op):
+            chosen = over_input.kernel.name
+        else:
+            chosen = kernel(self._network.graph, op, self._on)
         self.kernels.add(chosen)
         return chosen
 

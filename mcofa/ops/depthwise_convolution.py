@@ -16,7 +16,16 @@ from mcofa.ops.convolution import (
     im2col_bytes,
     scales_bytes,
 )
-from mcofa.ops.record import Aot, Kernel, Operator, Registration, Tflm, first_type, requested
+from mcofa.ops.record import (
+    Aot,
+    Kernel,
+    Operator,
+    OverInput,
+    Registration,
+    Tflm,
+    first_type,
+    requested,
+)
 from mcofa.ops.rows import filter_window
 from mcofa.ops.target import Extension, Target
 from mcofa.ops.windows import window_padding
@@ -96,11 +105,22 @@ def _reads_unset_stride(graph: Graph, op: Op, on: Target) -> str:
 
 _OWN = Kernel(name="nn_depthwise", four_channels=True, by_row=True)
 _ANY = Kernel(name="nn_depthwise_any", by_row=True)
+_OVER_INPUT = Kernel(name="nn_depthwise_over_input", four_channels=True, takes_scratch=True)
+_CHANNELS_AT_ONCE = 4
 
 
 def _kernel(graph: Graph, op: Op, _on: Target) -> Kernel:
     source, weights = (graph.tensors[index].shape for index in op.inputs[:2])
     return _ANY if source[3] != weights[3] or op.dilation != (1, 1) else _OWN
+
+
+def _over_input_bytes(graph: Graph, op: Op) -> int | None:
+    """The scratch for four channels at once: their weights, and a ring of their rows."""
+    source, weights, output = (graph.tensors[index].shape for index in (*op.inputs[:2], op.outputs[0]))
+    if source != output or source[0] != 1 or op.stride != (1, 1) or op.dilation != (1, 1):
+        return None
+    _, rows, columns, _ = source
+    return _CHANNELS_AT_ONCE * (weights[1] * weights[2] + min(weights[1], rows) * columns)
 
 
 DEPTHWISE_CONV_2D = Operator(
@@ -123,10 +143,11 @@ DEPTHWISE_CONV_2D = Operator(
         refused=_reads_unset_stride,
     ),
     aot=Aot(
-        kernels=(_OWN, _ANY),
+        kernels=(_OWN, _ANY, _OVER_INPUT),
         choose=_kernel,
         struct="nn_convolution_t",
         rows=filter_window,
+        over_input=OverInput(_OVER_INPUT, _over_input_bytes),
         stored=(1,),
         scales_bytes=scales_bytes,
         constraints=(constant_parameters,),

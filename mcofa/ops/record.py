@@ -171,6 +171,16 @@ LOOKUP = Kernel(name="nn_lookup")
 """Reads what an int8 function makes of its input from a table of 256 bytes."""
 
 
+class OverInput(NamedTuple):
+    """The kernel that writes an op's output over its input of equal shape, and the scratch it needs.
+
+    ``scratch_bytes`` returns None where the op cannot do so.
+    """
+
+    kernel: Kernel
+    scratch_bytes: Callable[[Graph, Op], int | None]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aot:
     """How engine ``aot`` runs an op.
@@ -180,7 +190,8 @@ class Aot:
     input is int8: the output depends on one value. ``operands`` inputs are read in the arena or as
     constants; ``stored`` are the positions of other constants that the kernel reads as they are, and
     ``scales_bytes`` what it keeps besides. With ``in_place`` the output may lie where an input does,
-    and with ``in_place_is_nothing`` there is nothing left to do then. ``rows`` says how it runs row by row;
+    and with ``in_place_is_nothing`` there is nothing left to do then. Where the op runs alone, on whole
+    tensors, ``over_input`` is another way to do that. ``rows`` says how it runs row by row;
     where that is not possible, it may still take its input row by row into ``sums`` of so many bytes.
     ``types`` are those that the kernels take.
     """
@@ -197,6 +208,7 @@ class Aot:
     sums: Callable[[Graph, Op], int | None] = lambda graph, op: None
     in_place: bool = False
     in_place_is_nothing: bool = False
+    over_input: OverInput | None = None
     types: Constraint = int8_to_int8
     constraints: tuple[Constraint, ...] = ()
 

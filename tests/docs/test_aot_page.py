@@ -11,7 +11,7 @@ import span_picture
 
 from export.aot.render import generate
 from export.tflite.parse import parse_tflite
-from mcofa.engines.aot import plan
+from mcofa.engines.aot import flow, plan
 from mcofa.engines.aot.flow import flow_of
 from mcofa.engines.aot.plan import plan_aot
 from mcofa.engines.aot.spans import SpanBytes
@@ -44,7 +44,7 @@ def network(name: str) -> Graph:
     return parse_tflite(models[name].read_bytes(), name)
 
 
-def op_by_op(spans: SpanBytes) -> list[range]:
+def op_by_op(spans: SpanBytes, _limit: int) -> list[range]:
     return [range(step, step + 1) for step, _ in enumerate(spans.up_to_each())]
 
 
@@ -53,6 +53,7 @@ def test_arenas_are_what_is_planned(name: str, monkeypatch: pytest.MonkeyPatch) 
     graph = network(name)
     resident, by_rows = (plan_aot(graph, M7, streams_input).arena_bytes for streams_input in (False, True))
     monkeypatch.setattr(plan, "best_cut", op_by_op)
+    monkeypatch.setattr(flow, "over_input_bytes", lambda graph, op: None)
     whole = plan_aot(graph, M7).arena_bytes
     image = graph.tensors[graph.inputs[0]].bytes
     assert rows()[name] == [image, account(graph, M7).minimum_bytes, whole, resident, by_rows]

@@ -19,7 +19,8 @@ from mcofa.ops.rows import height
 
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 M7 = target("cortex-m7", "reference")
-SEEDS = (*range(24), 238)
+# From 72 on: a depthwise convolution writes over its input.
+SEEDS = (*range(24), 238, 72, 229, 264, 646, 1413, 1957)
 
 
 @needs_gcc

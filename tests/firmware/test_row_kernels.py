@@ -19,9 +19,13 @@ from random_ops import Rng, _Model
 
 from export.aot.lowering import Call, lower_op
 from export.aot.network import read_network
+from export.aot.render import generate
 from export.aot.shapes import reduced
+from mcofa.engines.aot import flow
 from mcofa.engines.aot.kernels import kernel
 from mcofa.engines.tflm import target
+from mcofa.graph import OpKind
+from mcofa.ops import OPERATORS
 
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 ON = target("cortex-m3", "reference")
@@ -167,7 +171,7 @@ class Rows:
 
 @pytest.fixture(scope="module")
 def kernels(tmp_path_factory: pytest.TempPathFactory) -> NativeKernels:
-    return NativeKernels((*WINDOWED, *GLOBAL), tmp_path_factory.mktemp("kernels"))
+    return NativeKernels((*WINDOWED, *GLOBAL, "nn_depthwise_over_input"), tmp_path_factory.mktemp("kernels"))
 
 
 @needs_gcc
@@ -197,6 +201,37 @@ def test_rows_from_a_ring_equal_the_whole_tensor_and_litert(name: str, kernels: 
         run += 1
     assert run > 80
     assert differed > 60
+
+
+@needs_gcc
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 8, 11])
+def test_a_depthwise_convolution_over_its_input_equals_litert(channels: int, kernels: NativeKernels) -> None:
+    """It leaves what lies around its input and its scratch alone, and uses the scratch to its last byte."""
+    rng, run = np.random.default_rng(channels), 0
+    for window in windows(dilated=False):
+        if window.stride > 1 or window.valid or window.taps == 1:
+            continue
+        data = model(rng, "nn_depthwise", window, channels)
+        network, call = read_network(data, "model"), lowered(data)
+        graph = network.graph
+        over_input = OPERATORS[graph.ops[0].kind].aot.over_input
+        scratch_bytes = over_input.scratch_bytes(graph, graph.ops[0])
+        image = noise(rng, 1, window.height, COLUMNS, channels)
+        left = []
+        for filling in (0x55, -0x56):
+            memory = np.full(image.size + scratch_bytes + 3 * SURROUNDING_BYTES, filling, np.int8)
+            placed = memory[SURROUNDING_BYTES:][: image.size]
+            scratch = memory[2 * SURROUNDING_BYTES + image.size :][:scratch_bytes]
+            placed[:] = image.reshape(-1)
+            kernels.call(over_input.kernel.name, call.struct, call.fields, placed, placed, scratch)
+            np.testing.assert_array_equal(placed.reshape(image.shape), in_litert(data, image), str(window))
+            left.append(scratch.copy())
+            placed[:] = scratch[:] = filling
+            assert (memory == filling).all(), window
+        if channels % 4 == 0:
+            assert left[0][-1] == left[1][-1], f"{window}: its last byte is not written"
+        run += 1
+    assert run > 15
 
 
 def reduction(rng: Rng, kind: str, shape: tuple[int, ...], axes: list[int]) -> bytes:
@@ -302,8 +337,9 @@ CALLS = {
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("board", ["mps2-an385", "mps2-an500", "mps3-an547"])
 def test_rows_on_a_core_need_as_many_as_the_window_has(
-    board: str, name: str, missing: int, tmp_path: Path
+    board: str, name: str, missing: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(flow, "over_input_bytes", lambda graph, op: None)
     rng, every = np.random.default_rng(24), {}
     channels = itertools.cycle((1, 6, 16, 19, 33) if name == "nn_depthwise" else (3, 8))
     for taps, stride, valid, _ in itertools.product((2, 3, 5, 7), (1, 2, 3), (False, True), range(2)):
@@ -313,3 +349,19 @@ def test_rows_on_a_core_need_as_many_as_the_window_has(
     found = run_emulated(every, tmp_path, board_name=board, runner=runner)
     expected = "differs" if missing else "same"
     assert {name: found.get(name, "not run") for name in every} == dict.fromkeys(every, expected)
+
+
+@pytest.mark.emulator
+@pytest.mark.parametrize("board", ["mps2-an385", "mps2-an500", "mps3-an547"])
+def test_a_core_writes_over_the_input(board: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(25)
+    every = {
+        f"{window} {channels}": model(rng, "nn_depthwise", window, channels)
+        for window in windows(dilated=False)
+        for channels in (16, 19)
+        if window.stride == 1 and not window.valid and window.height > window.taps > 1
+    }
+    over_input = OPERATORS[OpKind.DEPTHWISE_CONV_2D].aot.over_input.kernel.name
+    assert all(over_input in generate(data, "model", ON).kernels for data in every.values())
+    found = run_emulated(every, tmp_path, board_name=board)
+    assert {name: found.get(name, "not run") for name in every} == dict.fromkeys(every, "same")

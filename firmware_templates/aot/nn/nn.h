@@ -93,6 +93,8 @@ typedef struct {
 void nn_conv_2d(const nn_convolution_t* op, const int8_t* input, int8_t* output, void* scratch);
 void nn_conv_2d_1x1(const nn_convolution_t* op, const int8_t* input, int8_t* output);
 void nn_depthwise(const nn_convolution_t* op, const int8_t* input, int8_t* output);
+// Of stride 1, with an output as large as the input, which may lie in the same place.
+void nn_depthwise_over_input(const nn_convolution_t* op, const int8_t* input, int8_t* output, void* scratch);
 
 // Any.
 void nn_conv_2d_any(const nn_convolution_t* op, const int8_t* input, int8_t* output);

@@ -1,12 +1,6 @@
 #include "nn_four.h"
 #include "nn_rows.h"
 
-#ifdef __GNUC__
-#define NN_APART __attribute__((noinline))
-#else
-#define NN_APART
-#endif
-
 #ifdef __ARM_FEATURE_MVE
 
 #include "nn_mve.h"
@@ -220,15 +214,6 @@ static NN_APART void four_sums(const nn_convolution_t* op, const window_t* windo
   *sums = summed;
 }
 
-static NN_APART void four_outputs(const nn_convolution_t* op, int32_t channel, const nn_sums_t* sums, int8_t* output) {
-  const int32_t* multiplier = op->multiplier + channel;
-  const int32_t* shift = op->shift + channel;
-  const int32_t offset = op->output_offset;
-  nn_store_four(nn_output(sums->a, multiplier[0], shift[0], offset), nn_output(sums->b, multiplier[1], shift[1], offset),
-                nn_output(sums->c, multiplier[2], shift[2], offset), nn_output(sums->d, multiplier[3], shift[3], offset),
-                nn_range(op), output);
-}
-
 static void one_output(const nn_convolution_t* op, const window_t* window, int32_t channel, int8_t* output) {
   const int32_t channels = op->output_channels;
   const int8_t* values = window->input + channel;
@@ -271,7 +256,7 @@ void nn_depthwise_row(const nn_convolution_t* op, int32_t row, const int8_t* inp
       const int32_t* bias = op->bias + channel;
       nn_sums_t sums = {bias[0], bias[1], bias[2], bias[3]};
       four_sums(op, &window, channel, &sums);
-      four_outputs(op, channel, &sums, output + channel);
+      nn_store_sums(op, &sums, op->multiplier + channel, op->shift + channel, output + channel);
     }
     for (; channel < channels; ++channel) {
       one_output(op, &window, channel, output + channel);

@@ -1,5 +1,19 @@
 #include "nn_four.h"
 
+#ifdef __ARM_FEATURE_DSP
+NN_APART int32_t nn_scale_rare(int32_t sum, int32_t multiplier, int32_t shift) {
+  return nn_scale_wide(sum, multiplier, shift);
+}
+#endif
+
+void nn_store_sums(const nn_convolution_t* op, const nn_sums_t* sums, const int32_t* multiplier, const int32_t* shift,
+                   int8_t* output) {
+  const int32_t offset = op->output_offset;
+  nn_store_four(nn_output(sums->a, multiplier[0], shift[0], offset), nn_output(sums->b, multiplier[1], shift[1], offset),
+                nn_output(sums->c, multiplier[2], shift[2], offset), nn_output(sums->d, multiplier[3], shift[3], offset),
+                nn_range(op), output);
+}
+
 #ifdef __ARM_FEATURE_MVE
 
 #include "nn_mve.h"
@@ -125,10 +139,6 @@ void nn_two_pixels(const nn_convolution_t* op, int32_t depth, const int8_t* valu
 }
 
 #else
-
-#ifdef __ARM_FEATURE_DSP
-int32_t nn_scale_rare(int32_t sum, int32_t multiplier, int32_t shift) { return nn_scale_wide(sum, multiplier, shift); }
-#endif
 
 NN_INLINE int32_t next_word(const int8_t** stream) {
   const int32_t word = *(const int32_t*)(const void*)*stream;

@@ -8,6 +8,13 @@
 #include "nn.h"
 #include "nn_fixed_point.h"
 
+// Functions that must not become part of others, which would grow or run out of registers.
+#ifdef __GNUC__
+#define NN_APART __attribute__((noinline))
+#else
+#define NN_APART
+#endif
+
 // The sums of four channels.
 typedef struct {
   int32_t a, b, c, d;
@@ -174,6 +181,10 @@ NN_INLINE void nn_store_four(uint32_t a, uint32_t b, uint32_t c, uint32_t d, nn_
 }
 
 #endif
+
+// Scales the sums of four channels by their multipliers and shifts, and stores the outputs.
+void nn_store_sums(const nn_convolution_t* op, const nn_sums_t* sums, const int32_t* multiplier, const int32_t* shift,
+                   int8_t* output);
 
 NN_INLINE void nn_store_one(uint32_t a, nn_range_t range, int8_t* output) {
   *output = nn_clamp((int8_t)a, (int8_t)range.minimum, (int8_t)range.maximum);

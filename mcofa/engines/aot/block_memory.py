@@ -24,9 +24,9 @@ def aot_block_memories(
         UnstreamableInputError: the input has no rows to be given one by one.
     """
     rules = StreamingRules(graph, on, streams_input)
-    inputs = rules.flow.inputs
+    spans, inputs = rules.span_bytes(over_input=True), rules.flow.inputs
     steps = [range(block.start + inputs, block.stop + inputs) for block in blocks]
     return [
         BlockMemory(least_bytes, 0, sum(op_flash_bytes(graph, graph.ops[i]) for i in block))
-        for block, least_bytes in zip(blocks, rules.span_bytes().least_touching(steps), strict=True)
+        for block, least_bytes in zip(blocks, spans.least_touching(steps), strict=True)
     ]

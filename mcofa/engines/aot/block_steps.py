@@ -14,6 +14,8 @@ import numpy as np
 
 from mcofa.engines.aot.plan import StreamingRules
 from mcofa.engines.aot.sharing import heir
+from mcofa.engines.aot.spans import NEVER
+from mcofa.memory.plan import aligned
 
 MOST_NEEDED = 3
 """How many tensors may be needed from a step on."""
@@ -41,8 +43,9 @@ class StepFields(NamedTuple):
     """One number for each step of a block, or (fields of) arrays of them.
 
     ``scratch``: bytes. ``rows``, ``row_bytes``: of the tensor. ``window_rows``, ``stride``, ``above``: of
-    what the step reads of the one before it. ``in_place``: whether it may work in place, ``takes_over``:
-    whether the rows of the step before lie in its own, ``begins``: whether it is the block's first step.
+    what the step reads of the one before it. ``in_place``: whether it may work in place, ``over_input``: the
+    scratch with which it may, alone in a span, or ``NEVER``. ``takes_over``: whether the rows of the step
+    before lie in its own, ``begins``: whether it is the block's first step.
     ``needed`` are the tensors that are needed from here on, the latest first.
     """
 
@@ -53,6 +56,7 @@ class StepFields(NamedTuple):
     stride: Any
     above: Any
     in_place: Any
+    over_input: Any
     takes_over: Any
     begins: Any
     needed: tuple[Needed, ...]
@@ -122,6 +126,7 @@ _CALLER = StepFields(
     stride=1,
     above=0,
     in_place=0,
+    over_input=NEVER,
     takes_over=0,
     begins=0,
     needed=(_NOTHING,) * MOST_NEEDED,
@@ -158,6 +163,7 @@ def _fields(rules: StreamingRules, step: int, scratch: int, needed: tuple[Needed
         stride=window.stride if window else 1,
         above=window.above if window else 0,
         in_place=int(made.in_place),
+        over_input=NEVER if made.over_input_bytes is None else aligned(made.over_input_bytes),
         takes_over=int(step > 0 and heir(flow, step - 1) == step),
         begins=0,
         needed=needed,

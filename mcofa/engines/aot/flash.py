@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mcofa.boards import core_named
+from mcofa.engines.aot.flow import over_input_bytes
 from mcofa.engines.aot.kernels import kernel, reads_table
 from mcofa.engines.aot.plan import AotPlan
 from mcofa.engines.engine import Flash
@@ -40,7 +41,7 @@ def aot_flash(graph: Graph, on: Target, plan: AotPlan | None = None) -> Flash:
 
     Without ``plan`` every op may run row by row or not, which takes more code.
     """
-    runs = [Runs.EITHER] * len(graph.ops) if plan is None else _as_planned(plan)
+    runs = [Runs.EITHER] * len(graph.ops) if plan is None else _as_planned(graph, plan)
     parts: dict[Hashable, int] = {}
     for op, how in zip(graph.ops, runs, strict=True):
         parts |= kernel_parts(graph, op, on, how)
@@ -60,28 +61,33 @@ class Runs(Enum):
     """How an op runs, as far as that is known."""
 
     WHOLE = auto()
+    OVER_INPUT = auto()
     BY_ROWS = auto()
     INTO_SUMS = auto()
     EITHER = auto()
 
 
-def _as_planned(plan: AotPlan) -> list[Runs]:
+def _as_planned(graph: Graph, plan: AotPlan) -> list[Runs]:
     sums = {storage.sums_of for storage in plan.storages}
-    return [
-        Runs.INTO_SUMS
-        if op in sums
-        else Runs.BY_ROWS
-        if len(ops) > 1 or (plan.streams_input and not op)
-        else Runs.WHOLE
-        for ops in plan.spans
-        for op in ops
-    ]
+
+    def runs(position: int, span: range) -> Runs:
+        op = graph.ops[position]
+        if position in sums:
+            return Runs.INTO_SUMS
+        if len(span) > 1 or (plan.streams_input and not position):
+            return Runs.BY_ROWS
+        if OPERATORS[op.kind].aot.over_input and plan.is_over_input(op):
+            return Runs.OVER_INPUT
+        return Runs.WHOLE
+
+    return [runs(position, span) for span in plan.spans for position in span]
 
 
 def op_flash_bytes(graph: Graph, op: Op, how: Runs = Runs.EITHER) -> int:
     """Return what one op takes for itself: constants, its parameter struct, and the call or the maker."""
     rules = OPERATORS[op.kind].aot
-    call_bytes = _CALL_BYTES if how is Runs.WHOLE else _maker_bytes(graph, op)
+    is_called = how in (Runs.WHOLE, Runs.OVER_INPUT)
+    call_bytes = _CALL_BYTES if is_called else _maker_bytes(graph, op)
     if reads_table(graph, op):
         return _LOOKUP_BYTES + call_bytes
     struct_bytes: int = _table()["struct_bytes"][rules.struct]
@@ -104,13 +110,15 @@ def _maker_bytes(graph: Graph, op: Op) -> int:
 def kernel_parts(graph: Graph, op: Op, on: Target, how: Runs = Runs.EITHER) -> dict[Hashable, int]:
     """Return the code that an op needs, by part, with its bytes; ops share equal parts."""
     measured = _table()["cores"][core_named(on.name).measured_as.aot_kernels]
-    name = kernel(graph, op, on)
+    name, over_input = kernel(graph, op, on), OPERATORS[op.kind].aot.over_input
     parts: dict[str, int] = {}
+    if over_input and how in (Runs.OVER_INPUT, Runs.EITHER) and over_input_bytes(graph, op) is not None:
+        parts |= measured["kernels"][over_input.kernel.name]
     if how in (Runs.INTO_SUMS, Runs.EITHER) and OPERATORS[op.kind].aot.sums(graph, op) is not None:
         parts |= measured["accumulating"][name]
     if how is Runs.BY_ROWS and KERNELS[name].by_row and OPERATORS[op.kind].aot.rows(graph, op) is not None:
         parts |= measured["by_row"][name]
-    elif how is not Runs.INTO_SUMS:
+    elif how in (Runs.WHOLE, Runs.EITHER):
         parts |= measured["kernels"][name]
     return {part: _aligned(size) for part, size in parts.items()}
 

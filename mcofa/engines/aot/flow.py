@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mcofa.graph import Graph, Op
+from mcofa.memory.plan import aligned
 from mcofa.ops import OPERATORS
 from mcofa.ops.rows import SAME_ROW, RowWindow, height, needed_rows
 
@@ -33,7 +34,8 @@ class Step:
     ``reads`` are in the order in which the step asks for rows: the deepest last, so that as few rows as
     can be of the others wait for them. With ``at_once`` it makes all rows together. With ``in_place`` a row
     may lie where a row of the same size does that it is made from; where the step only ``renames`` its input,
-    there is nothing to do then.
+    there is nothing to do then. ``over_input_bytes`` is the scratch with which a step that runs alone writes
+    its tensor over the one it reads, None where it cannot.
     """
 
     tensor: int
@@ -44,6 +46,7 @@ class Step:
     at_once: bool = False
     in_place: bool = False
     renames: bool = False
+    over_input_bytes: int | None = None
 
     @property
     def bytes(self) -> int:
@@ -119,4 +122,14 @@ def _op_step(graph: Graph, op: Op, position: int, sources: Iterable[int], made_b
         at_once=window is None,
         in_place=rules.in_place and window == SAME_ROW,
         renames=rules.in_place_is_nothing,
+        over_input_bytes=over_input_bytes(graph, op),
     )
+
+
+def over_input_bytes(graph: Graph, op: Op) -> int | None:
+    """Return the scratch with which ``op`` writes over its input, None where that saves nothing."""
+    way = OPERATORS[op.kind].aot.over_input
+    needed = way.scratch_bytes(graph, op) if way else None
+    if needed is None or aligned(needed) >= aligned(graph.tensors[op.outputs[0]].bytes):
+        return None
+    return needed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,10 +12,10 @@ from mcofa.engines.aot.flow import flow_of
 from mcofa.engines.aot.kernels import check_supported
 from mcofa.engines.aot.placement import place_stacks
 from mcofa.engines.aot.rings import ring_rows
-from mcofa.engines.aot.sharing import Takeovers, heir
+from mcofa.engines.aot.sharing import Takeover, Takeovers, heir
 from mcofa.engines.aot.spans import Integers, SpanBytes, StepBytes, best_cut
 from mcofa.errors import UnstreamableInputError
-from mcofa.graph import Graph
+from mcofa.graph import Graph, Op
 from mcofa.memory.plan import Buffer, aligned
 from mcofa.ops import OPERATORS, Target
 from mcofa.ops.rows import height
@@ -49,6 +50,10 @@ class AotPlan:
     arena_bytes: int
     streams_input: bool
 
+    def is_over_input(self, op: Op) -> bool:
+        """Return whether the output of ``op``, which runs alone, lies in the place of its input."""
+        return any({op.inputs[0], op.outputs[0]} <= set(storage.tensors) for storage in self.storages)
+
 
 def plan_aot(graph: Graph, on: Target, streams_input: bool = False) -> AotPlan:
     """Return how ``graph`` runs on ``on`` with the smallest arena.
@@ -60,8 +65,12 @@ def plan_aot(graph: Graph, on: Target, streams_input: bool = False) -> AotPlan:
     check_supported(graph)
     rules = StreamingRules(graph, on, streams_input)
     inputs = rules.flow.inputs
-    cut = [span for span in best_cut(rules.span_bytes()) if span.stop > inputs]
-    storages, rows = _storages(rules, cut)
+    spans, slower = rules.span_bytes(), rules.span_bytes(over_input=True)
+    limit = int(slower.least()[0])
+    if limit < spans.least()[0]:
+        spans = slower
+    cut = [span for span in best_cut(spans, limit) if span.stop > inputs]
+    storages, rows = _storages(rules, cut, limit)
     plan = place_stacks([storage.buffers for storage in storages])
     return AotPlan(
         spans=tuple(range(max(span.start - inputs, 0), span.stop - inputs) for span in cut),
@@ -90,9 +99,9 @@ class StreamingRules:
             OPERATORS[op.kind].aot.scratch_bytes(graph, op, on) for op in graph.ops
         ]
 
-    def span_bytes(self) -> SpanBytes:
-        """Return what each span keeps."""
-        return SpanBytes(self.step_bytes(), self._saved)
+    def span_bytes(self, over_input: bool = False) -> SpanBytes:
+        """Return what each span keeps; with ``over_input``, also in ways that take longer."""
+        return SpanBytes(self.step_bytes(), functools.partial(self._saved, over_input))
 
     def step_bytes(self) -> StepBytes:
         """Return what each step keeps; inputs that are not streamed are spans of their own."""
@@ -122,6 +131,17 @@ class StreamingRules:
             kept[step] = made.rows if keeps_all else rows
         return kept
 
+    def takeover(self, span: range, limit: int) -> Takeover | None:
+        """Return what the output of ``span`` lies over; where it then takes longer, only if it must."""
+        found = self.takeovers.of(span)
+        is_slower = found is not None and found.scratch_bytes > 0
+        return None if is_slower and self._apart_bytes(span[-1]) <= limit else found
+
+    def _apart_bytes(self, step: int) -> int:
+        """What is kept while ``step`` runs alone and its output lies over no input."""
+        live = (made for made in range(step + 1) if self.flow.last_reader(made) >= step)
+        return sum(aligned(self.flow.steps[made].bytes) for made in live) + aligned(self.scratch[step])
+
     def sums(self, step: int, rows: int) -> Mapping[int, int]:
         """Return the ops that take the tensor of ``step`` row by row into sums, with their bytes."""
         return self._possible_sums(step) if rows < self.flow.steps[step].rows else {}
@@ -142,16 +162,17 @@ class StreamingRules:
             map(aligned, self.sums(step, rows).values())
         )
 
-    def _saved(self, end: int, firsts: Integers, _networks: Integers) -> Integers:
-        return np.array([self._saved_bytes(range(first, end)) for first in firsts.tolist()], np.int64)
+    def _saved(self, over_input: bool, end: int, firsts: Integers, _networks: Integers) -> Integers:
+        spans = (range(first, end) for first in firsts.tolist())
+        return np.array([self._saved_bytes(span, over_input) for span in spans], np.int64)
 
-    def _saved_bytes(self, span: range) -> int:
+    def _saved_bytes(self, span: range, over_input: bool) -> int:
         found = self.takeovers.of(span)
-        if found is None:
+        if found is None or (found.scratch_bytes and not over_input):
             return 0
         apart = 0 if found.apart is None else aligned(self.flow.steps[found.apart].row_bytes)
         shared = min(self.flow.steps[span[-1]].bytes, self.flow.steps[found.source].bytes)
-        return aligned(shared) - apart
+        return aligned(shared) - apart - aligned(found.scratch_bytes)
 
 
 def _check_streamable(graph: Graph) -> None:
@@ -165,7 +186,9 @@ def _check_streamable(graph: Graph) -> None:
         raise UnstreamableInputError(f"the input, {shape}, has no rows that could be given one by one")
 
 
-def _storages(rules: StreamingRules, cut: Sequence[range]) -> tuple[list[Storage], dict[int, int]]:
+def _storages(
+    rules: StreamingRules, cut: Sequence[range], limit: int
+) -> tuple[list[Storage], dict[int, int]]:
     """The storages of tensors by their first step, then what spans need besides; and the rows of tensors."""
     flow = rules.flow
     number = dict.fromkeys(range(flow.inputs), 0)
@@ -174,7 +197,7 @@ def _storages(rules: StreamingRules, cut: Sequence[range]) -> tuple[list[Storage
     host = {step: step for step in rows}
     besides: list[Storage] = []
     for at, span in enumerate(cut, start=1):
-        found = rules.takeovers.of(span)
+        found = rules.takeover(span, limit)
         if found:
             host[span[-1]] = host[found.source]
         rings = rules.kept_rows(span)
@@ -188,7 +211,8 @@ def _storages(rules: StreamingRules, cut: Sequence[range]) -> tuple[list[Storage
                 Storage((Buffer(size, at, at),), sums_of=op)
                 for op, size in rules.sums(step, rings[step]).items()
             ]
-        if scratch := max(rules.scratch[step] for step in span):
+        scratch = max(rules.scratch[step] for step in span) + (found.scratch_bytes if found else 0)
+        if scratch:
             besides.append(Storage((Buffer(scratch, at, at),)))
     groups: dict[int, list[int]] = {}
     for step in sorted(rows):

@@ -254,7 +254,14 @@ class _Networks:
                     )
                 saved = np.where(allowed, shared - apart, saved)
                 left &= ~allowed
+        alone = np.flatnonzero(firsts == last)
+        saved[alone] += self._saved_over_input(makes[alone])
         return saved
+
+    def _saved_over_input(self, steps: Integers) -> Integers:
+        """Return what steps, rows of the table, save that run alone and write over what they read."""
+        (taken, *_), needed = self._table.needed, self._table.over_input[steps]
+        return np.where((needed < NEVER) & (taken.last[steps] == 0), taken.whole[steps] - needed, 0)
 
     def _is_past(
         self, reader: Integers, taken: Needed, written: _Written, networks: Integers, begins: Integers | None

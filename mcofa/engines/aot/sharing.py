@@ -35,11 +35,12 @@ class Takeover:
     """That the output of a span lies where the tensor of step ``source`` did.
 
     ``apart`` is the step whose rows must then have a place of their own, as ``source`` is still read
-    when they are made; None without one.
+    when they are made; None without one. ``scratch_bytes`` are needed for it.
     """
 
     source: int
-    apart: int | None
+    apart: int | None = None
+    scratch_bytes: int = 0
 
 
 class Takeovers:
@@ -62,12 +63,11 @@ class Takeovers:
         if made.op < 0 or (flow.last_reader(last) in span and flow.readers[last]):
             return None
         chain = self._chain(span)
-        if len(span) == 1 and made.renames:
+        if len(span) == 1 and (made.renames or made.over_input_bytes is not None):
             (read,) = made.reads
             ends = flow.last_reader(read.source) == last
-            return (
-                Takeover(read.source, None) if ends and flow.steps[read.source].bytes == made.bytes else None
-            )
+            is_over = ends and flow.steps[read.source].bytes == made.bytes
+            return Takeover(read.source, scratch_bytes=made.over_input_bytes or 0) if is_over else None
         for source in range(span.start - 1, -1, -1):
             if span.start <= flow.last_reader(source) <= last:
                 readers = tuple(reader for reader in flow.readers[source] if reader >= span.start)

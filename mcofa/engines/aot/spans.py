@@ -125,12 +125,11 @@ class SpanBytes:
             yield found
 
 
-def best_cut(spans: SpanBytes) -> list[range]:
-    """Return the spans of one network: of the cuts that need the fewest bytes, one that streams least.
+def best_cut(spans: SpanBytes, limit: int) -> list[range]:
+    """Return the spans of one network: of the cuts that need at most ``limit`` bytes, one that streams least.
 
     As few steps as can be are in spans of several, and of those cuts it is one with the fewest spans.
     """
-    limit = spans.least()[0]
     streamed, came_from = [(0, 0)], [0]
     for end, costs in enumerate(spans.up_to_each(), start=1):
         candidates = [
