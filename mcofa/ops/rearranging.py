@@ -120,11 +120,17 @@ PADV2 = Operator(
     ),
 )
 
+
+def _constant_dimensions(graph: Graph, op: Op) -> str:
+    """The dimensions are constants."""
+    return "" if graph.tensors[op.inputs[0]].constant else "with dimensions that are not constant"
+
+
 FILL = Operator(
     kind=OpKind.FILL,
     code=94,
     inputs=(2, 2),
-    constraints=(output_type(DType.INT8, DType.INT32, DType.FLOAT32),),
+    constraints=(output_type(DType.INT8, DType.INT32, DType.FLOAT32), _constant_dimensions),
     tflm=Tflm(registration=Registration("AddFill", "Register_FILL"), temporaries=_TWO_INPUTS),
 )
 
