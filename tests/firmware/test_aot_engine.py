@@ -28,15 +28,22 @@ def _board(name: str) -> Board:
 
 @pytest.mark.emulator
 @pytest.mark.slow
-@pytest.mark.parametrize("model_name", ["mlpt_kws", "mb_r48_k3_e3_d1_w025"])
+@pytest.mark.parametrize(
+    ("model_name", "streams_input"),
+    [("mlpt_kws", False), ("mb_r48_k3_e3_d1_w025", False), ("mb_r48_k3_e3_d1_w025", True)],
+)
 @pytest.mark.parametrize("name", EMULATED)
 def test_published_network(
-    name: str, model_name: str, measured_model: Callable[[str], bytes], tmp_path: Path
+    name: str,
+    model_name: str,
+    streams_input: bool,
+    measured_model: Callable[[str], bytes],
+    tmp_path: Path,
 ) -> None:
     """Every kernel that has code of its own for a core: output bytes, arena and flash."""
     board = _board(name)
     data = measured_model(model_name)
-    model = deployed_file(ModelFile(data, "network"), board, "aot")
+    model = deployed_file(ModelFile(data, "network"), board, "aot", streams_input)
     engine = aot_part(board, model)
     render_firmware(board, engine, device_images(engine, board), tmp_path / "p")
     linked = build(tmp_path / "p").flash_bytes

@@ -118,7 +118,7 @@ def kernel_parts(graph: Graph, op: Op, on: Target, how: Runs = Runs.EITHER) -> d
         parts |= measured["accumulating"][name]
     if how is Runs.BY_ROWS and KERNELS[name].by_row and OPERATORS[op.kind].aot.rows(graph, op) is not None:
         parts |= measured["by_row"][name]
-    elif how in (Runs.WHOLE, Runs.EITHER):
+    elif how not in (Runs.INTO_SUMS, Runs.OVER_INPUT):
         parts |= measured["kernels"][name]
     return {part: _aligned(size) for part, size in parts.items()}
 
