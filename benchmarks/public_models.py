@@ -90,9 +90,9 @@ def aot_outcome(model: ModelFile) -> Outcome:
                 for index, values in zip(graph.inputs, inputs, strict=True):
                     interpreter.set_tensor(index, values)
                 interpreter.invoke()
-                expected = interpreter.get_tensor(graph.outputs[0])
-                _, output = network.run(inputs)
-                if not np.array_equal(output.ravel(), expected.ravel()):
+                expected = [interpreter.get_tensor(index).ravel() for index in graph.outputs]
+                _, outputs = network.run(inputs)
+                if not all(map(np.array_equal, expected, (output.ravel() for output in outputs))):
                     return Outcome("wrong", f"input {number}: other bytes than LiteRT's")
     except McofaError as error:
         return Outcome("refused", error.problem)

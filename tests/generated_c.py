@@ -15,6 +15,7 @@ from tflite_micro import runtime
 
 from export.aot.render import GeneratedNetwork, generate
 from export.tflite.parse import parse_tflite
+from mcofa.engines.aot.executed import executed
 from mcofa.engines.tflm import target
 from mcofa.graph import Graph
 
@@ -59,7 +60,7 @@ class GeneratedC:
     """The portable C of a model, compiled with warnings as errors and the undefined-behaviour checks."""
 
     def __init__(self, data: bytes, folder: Path, streams_input: bool = False) -> None:
-        self.graph: Graph = parse_tflite(data, "model")
+        self.graph: Graph = executed(parse_tflite(data, "model")).graph
         self.streams_input = streams_input
         on = target("cortex-m7", "reference")
         self.generated: GeneratedNetwork = generate(data, "model", on, streams_input)
@@ -92,10 +93,10 @@ class GeneratedC:
             )
         }
 
-    def run(self, inputs: list[Any]) -> tuple[dict[int, Any], Any]:
-        """Return what each op wrote, by op, and what the first output holds in the end."""
+    def run(self, inputs: list[Any]) -> tuple[dict[int, Any], list[Any]]:
+        """Return what each op wrote, by op, and what each output holds in the end."""
         self._library.fill(GUARD)
-        names = ["INPUT"] if len(inputs) == 1 else [f"INPUT_{i}" for i in range(len(inputs))]
+        names = _numbered("INPUT", len(inputs))
         image = inputs[0].tobytes()
         if self.streams_input:
             self._library.give(image)
@@ -107,15 +108,24 @@ class GeneratedC:
             size = self._library.written_bytes(op)
             dtype = self.graph.tensors[self.graph.ops[op].outputs[0]].dtype.value
             written[op] = np.frombuffer(ctypes.string_at(trace + self.first[op], size), dtype)
-        output = self._read(self._library.arena_at(self.offsets["OUTPUT"]), self.graph.outputs[0])
+        outputs = [
+            self._read(self._library.arena_at(self.offsets[name]), index)
+            for name, index in zip(
+                _numbered("OUTPUT", len(self.graph.outputs)), self.graph.outputs, strict=True
+            )
+        ]
         guard = ctypes.string_at(self._library.arena_at(self.generated.plan.arena_bytes), 16)
         assert set(guard) == {GUARD}, "written behind the arena"
-        return written, output
+        return written, outputs
 
     def _read(self, address: int, index: int) -> Any:
         tensor = self.graph.tensors[index]
         values = np.frombuffer(ctypes.string_at(address, tensor.bytes), tensor.dtype.value)
         return values.reshape(tensor.shape)
+
+
+def _numbered(name: str, count: int) -> list[str]:
+    return [name] if count == 1 else [f"{name}_{i}" for i in range(count)]
 
 
 def assert_equals_litert(
@@ -141,13 +151,14 @@ def assert_equals_litert(
         for index, values in zip(graph.inputs, inputs, strict=True):
             interpreter.set_tensor(index, values)
         interpreter.invoke()
-        written, output = compiled.run(inputs)
+        written, outputs = compiled.run(inputs)
         for op, values in written.items():
             expected = interpreter.get_tensor(graph.ops[op].outputs[0]).ravel()[: len(values)]
             assert len(values) > 0
             np.testing.assert_array_equal(values, expected, f"op {op} ({graph.ops[op].kind})")
-        expected = interpreter.get_tensor(graph.outputs[0]).reshape(output.shape)
-        np.testing.assert_array_equal(output, expected, "the output after the run")
+        for index, output in zip(graph.outputs, outputs, strict=True):
+            expected = interpreter.get_tensor(index).reshape(output.shape)
+            np.testing.assert_array_equal(output, expected, f"output {index} after the run")
     return compiled
 
 
@@ -159,7 +170,7 @@ def assert_equals_tflm(data: bytes, folder: Path, seed: int) -> None:
     values = _random(np.random.default_rng(seed), source.shape, source.dtype)
     interpreter.set_input(values, 0)
     interpreter.invoke()
-    _, output = compiled.run([values])
+    _, (output,) = compiled.run([values])
     np.testing.assert_array_equal(output, interpreter.get_output(0).reshape(output.shape))
 
 

@@ -256,6 +256,31 @@ def kept_reshape(rng: Rng) -> bytes:
     return m.build([x], [sum_])
 
 
+def renamed_twice(kind: str, shape: tuple[int, ...], renamed: tuple[int, ...]) -> Callable[[Rng], bytes]:
+    """One of two copies under another shape can lie where the input does."""
+
+    def model(rng: Rng) -> bytes:
+        m = _Model()
+        x = m.activation(rng, shape)
+        ends = [m.tensor(renamed) for _ in range(2)]
+        for y in ends:
+            m.tensors[y].quantization = m.tensors[x].quantization
+            inputs = [x, m.tensor((), "int32", [2], 0)] if kind == "EXPAND_DIMS" else [x]
+            options = {"squeezeDims": [2]} if kind == "SQUEEZE" else {}
+            m.op(
+                kind,
+                inputs,
+                [y],
+                table={"SQUEEZE": "SqueezeOptions"}.get(kind, "ExpandDimsOptions"),
+                **options,
+            )
+        z = m.activation(rng, renamed)
+        m.op("ADD", ends, [z], table="AddOptions")
+        return m.build([x], [z])
+
+    return model
+
+
 OPS: dict[str, Callable[[Rng], bytes]] = {
     "CONV_2D": convolution,
     "DEPTHWISE_CONV_2D": depthwise,
@@ -284,4 +309,6 @@ OPS: dict[str, Callable[[Rng], bytes]] = {
     "PAD": pad,
     "TRANSPOSE": transpose,
     "RESHAPE": kept_reshape,
+    "SQUEEZE": renamed_twice("SQUEEZE", (1, 4, 1, 6), (1, 4, 6)),
+    "EXPAND_DIMS": renamed_twice("EXPAND_DIMS", (1, 4, 6), (1, 4, 1, 6)),
 }

@@ -283,7 +283,7 @@ def _softmax(operands: _Operands) -> dict[str, Value]:
 def _copy(operands: _Operands) -> dict[str, Value]:
     source, output = operands.input(), operands.output
     item_bytes = source.dtype.item_bytes
-    if operands.op.kind is OpKind.RESHAPE:
+    if OPERATORS[operands.op.kind].aot.in_place_is_nothing:
         return _copy_fields((1,), (0,), 0, source.bytes, source.bytes)
     strides = [item_bytes * math.prod(output.shape[axis + 1 :]) for axis in range(len(output.shape))]
     if operands.op.kind is OpKind.TRANSPOSE:
@@ -332,6 +332,8 @@ _LOWERINGS: Mapping[OpKind, Callable[[_Operands], dict[str, Value]]] = {
     OpKind.MAX_POOL_2D: _pool,
     OpKind.SOFTMAX: _softmax,
     OpKind.RESHAPE: _copy,
+    OpKind.EXPAND_DIMS: _copy,
+    OpKind.SQUEEZE: _copy,
     OpKind.PAD: _copy,
     OpKind.TRANSPOSE: _copy,
     OpKind.QUANTIZE: _quantize,

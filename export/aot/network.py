@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
 from export.tflite.parse import GARBAGE_ERRORS, parse_tflite
+from mcofa.engines.aot.executed import executed
 from mcofa.engines.aot.kernels import check_supported
 from mcofa.errors import FileFormatError
 from mcofa.graph import DType, Graph, OpKind
@@ -31,7 +32,10 @@ class Scaling:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """``scalings`` and ``constants`` by tensor; ``betas`` of SOFTMAX ops by op."""
+    """What is executed of a file.
+
+    ``scalings`` and ``constants`` are by tensor, ``betas`` of SOFTMAX ops by op.
+    """
 
     data: bytes
     graph: Graph
@@ -47,7 +51,8 @@ def read_network(data: bytes, name: str) -> Network:
         FileFormatError: not a .tflite that can be read, or one without quantization where it is needed.
         UnsupportedOpError: names all the ops that are unknown, or that no kernel runs.
     """
-    graph = parse_tflite(data, name)
+    in_file = parse_tflite(data, name)
+    graph, positions = (found := executed(in_file)).graph, found.positions
     check_supported(graph)
     model = schema.Model.GetRootAs(data, 0)
     subgraph = model.Subgraphs(0)
@@ -59,11 +64,11 @@ def read_network(data: bytes, name: str) -> Network:
         }
         constants = {
             index: _constant(model, subgraph, index, tensor.dtype).reshape(tensor.shape)
-            for index, tensor in enumerate(graph.tensors)
+            for index, tensor in enumerate(in_file.tensors)
             if tensor.constant
         }
         betas = {
-            position: _beta(subgraph.Operators(position))
+            position: _beta(subgraph.Operators(positions[position]))
             for position, op in enumerate(graph.ops)
             if op.kind is OpKind.SOFTMAX
         }

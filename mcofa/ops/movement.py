@@ -28,6 +28,16 @@ def _resolved_shape(graph: Graph, op: Op, _on: Target) -> tuple[int, ...]:
     return (INT32_BYTES * (1 + len(graph.tensors[op.outputs[0]].shape)),)
 
 
+RENAMED = Aot(
+    kernels=(_COPY,),
+    struct="nn_copy_t",
+    in_place=True,
+    in_place_is_nothing=True,
+    types=any_type,
+    constraints=(constant_parameters,),
+)
+"""The output has the bytes of the input, in another shape."""
+
 RESHAPE = Operator(
     kind=OpKind.RESHAPE,
     code=22,
@@ -39,14 +49,7 @@ RESHAPE = Operator(
         temporaries=(0, OUTPUT),
         arrays=_resolved_shape,
     ),
-    aot=Aot(
-        kernels=(_COPY,),
-        struct="nn_copy_t",
-        in_place=True,
-        in_place_is_nothing=True,
-        types=any_type,
-        constraints=(constant_parameters,),
-    ),
+    aot=RENAMED,
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mcofa.graph import DType, Graph, Op, OpKind
 from mcofa.ops.constraints import input_type, one_type, output_type, same_type
 from mcofa.ops.indexing import written_shape
+from mcofa.ops.movement import RENAMED
 from mcofa.ops.record import INT32_BYTES, OUTPUT, BuiltinData, OpData, Operator, Registration, Tflm
 from mcofa.ops.target import Target
 
@@ -21,6 +22,7 @@ SQUEEZE = Operator(
         builtin_data=BuiltinData.everywhere(36, 4),
         temporaries=_ONE_INPUT,
     ),
+    aot=RENAMED,
 )
 
 EXPAND_DIMS = Operator(
@@ -29,6 +31,7 @@ EXPAND_DIMS = Operator(
     inputs=(2, 2),
     constraints=(same_type(DType.INT8, DType.INT16, DType.FLOAT32),),
     tflm=Tflm(registration=Registration("AddExpandDims", "Register_EXPAND_DIMS"), temporaries=_TWO_INPUTS),
+    aot=RENAMED,
 )
 
 SPACE_TO_BATCH_ND = Operator(

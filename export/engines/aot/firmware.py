@@ -10,6 +10,7 @@ from export.firmware.engine_part import EnginePart
 from export.runtimes.answers import LITERT, TFLM
 from export.templates.render import render_template
 from mcofa.boards import Board
+from mcofa.engines.aot.executed import executed
 from mcofa.engines.aot.flash import aot_flash
 from mcofa.engines.tflm.targets import board_target
 from mcofa.graph import OpKind
@@ -27,6 +28,7 @@ def aot_part(board: Board, model: DeployedModel) -> EnginePart:
     """
     on = board_target(board)
     generated = generate(model.data, model.name, on, model.streams_input)
+    flash = aot_flash(executed(model.file.graph).graph, on, generated.plan)
     model = dataclasses.replace(model, arena_bytes=generated.plan.arena_bytes)
     values: dict[str, object] = {"model": model, "optimization": OPTIMIZATION}
     return EnginePart(
@@ -35,7 +37,7 @@ def aot_part(board: Board, model: DeployedModel) -> EnginePart:
         arena_used_bytes=generated.plan.arena_bytes,
         # Buffers are aligned, and what lies between two of them stays untouched.
         fills_arena=False,
-        flash_bytes=aot_flash(model.file.graph, on, generated.plan).total_bytes - generated.shared_bytes,
+        flash_bytes=flash.total_bytes - generated.shared_bytes,
         flash_basis="constants of every op, code as measured with arm-none-eabi-gcc 12.2.1",
         files={
             "engine.mk": render_template("aot/engine.mk.jinja", **values),

@@ -7,6 +7,7 @@ from typing import Any
 
 from mcofa.boards import Board
 from mcofa.engines.aot.block_memory import aot_block_memories
+from mcofa.engines.aot.executed import executed
 from mcofa.engines.aot.flash import aot_flash
 from mcofa.engines.aot.latency import KERNELS, LATENCIES
 from mcofa.engines.aot.plan import plan_aot
@@ -32,25 +33,25 @@ class AotEngine:
 
     def needs(self, graph: Graph, board: Board, model_bytes: int, *, streams_input: bool = False) -> Needs:
         """Return planned activations and scratch, and constants, kernels and firmware."""
-        on = board_target(board)
+        on, graph = board_target(board), executed(graph).graph
         return Needs(plan_aot(graph, on, streams_input).arena_bytes, aot_flash(graph, on))
 
     def latency(self, graph: Graph, board: Board) -> LatencyEstimate:
         """Return an estimate of how long one inference takes."""
-        return LATENCIES.estimate(graph, board.core, KERNELS, board.clock_hz)
+        return LATENCIES.estimate(executed(graph).graph, board.core, KERNELS, board.clock_hz)
 
     def arena_figures(self, graph: Graph, on: Target, *, streams_input: bool = False) -> dict[str, Any]:
         """Return the arena, with the image in it and row by row, and what each span keeps."""
-        return span_figures(graph, on, streams_input)
+        return span_figures(executed(graph).graph, on, streams_input)
 
     def joint_arena(self, graphs: Sequence[Graph], on: Target, *, streams_input: bool = False) -> JointArena:
         """Return the largest arena: generated C keeps nothing between runs."""
-        arena_bytes = max(plan_aot(graph, on, streams_input).arena_bytes for graph in graphs)
+        arena_bytes = max(plan_aot(executed(graph).graph, on, streams_input).arena_bytes for graph in graphs)
         return JointArena(arena_bytes, arena_bytes, (0,) * len(graphs))
 
     def timeline(self, graph: Graph, on: Target, *, streams_input: bool = False) -> Timeline:
         """Return where each storage of tensors lies, op by op."""
-        return aot_timeline(graph, on, streams_input)
+        return aot_timeline(executed(graph).graph, on, streams_input)
 
     def block_memories(
         self, graph: Graph, blocks: Sequence[range], on: Target, *, streams_input: bool = False
