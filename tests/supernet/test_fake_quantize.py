@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ import torch
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from depthwise_separable import depthwise_separable_space
 from example_networks import exported, fashion, fitted_subnet, images, micro_space, random_arch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tiny_training import randomised
 
@@ -82,6 +83,7 @@ def test_activations_have_the_writers_steps(low: float, width: float) -> None:
     assert abs(zero_point - expected.zero_point) <= 1
 
 
+@example(15478213, 1.0, 100.0)  # a weight of 16.5 steps
 @given(st.integers(0, 2**32 - 1), st.floats(1e-4, 1), st.sampled_from([1e-9, 1e-3, 1.0, 100.0]))
 def test_constants_are_the_writers(seed: int, input_scale: float, size: float) -> None:
     rng = np.random.default_rng(seed)
@@ -90,15 +92,17 @@ def test_constants_are_the_writers(seed: int, input_scale: float, size: float) -
     integers, scales = quantize_filter(weight, bias, input_scale, 0)
     found_weight, found_bias = round_constants(torch.from_numpy(weight), torch.from_numpy(bias), input_scale)
     steps = np.array(scales.scales)
-    np.testing.assert_allclose(found_weight.numpy() / steps[:, None, None, None], integers, atol=1e-3)
+    assert_equal_but_for_halves(found_weight.numpy(), weight, integers, steps[:, None, None, None])
     bias_steps = quantize_bias(bias, input_scale, scales.scales)
-    found_steps = found_bias.numpy() / (input_scale * steps)
-    # Training rounds in single precision: a bias halfway between two steps may take either.
-    halfway = (
-        np.abs(np.abs(bias / (input_scale * steps) - bias_steps) - 0.5) < 1e-6 * np.abs(bias_steps) + 1e-3
-    )
-    np.testing.assert_allclose(found_steps[~halfway], bias_steps[~halfway], rtol=1e-5, atol=1e-3)
-    np.testing.assert_allclose(found_steps[halfway], bias_steps[halfway], rtol=1e-5, atol=1.001)
+    assert_equal_but_for_halves(found_bias.numpy(), bias, bias_steps, input_scale * steps)
+
+
+def assert_equal_but_for_halves(found: Any, exact: Any, integers: Any, steps: Any) -> None:
+    """Training rounds in single precision: what lies halfway between two steps may take either."""
+    found_steps, away = found / steps, np.abs(exact / steps - integers)
+    halfway = np.abs(away - 0.5) < 1e-6 * np.abs(integers) + 1e-3
+    np.testing.assert_allclose(found_steps[~halfway], integers[~halfway], rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(found_steps[halfway], integers[halfway], rtol=1e-5, atol=1.001)
 
 
 def test_folded_batch_norm_computes_the_same() -> None:
